@@ -1,0 +1,165 @@
+// Labelled images: import into one packed file, label statistics, splits, augmentation, batches.
+//
+// Intended usage:
+//   1. data_import() reads a source once and writes SET.nsd atomically; bad images are listed in it.
+//   2. data_open() maps the pack read-only; all workers share the pages.
+//   3. data_loader_new() + data_loader_next() fill the input of a network batch by batch.
+//
+// Pixels are uint8, planar, (C, H, W) an image; labels are 0-based indices into the label names.
+
+#ifndef NS_DATA_DATA_H
+#define NS_DATA_DATA_H
+
+#include "base/base.h"
+
+typedef enum data_split {
+    DATA_TRAIN,
+    DATA_VALIDATION,
+    DATA_TEST,
+    DATA_SPLIT_COUNT,
+} data_split;
+
+/// "train", "validation", "test".
+const char *data_split_name(data_split split);
+/// Also accepts "val" and "valid", any case. NS_ERR_USAGE.
+ns_status data_split_parse(const char *text, data_split *out, ns_error *err);
+
+/* ---- import ---------------------------------------------------------------------------------- */
+
+typedef enum data_format {
+    DATA_FORMAT_AUTO,   // told from the source itself
+    DATA_FORMAT_FOLDER, // SOURCE/label/image, or SOURCE/{train,val,test}/label/image
+    DATA_FORMAT_CSV,    // no header: TRAIN|VALIDATION|TEST|UNASSIGNED,path,label
+    DATA_FORMAT_IDX,    // a folder of IDX files as MNIST's, gzipped or not
+} data_format;
+
+ns_status data_format_parse(const char *text, data_format *out, ns_error *err);
+
+/// Told after each image; `total` is 0 while it is unknown.
+typedef void (*data_progress_fn)(void *context, size_t done, size_t total);
+
+typedef struct data_import_options {
+    data_format format;
+    int width, height;        // pixels; 0: chosen from the data
+    int channels;             // 1 grey, 3 RGB; 0: chosen from the data
+    int split_percent[DATA_SPLIT_COUNT]; // for what the source leaves unassigned; sums to 100
+    uint64_t seed;            // of the stratified split
+    double bad_fraction_max;  // more undecodable images than this stop the import (0.05)
+    int thread_count;         // 0: all cores
+    data_progress_fn progress; // may be NULL
+    void *progress_context;
+} data_import_options;
+
+data_import_options data_import_options_default(void);
+
+/// Reads `source` and writes the pack `out_path` atomically. On failure nothing is left behind.
+/// NS_ERR_INPUT (naming file, line or byte), NS_ERR_NOT_FOUND, NS_ERR_IO, NS_ERR_MEMORY.
+ns_status data_import(const char *source, const char *out_path, const data_import_options *options,
+                      ns_error *err);
+
+/// Draws the built-in demo set (10 classes of strokes, 28x28 grey) into the pack `out_path`.
+/// The same bytes on every machine.
+ns_status data_demo_write(const char *out_path, ns_error *err);
+
+/* ---- one image file -------------------------------------------------------------------------- */
+
+/// A decoded image, interleaved: (H, W, C) uint8. `pixels` is malloced, the caller frees it.
+typedef struct data_image {
+    int width, height, channels; // channels: 1 or 3
+    uint8_t *pixels;
+} data_image;
+
+/// Decodes PNG or JPEG by content, whatever the name. Alpha is laid over black; 16 bits become 8;
+/// palette and CMYK become RGB. Limits: 32,768 px a side and 2^28 pixels, checked before memory is
+/// taken. NS_ERR_INPUT with the reason ("CRC error in chunk IDAT"); the sentence names `path`.
+ns_status data_image_read(const char *path, data_image *out, ns_error *err);
+/// The same for bytes in memory; `name` is for the sentence.
+ns_status data_image_decode(const uint8_t *bytes, size_t size_bytes, const char *name,
+                            data_image *out, ns_error *err);
+void data_image_free(data_image *image);
+/// Scales (area when shrinking, bilinear when growing) so that the target is just covered, crops
+/// the centre, converts grey <-> RGB (BT.601 luma), and writes planar (C, H, W) uint8 to `out`:
+/// exactly what import does to every image.
+ns_status data_image_fit(const data_image *image, int channels, int height, int width, uint8_t *out,
+                         ns_error *err);
+
+/* ---- pack ------------------------------------------------------------------------------------ */
+
+#define DATA_CHANNELS_MAX 3
+#define DATA_LABELS_MAX   65536
+
+typedef struct data_set data_set; // an opened pack; immutable, safe to share between threads
+
+/// Maps the pack at `path`, verifies header, version and checksums. NS_ERR_CORRUPT, NS_ERR_VERSION,
+/// NS_ERR_NOT_FOUND.
+ns_status data_open(const char *path, data_set **out, ns_error *err);
+void data_close(data_set *set);
+
+typedef struct data_info {
+    int channels, height, width;
+    int label_count;
+    const char *const *labels;                // label_count names, UTF-8
+    size_t image_count;
+    size_t split_count[DATA_SPLIT_COUNT];     // images
+    float mean[DATA_CHANNELS_MAX];            // of train pixels, 0-255
+    float deviation[DATA_CHANNELS_MAX];       // standard deviation of train pixels, 0-255; > 0
+    const char *sha256;                       // hex, of the whole content: the data set's identity
+    const char *source;                       // as given to import
+} data_info;
+
+/// Borrowed for the life of `set`.
+const data_info *data_describe(const data_set *set);
+/// Indices (into the whole set) of the images of `split`, ascending; `*count` of them.
+const uint32_t *data_indices(const data_set *set, data_split split, size_t *count);
+/// (C, H, W) uint8.
+const uint8_t *data_pixels(const data_set *set, size_t index);
+int data_label(const data_set *set, size_t index);
+/// Images of `label` in `split`.
+size_t data_label_count(const data_set *set, data_split split, int label);
+
+/// What import left out. Borrowed for the life of `set`.
+typedef struct data_dropped {
+    const char *file;
+    const char *reason;
+} data_dropped;
+size_t data_dropped_count(const data_set *set);
+data_dropped data_dropped_at(const data_set *set, size_t index);
+
+/* ---- augmentation and batches ---------------------------------------------------------------- */
+
+/// Random changes to a training image; all zero: none. Sizes in pixels of the packed image.
+typedef struct data_augment {
+    bool mirror;    // left-right with probability 1/2
+    int shift_px;   // uniform in [-shift_px, shift_px] on both axes, edges filled with the mean
+    int cutout_px;  // a square of this side around a uniform centre is filled with the mean
+                    // (DeVries & Taylor 2017)
+} data_augment;
+
+typedef struct data_loader_options {
+    data_split split;
+    int batch_size;
+    bool shuffle;         // a new order every epoch; the incomplete last batch is left out
+    data_augment augment;
+    uint64_t seed;
+    int thread_count;     // for filling a batch; the result does not depend on it
+} data_loader_options;
+
+typedef struct data_loader data_loader;
+
+/// Borrows `set`. NS_ERR_INPUT when the split holds no image, or fewer than one batch to shuffle.
+ns_status data_loader_new(const data_set *set, const data_loader_options *options,
+                          data_loader **out, ns_error *err);
+void data_loader_free(data_loader *loader);
+
+/// Fills `x` (batch_size, C, H, W), normalised to (pixel - mean) / deviation, and `labels`
+/// (batch_size) with the next batch; returns how many images are real: batch_size when shuffling;
+/// else the last batch of an epoch may be short, padded with zeros and label 0. Returns 0 once at
+/// the end of each unshuffled epoch; a shuffled loader goes on for ever.
+/// What is drawn depends on (seed, epoch, image) alone.
+size_t data_loader_next(data_loader *loader, float *x, int32_t *labels);
+
+/// Position: the number of images handed out since the start; setting it resumes a checkpoint.
+uint64_t data_loader_position(const data_loader *loader);
+void data_loader_seek(data_loader *loader, uint64_t position);
+
+#endif
