@@ -1,9 +1,9 @@
 // What every layer stands on: errors, memory arenas, random streams, the log, clocks, safe file
 // writes, hashing and JSON. No function here prints, exits or keeps global state.
 //
-// Ownership: a function named `_new`, `_open`, `_parse`, `_print` or `_read` hands its result to the
-// caller, who frees it with the matching `_free` or `_close` (both accept NULL); everything else
-// lends.
+// Ownership: a function named `_new`, `_open`, `_parse`, `_print` or `_read` hands its result to
+// the caller, who frees it with the matching `_free` or `_close` (both accept NULL); everything
+// else lends.
 
 #ifndef NS_BASE_BASE_H
 #define NS_BASE_BASE_H
@@ -133,7 +133,8 @@ typedef struct ns_atomic_file ns_atomic_file;
 
 ns_status ns_atomic_open(const char *path, ns_atomic_file **out, ns_error *err);
 /// Appends. A failed write is remembered; ns_atomic_commit then fails too.
-ns_status ns_atomic_write(ns_atomic_file *file, const void *bytes, size_t size_bytes, ns_error *err);
+ns_status ns_atomic_write(ns_atomic_file *file, const void *bytes, size_t size_bytes,
+                          ns_error *err);
 /// Overwrites at `offset` what was written before (a header that is known last).
 ns_status ns_atomic_write_at(ns_atomic_file *file, const void *bytes, size_t size_bytes,
                              uint64_t offset, ns_error *err);

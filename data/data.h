@@ -1,7 +1,8 @@
 // Labelled images: import into one packed file, label statistics, splits, augmentation, batches.
 //
 // Intended usage:
-//   1. data_import() reads a source once and writes SET.nsd atomically; bad images are listed in it.
+//   1. data_import() reads a source once and writes SET.nsd atomically; bad images are listed in
+//   it.
 //   2. data_open() maps the pack read-only; all workers share the pages.
 //   3. data_loader_new() + data_loader_next() fill the input of a network batch by batch.
 //
@@ -40,13 +41,13 @@ typedef void (*data_progress_fn)(void *context, size_t done, size_t total);
 
 typedef struct data_import_options {
     data_format format;
-    int width, height;        // pixels; 0: chosen from the data
-    int channels;             // 1 grey, 3 RGB; 0: chosen from the data
+    int width, height;                   // pixels; 0: chosen from the data
+    int channels;                        // 1 grey, 3 RGB; 0: chosen from the data
     int split_percent[DATA_SPLIT_COUNT]; // for what the source leaves unassigned; sums to 100
-    uint64_t seed;            // of the stratified split
-    double bad_fraction_max;  // more undecodable images than this stop the import (0.05)
-    int thread_count;         // 0: all cores
-    data_progress_fn progress; // may be NULL
+    uint64_t seed;                       // of the stratified split
+    double bad_fraction_max;             // more undecodable images than this stop the import (0.05)
+    int thread_count;                    // 0: all cores
+    data_progress_fn progress;           // may be NULL
     void *progress_context;
 } data_import_options;
 
@@ -98,13 +99,13 @@ void data_close(data_set *set);
 typedef struct data_info {
     int channels, height, width;
     int label_count;
-    const char *const *labels;                // label_count names, UTF-8
+    const char *const *labels; // label_count names, UTF-8
     size_t image_count;
-    size_t split_count[DATA_SPLIT_COUNT];     // images
-    float mean[DATA_CHANNELS_MAX];            // of train pixels, 0-255
-    float deviation[DATA_CHANNELS_MAX];       // standard deviation of train pixels, 0-255; > 0
-    const char *sha256;                       // hex, of the whole content: the data set's identity
-    const char *source;                       // as given to import
+    size_t split_count[DATA_SPLIT_COUNT]; // images
+    float mean[DATA_CHANNELS_MAX];        // of train pixels, 0-255
+    float deviation[DATA_CHANNELS_MAX];   // standard deviation of train pixels, 0-255; > 0
+    const char *sha256;                   // hex, of the whole content: the data set's identity
+    const char *source;                   // as given to import
 } data_info;
 
 /// Borrowed for the life of `set`.
@@ -129,19 +130,19 @@ data_dropped data_dropped_at(const data_set *set, size_t index);
 
 /// Random changes to a training image; all zero: none. Sizes in pixels of the packed image.
 typedef struct data_augment {
-    bool mirror;    // left-right with probability 1/2
-    int shift_px;   // uniform in [-shift_px, shift_px] on both axes, edges filled with the mean
-    int cutout_px;  // a square of this side around a uniform centre is filled with the mean
-                    // (DeVries & Taylor 2017)
+    bool mirror;   // left-right with probability 1/2
+    int shift_px;  // uniform in [-shift_px, shift_px] on both axes, edges filled with the mean
+    int cutout_px; // a square of this side around a uniform centre is filled with the mean
+                   // (DeVries & Taylor 2017)
 } data_augment;
 
 typedef struct data_loader_options {
     data_split split;
     int batch_size;
-    bool shuffle;         // a new order every epoch; the incomplete last batch is left out
+    bool shuffle; // a new order every epoch; the incomplete last batch is left out
     data_augment augment;
     uint64_t seed;
-    int thread_count;     // for filling a batch; the result does not depend on it
+    int thread_count; // for filling a batch; the result does not depend on it
 } data_loader_options;
 
 typedef struct data_loader data_loader;

@@ -1,0 +1,292 @@
+// Neural networks: graphs with shape inference, their execution on the CPU, training, model files.
+//
+// Intended usage:
+//   1. Build an nn_graph with the nn_add_* functions; nn_graph_check() reports the first error.
+//   2. nn_plan_make() says parameters, FLOPs, bytes and peak memory before anything is allocated.
+//   3. nn_train() trains it and calls back after each step; the result is an nn_model.
+//   4. nn_model_save() / nn_model_load() keep it; nn_infer_new() + nn_infer_run() predict with it.
+//
+// Shapes are (N, C, H, W); N is the batch and stands in no graph. Weights in files and in nn_model
+// are plain row-major f32: convolutions (O, I/groups, KH, KW), linear (O, I).
+
+#ifndef NS_NN_NN_H
+#define NS_NN_NN_H
+
+#include "base/base.h"
+#include "data/data.h"
+
+/* ---- graph ----------------------------------------------------------------------------------- */
+
+#define NN_NODES_MAX 512
+
+/// Rows of the op table (nn/op_list.h) in its order.
+typedef enum nn_op_kind {
+    NN_OP_INPUT,      // the images
+    NN_OP_CONV,       // convolution, grouped or depthwise too; optional bias
+    NN_OP_BATCH_NORM, // with scale and shift; optionally ReLU in the same pass
+    NN_OP_RELU,
+    NN_OP_ADD, // of two equal shapes
+    NN_OP_MAX_POOL,
+    NN_OP_AVERAGE_POOL,        // padding does not count
+    NN_OP_GLOBAL_MAX_POOL,     // (C, H, W) -> (C, 1, 1)
+    NN_OP_GLOBAL_AVERAGE_POOL, // (C, H, W) -> (C, 1, 1)
+    NN_OP_LINEAR,              // flattens; has a bias
+    NN_OP_DROPOUT,             // inverted; nothing at inference
+    NN_OP_SCALE,               // times a constant
+    NN_OP_KIND_COUNT,
+} nn_op_kind;
+
+typedef struct nn_shape {
+    int channels, height, width;
+} nn_shape;
+
+/// One node; `input` are indices of earlier nodes, -1 where unused.
+typedef struct nn_node {
+    nn_op_kind kind;
+    int input[2];
+    nn_shape shape;          // of the output
+    int out_channels;        // conv, linear
+    int kernel, stride, pad; // conv, pools; square
+    int groups;              // conv
+    bool bias;               // conv
+    bool relu;   // batch norm: y = max(0, ...); inference folding sets it on conv and add too
+    float value; // dropout: probability of zero; scale: the factor
+} nn_node;
+
+/// A plain value; the last node is the output (class logits). After the first failing nn_add_*,
+/// `status` and `error` keep it, and every later call returns -1.
+typedef struct nn_graph {
+    int node_count;
+    ns_status status;
+    ns_error error;
+    nn_node node[NN_NODES_MAX];
+} nn_graph;
+
+void nn_graph_init(nn_graph *graph);
+/// Each adds one node and returns its index, or -1.
+int nn_add_input(nn_graph *graph, nn_shape shape);
+int nn_add_conv(nn_graph *graph, int input, int out_channels, int kernel, int stride, int groups,
+                bool bias); // pad = kernel / 2
+int nn_add_batch_norm(nn_graph *graph, int input, bool relu);
+int nn_add_relu(nn_graph *graph, int input);
+int nn_add_add(nn_graph *graph, int left, int right);
+int nn_add_pool(nn_graph *graph, nn_op_kind kind, int input, int kernel, int stride, int pad);
+int nn_add_global_pool(nn_graph *graph, nn_op_kind kind, int input);
+int nn_add_linear(nn_graph *graph, int input, int out_features);
+int nn_add_dropout(nn_graph *graph, int input, float probability);
+int nn_add_scale(nn_graph *graph, int input, float factor);
+/// NS_OK, or the first error while building ("conv at node 7: kernel 5 is larger than ...").
+ns_status nn_graph_check(const nn_graph *graph, ns_error *err);
+
+/// SHA-256 over the lowered layer list: equal networks have equal hashes.
+ns_status nn_graph_hash(const nn_graph *graph, char out[NS_SHA256_HEX_MAX], ns_error *err);
+/// The graph as JSON and back; parsing checks it like building does.
+ns_json *nn_graph_to_json(const nn_graph *graph);
+ns_status nn_graph_from_json(const ns_json *json, nn_graph *out, ns_error *err);
+
+/// Counts for one image.
+typedef struct nn_counts {
+    int64_t params;           // trainable values
+    int64_t forward_flops;    // multiply and add are two
+    int64_t train_flops;      // forward and backward; no backward-data for the first layer
+    int64_t activation_bytes; // f32, sum of all outputs
+} nn_counts;
+nn_counts nn_graph_count(const nn_graph *graph);
+
+/* ---- execution ------------------------------------------------------------------------------- */
+
+typedef enum nn_backend {
+    NN_BACKEND_ONEDNN,
+    NN_BACKEND_REFERENCE, // naive loops, for tests
+} nn_backend;
+
+typedef enum nn_mode {
+    NN_MODE_TRAIN,
+    NN_MODE_INFER, // batch norm by its running statistics
+} nn_mode;
+
+typedef struct nn_net_options {
+    nn_backend backend;
+    nn_mode mode;
+    int batch_size;
+    int thread_count;      // 0: all cores
+    size_t mem_bytes_max;  // refuse beyond it; 0: what the machine has left
+    float label_smoothing; // of the loss, in [0, 1)
+} nn_net_options;
+
+nn_net_options nn_net_options_default(void);
+
+/// What executing a graph will take, known before anything is allocated.
+typedef struct nn_plan {
+    nn_counts counts;
+    size_t arena_bytes; // activations, gradients, weights, optimiser state, scratchpad
+} nn_plan;
+ns_status nn_plan_make(const nn_graph *graph, const nn_net_options *options, nn_plan *out,
+                       ns_error *err);
+
+/// A graph made ready to run: parameters, persistent primitives, one arena. Not thread-safe.
+typedef struct nn_net nn_net;
+
+/// NS_ERR_LIMIT when the plan exceeds mem_bytes_max, NS_ERR_MEMORY.
+ns_status nn_net_new(const nn_graph *graph, const nn_net_options *options, nn_net **out,
+                     ns_error *err);
+void nn_net_free(nn_net *net);
+/// He-normal convolutions and linear (He et al. 2015, fan-out), batch norm 1 and 0.
+void nn_net_init(nn_net *net, uint64_t seed);
+
+/// Buffers to fill before a step: (batch, C, H, W) f32, and (batch) class indices.
+float *nn_net_input(nn_net *net);
+int32_t *nn_net_labels(nn_net *net);
+/// Inference: reads the input. Training mode: also uses batch statistics and dropout.
+void nn_net_forward(nn_net *net);
+/// Mean loss of the batch (softmax cross-entropy with smoothing); fills the gradients.
+/// `step` seeds dropout. Allocates nothing. The loss may be NaN; the caller looks.
+float nn_net_forward_backward(nn_net *net, uint64_t step);
+/// Logits of the last forward pass: (batch, classes).
+const float *nn_net_logits(const nn_net *net);
+int nn_net_class_count(const nn_net *net);
+
+/// All trainable values, each array `count` long in the same order (the backend's own layout;
+/// padding is zero and stays zero).
+typedef struct nn_params {
+    float *value, *gradient, *momentum;
+    size_t count;
+    const bool *decay; // per 16-value block: whether weight decay applies (weights, not bias or BN)
+} nn_params;
+nn_params nn_net_params(nn_net *net);
+
+/// Plain layout, graph order: per conv weights then bias; per batch norm scale, shift, running
+/// mean, running variance; per linear weights then bias.
+size_t nn_graph_state_count(const nn_graph *graph);
+void nn_net_get_state(const nn_net *net, float *state);
+void nn_net_set_state(nn_net *net, const float *state);
+/// The optimiser's momentum in the same order (zero at running statistics).
+void nn_net_get_momentum(const nn_net *net, float *state);
+void nn_net_set_momentum(nn_net *net, const float *state);
+
+/// "oneDNN 2.6.3", "avx512_core_bf16", "f32".
+typedef struct nn_platform {
+    char library[32];
+    char isa[32];
+    char numeric_types[32];
+} nn_platform;
+nn_platform nn_platform_describe(void);
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+typedef struct nn_recipe {
+    int batch_size;
+    float rate_peak; // of SGD with Nesterov momentum, for the mean loss of a batch
+    float momentum;
+    float weight_decay; // decoupled: w -= rate * decay * w, on weights only
+    float label_smoothing;
+    float warmup_fraction; // linear from 0 to the peak, then linear to 0 at fraction 1
+    data_augment augment;
+} nn_recipe;
+nn_recipe nn_recipe_default(void);
+/// Learning rate at `fraction` of the budget, in [0, 1].
+float nn_rate_at(const nn_recipe *recipe, double fraction);
+
+typedef enum nn_verdict {
+    NN_CONTINUE,
+    NN_STOP, // stop now; the result says so
+} nn_verdict;
+
+typedef struct nn_progress {
+    double fraction;       // of the granted budget, 0 to 1
+    int64_t step;          // finished steps, over all lives
+    uint64_t sample_count; // images trained on, over all lives
+    int epoch;
+    double loss;     // smoothed
+    int64_t used_ms; // training time, over all lives
+    double images_per_s;
+    float val_accuracy; // at a checkpoint of the schedule; NaN in the step callback
+} nn_progress;
+
+typedef nn_verdict (*nn_progress_fn)(void *context, const nn_progress *progress);
+
+#define NN_EVAL_MARKS_MAX 8
+
+typedef struct nn_train_options {
+    nn_recipe recipe;
+    // The budget: the first limit reached ends training; 0: no such limit; at least one is set.
+    int64_t ms_max;            // training time over all lives, this one's set-up included
+    uint64_t sample_count_max; // images over all lives
+    uint64_t seed;
+    int thread_count; // 0: all cores
+    nn_backend backend;
+    size_t mem_bytes_max;
+    nn_progress_fn on_step;              // after every step; may be NULL
+    nn_progress_fn on_mark;              // after each evaluation below; may be NULL
+    double eval_mark[NN_EVAL_MARKS_MAX]; // fractions, ascending, at which to measure val_accuracy
+    int eval_mark_count;
+    int eval_image_count_max; // validation images to use at a mark
+    void *context;
+    const char *checkpoint_path; // NULL: none; when the file is there, training goes on from it
+    int64_t checkpoint_interval_ms;
+} nn_train_options;
+nn_train_options nn_train_options_default(void);
+
+typedef struct nn_train_result {
+    nn_progress last;
+    bool stopped; // by a callback; a checkpoint was written when asked for
+} nn_train_result;
+
+typedef struct nn_model nn_model;
+
+/// Trains `graph` on the train split of `set`. `*model` is the caller's; NULL when stopped early.
+/// NS_ERR_NAN when the loss stops being a number, NS_ERR_LIMIT and NS_ERR_MEMORY for memory,
+/// NS_ERR_INPUT when graph and set do not fit.
+ns_status nn_train(const nn_graph *graph, const data_set *set, const nn_train_options *options,
+                   nn_train_result *result, nn_model **model, ns_error *err);
+
+/* ---- model file ------------------------------------------------------------------------------ */
+
+/// A trained classifier as it is kept: graph, weights (plain layout), preprocessing, label names,
+/// and notes (metrics, provenance) as JSON. Immutable but for its notes.
+ns_status nn_model_new(const nn_graph *graph, const float *state, const data_info *info,
+                       nn_model **out, ns_error *err);
+void nn_model_free(nn_model *model);
+/// .nsm: versioned header, JSON, weights, SHA-256; written atomically.
+ns_status nn_model_save(const nn_model *model, const char *path, ns_error *err);
+/// NS_ERR_NOT_FOUND, NS_ERR_CORRUPT, NS_ERR_VERSION.
+ns_status nn_model_load(const char *path, nn_model **out, ns_error *err);
+
+typedef struct nn_model_info {
+    const nn_graph *graph;
+    const float *state; // nn_graph_state_count() values
+    int label_count;
+    const char *const *labels;
+    float mean[DATA_CHANNELS_MAX], deviation[DATA_CHANNELS_MAX]; // x = (pixel - mean) / deviation
+    const char *weights_sha256;                                  // hex, over the weights alone
+} nn_model_info;
+const nn_model_info *nn_model_describe(const nn_model *model);
+/// The notes: an object to read or add to before saving; owned by the model.
+ns_json *nn_model_notes(nn_model *model);
+
+/* ---- inference ------------------------------------------------------------------------------- */
+
+/// Batch norm folded into the convolutions; primitives built once for one batch size.
+typedef struct nn_infer nn_infer;
+ns_status nn_infer_new(const nn_model *model, int batch_size, int thread_count, nn_infer **out,
+                       ns_error *err);
+void nn_infer_free(nn_infer *infer);
+/// Class probabilities (count, labels) of `count` images (count, C, H, W) uint8; any count.
+ns_status nn_infer_run(nn_infer *infer, const uint8_t *pixels, size_t count, float *probabilities,
+                       ns_error *err);
+/// The same for the first `count_max` images (0: all) of a split of a set that fits the model;
+/// `*probabilities` and `*labels` are malloced, the caller frees them. `stop` (may be NULL) is
+/// polled between batches: true ends it with NS_ERR_STOPPED.
+ns_status nn_infer_split(nn_infer *infer, const data_set *set, data_split split, size_t count_max,
+                         bool (*stop)(void *context), void *context, float **probabilities,
+                         int32_t **labels, size_t *count, ns_error *err);
+/// NS_ERR_INPUT, naming the difference, when size, channels or label names differ.
+ns_status nn_model_fits(const nn_model *model, const data_set *set, ns_error *err);
+
+/* ---- export ---------------------------------------------------------------------------------- */
+
+/// ONNX: opset 13, IR 7, input "image" (batch, C, H, W) f32 with raw 0-255 pixels, preprocessing
+/// inside the graph, output "probabilities" (batch, labels), label names in the metadata.
+ns_status nn_export_onnx(const nn_model *model, const char *path, ns_error *err);
+
+#endif
