@@ -1,0 +1,71 @@
+// Node-hours: parsing and printing them, the account that may not be overdrawn, the plan that
+// shares them out, and the cost model behind it. Pure arithmetic in integer milliseconds; no clock,
+// no I/O.
+
+#ifndef NS_BUDGET_BUDGET_H
+#define NS_BUDGET_BUDGET_H
+
+#include "base/base.h"
+
+/* ---- amounts --------------------------------------------------------------------------------- */
+
+#define BUDGET_NODE_MS_MAX (INT64_C(1000) * 3600 * 24 * 366) // a year of one node
+
+/// "90s", "10m", "8h", "1d", "1h30m", "1nh", "0.5nh", "free" (1 nh), "paid" (24 nh).
+/// NS_ERR_USAGE with a sentence that shows the forms.
+ns_status budget_parse(const char *text, int64_t *node_ms, ns_error *err);
+/// "9m 58s", "1h 00m"; `out` holds 32 bytes.
+void budget_format(int64_t node_ms, char out[32]);
+/// Money for `node_ms` at `price` per node-hour.
+double budget_cost(int64_t node_ms, double price);
+
+/* ---- ledger ---------------------------------------------------------------------------------- */
+
+/// charged + reserved <= total, always.
+typedef struct budget_ledger {
+    int64_t total_ms, charged_ms, reserved_ms;
+} budget_ledger;
+
+int64_t budget_free_ms(const budget_ledger *ledger);
+/// Sets up to `wanted_ms` aside; returns how much (0 when nothing is free).
+int64_t budget_reserve(budget_ledger *ledger, int64_t wanted_ms);
+/// Turns `used_ms` of what was reserved into a charge. NS_ERR_BUDGET, changing nothing, beyond it.
+ns_status budget_charge(budget_ledger *ledger, int64_t used_ms, ns_error *err);
+/// Gives back `unused_ms` of what was reserved.
+void budget_refund(budget_ledger *ledger, int64_t unused_ms);
+
+/* ---- cost model ------------------------------------------------------------------------------ */
+
+/// Seconds from FLOPs by a measured rate that settles as more is seen (exponential mean).
+typedef struct budget_rate {
+    double flops_per_ms; // 0 until something was measured
+} budget_rate;
+void budget_rate_observe(budget_rate *rate, double flops, double took_ms);
+/// `fallback_ms` until something was measured.
+int64_t budget_rate_predict_ms(const budget_rate *rate, double flops, int64_t fallback_ms);
+
+/* ---- plan ------------------------------------------------------------------------------------ */
+
+/// Below this nothing useful can be trained, evaluated and exported.
+#define BUDGET_NODE_MS_MIN 10000
+
+typedef struct budget_plan_input {
+    int64_t total_ms;
+    int64_t finish_ms; // predicted time of evaluation and export
+    int worker_count;
+} budget_plan_input;
+
+/// Positions on the study's ledger: each phase ends when that much has been charged.
+typedef struct budget_plan {
+    int64_t search_end_ms;  // 0: no search, the anchor is trained straight away
+    int64_t retrain_end_ms; // retraining's last step is before it
+    int64_t total_ms;
+    int64_t trial_ms; // training time of one trial, of one worker slot
+    int trial_count;  // trials that fit the search, all workers together
+} budget_plan;
+
+/// NS_ERR_BUDGET when the budget is too small to do anything useful (the sentence says how much
+/// is needed).
+ns_status budget_plan_make(const budget_plan_input *input, budget_plan *out, ns_error *err);
+
+#endif

@@ -1,0 +1,245 @@
+// The study store, and the figures that judge a classifier.
+//
+// A store is one SQLite file (WAL) that holds studies, their trials and what each cost. Workers and
+// supervisor talk through it alone, by five calls, each one short transaction:
+//
+//   propose  add WAITING trials                     reap    requeue what stood still
+//   claim    take one, reserve, raise its fence     settle  finish it, once
+//   beat     book time used; the answer may be "fenced: stop"
+//
+// The store knows a genotype as text and a hash, and nothing of networks.
+//
+// Money: an *attempt* is a part of a node's time that went to one purpose. Its `charged_ms` only
+// grows; `reserved_ms` is what it may use before its next beat. Spent = the sum of charged_ms over
+// a study's attempts; an attempt found dead is charged its reservation too, so no kill overspends.
+//
+// A handle belongs to one process and one thread: close it before fork().
+
+#ifndef NS_RESULTS_RESULTS_H
+#define NS_RESULTS_RESULTS_H
+
+#include "base/base.h"
+
+/* ---- store ----------------------------------------------------------------------------------- */
+
+typedef struct results_store results_store;
+
+typedef enum results_mode {
+    RESULTS_READ,   // never blocks or harms a running study; the file must be there
+    RESULTS_WRITE,  // the file must be there
+    RESULTS_CREATE, // made when missing
+} results_mode;
+
+/// NS_ERR_NOT_FOUND, NS_ERR_CORRUPT (not a nightshift store), NS_ERR_VERSION (newer), NS_ERR_IO.
+ns_status results_open(const char *path, results_mode mode, results_store **out, ns_error *err);
+void results_close(results_store *store);
+
+/* ---- studies --------------------------------------------------------------------------------- */
+
+typedef enum results_study_state {
+    RESULTS_STUDY_RUNNING,     // a run holds it, or was killed while it did
+    RESULTS_STUDY_INTERRUPTED, // stopped on request; can be resumed
+    RESULTS_STUDY_COMPLETE,
+    RESULTS_STUDY_FAIL,
+} results_study_state;
+const char *results_study_state_name(results_study_state state); // "RUNNING", ...
+
+/// What defines a study. `settings` is a JSON object; two runs of a study have equal settings.
+typedef struct results_study_spec {
+    const char *name;
+    const char *settings;
+    const char *dataset_path, *dataset_sha256;
+    int64_t budget_node_ms;
+} results_study_spec;
+
+typedef struct results_study {
+    int64_t id;
+    char *name;
+    char *settings; // JSON object
+    char *dataset_path, *dataset_sha256;
+    results_study_state state;
+    char *phase;       // "search", "retrain", "finish", "done"
+    char *stop_reason; // "" until it is known; "budget", "converged", "interrupted", "failed"
+    char *result;      // JSON object of what the finished study found; "{}" before
+    int64_t budget_node_ms;
+    int64_t charged_node_ms, reserved_node_ms;
+    int64_t created_unix_ms;
+    int trial_count[5]; // by results_trial_state
+} results_study;
+
+/// NS_ERR_EXISTS when the name is taken.
+ns_status results_study_add(results_store *store, const results_study_spec *spec, int64_t *study_id,
+                            ns_error *err);
+/// NS_ERR_NOT_FOUND. Free with results_study_clear.
+ns_status results_study_get(results_store *store, const char *name, results_study *out,
+                            ns_error *err);
+void results_study_clear(results_study *study);
+/// Names of all studies, oldest first: a malloced array of malloced strings.
+ns_status results_study_names(results_store *store, char ***names, size_t *count, ns_error *err);
+/// Updates what is not NULL; `result` is a JSON object.
+ns_status results_study_update(results_store *store, int64_t study_id, results_study_state state,
+                               const char *phase, const char *stop_reason, const char *result,
+                               ns_error *err);
+
+/* ---- runs: one process life of a study ------------------------------------------------------- */
+
+typedef struct results_run_spec {
+    const char *command, *host, *version, *platform;
+    int64_t pid;
+} results_run_spec;
+
+/// Begins a run with its own attempt (purpose "overhead"), which books the node's time that no
+/// other attempt of the run took.
+ns_status results_run_begin(results_store *store, int64_t study_id, const results_run_spec *spec,
+                            int64_t *run_id, ns_error *err);
+/// The node has been held `elapsed_ms` by this run: charges the overhead attempt what its other
+/// attempts did not (never less than before), and reserves `reserve_ms` more, or as much as the
+/// budget has left; `*reserved_ms` says how much. Running attempts may lag by up to `lag_ms`.
+ns_status results_run_beat(results_store *store, int64_t run_id, int64_t elapsed_ms,
+                           int64_t reserve_ms, int64_t lag_ms, int64_t *reserved_ms, ns_error *err);
+/// The last beat: charges exactly, refunds the reservation, ends the run.
+ns_status results_run_end(results_store *store, int64_t run_id, int64_t elapsed_ms, ns_error *err);
+
+/// Attempts for what is no trial: "retrain", "finish". Same booking as a trial's.
+ns_status results_phase_begin(results_store *store, int64_t run_id, const char *purpose,
+                              int64_t pid, int64_t *attempt_id, ns_error *err);
+ns_status results_phase_beat(results_store *store, int64_t attempt_id, int64_t charged_ms,
+                             ns_error *err);
+ns_status results_phase_end(results_store *store, int64_t attempt_id, int64_t charged_ms,
+                            ns_error *err);
+
+/* ---- trials ---------------------------------------------------------------------------------- */
+
+typedef enum results_trial_state {
+    RESULTS_WAITING,
+    RESULTS_RUNNING,
+    RESULTS_COMPLETE,
+    RESULTS_PRUNED,
+    RESULTS_FAIL,
+} results_trial_state;
+const char *results_trial_state_name(results_trial_state state); // "WAITING", ...
+
+/// A trial to be. (study, hash, recipe, fidelity, seed) is unique in a store.
+typedef struct results_proposal {
+    const char *genotype; // JSON object, canonical
+    const char *hash;     // of the lowered architecture
+    const char *recipe;   // canonical text of the recipe genes
+    int64_t fidelity_ms;  // training time granted, of one worker slot
+    uint64_t seed;
+    int64_t params, flops; // forward, one image
+} results_proposal;
+
+/// Adds a WAITING trial; numbers go up from 0. NS_ERR_EXISTS when it is not unique.
+ns_status results_propose(results_store *store, int64_t study_id, const results_proposal *proposal,
+                          int *number, ns_error *err);
+
+typedef struct results_claim {
+    int64_t trial_id, attempt_id, fence;
+    int number;
+    char *genotype; // free with results_claim_clear
+    int64_t fidelity_ms;
+    uint64_t seed;
+} results_claim;
+
+/// Takes the WAITING trial of the lowest number: RUNNING, fence raised, `reserve_ms` reserved for a
+/// new attempt. NS_ERR_NOT_FOUND when none waits, NS_ERR_BUDGET when the reservation does not fit.
+ns_status results_claim_next(results_store *store, int64_t run_id, int64_t pid, int64_t reserve_ms,
+                             results_claim *out, ns_error *err);
+void results_claim_clear(results_claim *claim);
+/// Books `charged_ms` in all (ignored when smaller than before). NS_ERR_FENCED: stop, another
+/// attempt owns the trial.
+ns_status results_beat(results_store *store, const results_claim *claim, int64_t charged_ms,
+                       int64_t reserve_ms, ns_error *err);
+/// Records a value on the way: `fraction` of its schedule, validation accuracy. Replaces an equal
+/// fraction.
+ns_status results_report(results_store *store, const results_claim *claim, double fraction,
+                         double val_accuracy, ns_error *err);
+
+typedef struct results_outcome {
+    results_trial_state state; // COMPLETE, PRUNED, FAIL; WAITING gives the trial back unfinished
+    const char *fail_reason;   // "invalid", "oom", "nan", "timeout", "crash", "stale"; else NULL
+    const char *detail;        // one sentence, may be NULL
+    double val_accuracy;       // 0-1; NaN: none
+    double val_loss;           // NaN: none
+    int64_t charged_ms;        // node time of the attempt, in all
+    int64_t sample_count;      // images trained on
+} results_outcome;
+
+/// Finishes the attempt and refunds what it had reserved. Only with the current fence
+/// (NS_ERR_FENCED); safe to repeat; a finished trial is never changed.
+ns_status results_settle(results_store *store, const results_claim *claim,
+                         const results_outcome *outcome, ns_error *err);
+
+/// Ends every unfinished attempt of `study_id` made by process `pid` (0: by any process), charging
+/// its reservation; its trial is requeued, or FAIL(crash) when `attempt_count_max` attempts died.
+ns_status results_reap(results_store *store, int64_t study_id, int64_t pid, int attempt_count_max,
+                       int *reaped_count, ns_error *err);
+
+typedef struct results_trial {
+    int64_t id;
+    int number;
+    results_trial_state state;
+    char *fail_reason; // "" when none
+    char *detail;      // ""
+    char *genotype, *hash, *recipe;
+    int64_t fidelity_ms;
+    uint64_t seed;
+    int64_t params, flops;
+    double val_accuracy, val_loss; // NaN when none
+    int64_t node_ms;               // charged over all its attempts
+    int64_t sample_count;
+    int64_t finished_node_ms; // the study's charged_node_ms when it finished; 0 before
+} results_trial;
+
+/// All trials by number: a malloced array; free with results_trials_free.
+ns_status results_trials(results_store *store, int64_t study_id, results_trial **out, size_t *count,
+                         ns_error *err);
+void results_trials_free(results_trial *trials, size_t count);
+/// Values reported at `fraction` by other trials of the same fidelity that are COMPLETE or PRUNED.
+ns_status results_values_at(results_store *store, int64_t trial_id, double fraction,
+                            double **values, size_t *count, ns_error *err);
+
+/* ---- models and events ----------------------------------------------------------------------- */
+
+/// Remembers a model file of the study: kind "best" (a trial's own) or "final". Replaces the kind.
+ns_status results_model_set(results_store *store, int64_t study_id, const char *kind,
+                            const char *path, const char *weights_sha256, double val_accuracy,
+                            int trial_number, ns_error *err);
+/// NS_ERR_NOT_FOUND when the study has no such model. `path` holds NS_PATH_MAX bytes.
+ns_status results_model_get(results_store *store, int64_t study_id, const char *kind, char *path,
+                            double *val_accuracy, int *trial_number, ns_error *err);
+/// Keeps one line of what happened (phase changes, crashes) with its time.
+ns_status results_event(results_store *store, int64_t study_id, const char *text, ns_error *err);
+
+/* ---- metrics: pure functions ----------------------------------------------------------------- */
+
+// `probabilities` is (count, label_count) row-major, `labels` (count) true indices.
+
+/// Index of the largest; the lowest index wins a tie.
+int results_argmax(const float *row, int label_count);
+double results_accuracy(const float *probabilities, const int32_t *labels, size_t count,
+                        int label_count);
+/// Fraction whose true label is among the `k` largest; ties count against it.
+double results_top_k(const float *probabilities, const int32_t *labels, size_t count,
+                     int label_count, int k);
+/// Mean of -ln p(true label), p at least 1e-15.
+double results_log_loss(const float *probabilities, const int32_t *labels, size_t count,
+                        int label_count);
+/// (label_count, label_count): rows true, columns predicted; caller's array, overwritten.
+void results_confusion(const float *probabilities, const int32_t *labels, size_t count,
+                       int label_count, int64_t *confusion);
+
+typedef struct results_label_metrics {
+    int64_t support;              // true images of the label
+    double precision, recall, f1; // 0 where undefined (as scikit-learn's zero_division=0)
+} results_label_metrics;
+results_label_metrics results_label_of(const int64_t *confusion, int label_count, int label);
+/// One-against-rest area under the ROC curve (Mann-Whitney U, mid-ranks at ties); NaN when a side
+/// is empty. NS_ERR_MEMORY.
+ns_status results_roc_auc(const float *probabilities, const int32_t *labels, size_t count,
+                          int label_count, int label, double *out, ns_error *err);
+/// Mean of the above over labels where it is defined.
+ns_status results_macro_auc(const float *probabilities, const int32_t *labels, size_t count,
+                            int label_count, double *out, ns_error *err);
+
+#endif

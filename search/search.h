@@ -1,0 +1,163 @@
+// The search: what can be proposed, who proposes it, and how a study is run under its budget.
+//
+// Intended usage:
+//   1. search_config_default(), fill in, search_run(): runs or resumes a study to its end.
+//   2. search_status_json(), search_trials_json(), search_studies_json(): what a store knows.
+// The parts underneath (space, samplers) are public because benchmarks and tests drive them alone.
+
+#ifndef NS_SEARCH_SEARCH_H
+#define NS_SEARCH_SEARCH_H
+
+#include "base/base.h"
+#include "budget/budget.h"
+#include "data/data.h"
+#include "nn/nn.h"
+#include "results/results.h"
+
+/* ---- space and genotype ---------------------------------------------------------------------- */
+
+#define SEARCH_GENES_MAX   64
+#define SEARCH_CHOICES_MAX 16
+
+/// One parameter and its range. A choice is a number or, where `text` is set, a word.
+typedef struct search_gene {
+    char name[32];
+    int choice_count;
+    double value[SEARCH_CHOICES_MAX];
+    const char *text[SEARCH_CHOICES_MAX]; // NULL: the choice is its number
+    bool recipe;                          // a recipe gene; else an architecture gene
+} search_gene;
+
+/// A search space for images of one size; a plain value.
+typedef struct search_space {
+    int gene_count;
+    search_gene gene[SEARCH_GENES_MAX];
+    nn_shape image;
+    int label_count;
+    size_t train_count; // images, for batch sizes
+} search_space;
+
+/// One point of a space: the index of a choice for each gene, in the space's order.
+typedef struct search_genotype {
+    uint8_t choice[SEARCH_GENES_MAX];
+} search_genotype;
+
+/// The stage-based space for images like those of `info`.
+void search_space_default(const data_info *info, search_space *out);
+/// The hand-made genotype that is always tried first.
+void search_genotype_anchor(const search_space *space, search_genotype *out);
+void search_genotype_random(const search_space *space, ns_rng *rng, search_genotype *out);
+/// Changes one active gene to another of its choices (Real et al. 2019).
+void search_genotype_mutate(const search_space *space, ns_rng *rng, search_genotype *genotype);
+/// Zeroes genes that mean nothing given the others (widths of absent stages), so that equal points
+/// have equal vectors.
+void search_genotype_canonicalise(const search_space *space, search_genotype *genotype);
+/// {"stem_width": 32, "stage1_block": "residual", ...}; NULL when memory runs out.
+ns_json *search_genotype_to_json(const search_space *space, const search_genotype *genotype);
+/// Unknown, missing or illegal genes are NS_ERR_INPUT, named.
+ns_status search_genotype_from_json(const search_space *space, const ns_json *json,
+                                    search_genotype *out, ns_error *err);
+
+/// A genotype made concrete.
+typedef struct search_candidate {
+    search_genotype genotype; // canonical
+    nn_graph graph;
+    nn_recipe recipe;
+    nn_counts counts;
+    char hash[NS_SHA256_HEX_MAX]; // of the lowered layers
+    char recipe_text[256];        // canonical text of the recipe genes
+} search_candidate;
+
+/// NS_ERR_INPUT when the genotype has no legal network at this image size.
+ns_status search_decode(const search_space *space, const search_genotype *genotype,
+                        search_candidate *out, ns_error *err);
+
+/* ---- samplers -------------------------------------------------------------------------------- */
+
+/// A trial as samplers see it.
+typedef struct search_observation {
+    search_genotype genotype;
+    results_trial_state state;
+    double val_accuracy; // NaN unless COMPLETE or PRUNED
+} search_observation;
+
+/// Everything proposed so far, by trial number.
+typedef struct search_history {
+    const search_observation *trial;
+    size_t count;
+} search_history;
+
+/// Proposes a canonical genotype: a pure function of its arguments. It may repeat one of the
+/// history; the caller asks again with the next `number`.
+typedef struct search_sampler {
+    const char *name;
+    const char *summary; // for --help
+    void (*propose)(const search_space *space, const search_history *history, uint64_t seed,
+                    uint64_t number, search_genotype *out);
+} search_sampler;
+
+/// "random", "evolution"; NULL when unknown. search_sampler_at lists them, NULL after the last.
+const search_sampler *search_sampler_find(const char *name);
+const search_sampler *search_sampler_at(size_t index);
+
+/// Hopeless on its own schedule: `value` is far below what others had at the same fraction
+/// (below median - 3 MAD, and below every COMPLETE one, after at least 4 others).
+bool search_is_hopeless(double value, const double *others, size_t count);
+
+/* ---- a study --------------------------------------------------------------------------------- */
+
+/// What a person sees while a study runs.
+typedef struct search_progress {
+    const char *phase; // "search", "retrain", "finish"
+    int trial_done_count, trial_running_count, trial_planned_count;
+    double best_val_accuracy; // NaN: none yet
+    int64_t spent_ms, budget_ms;
+    double phase_fraction; // of retraining, 0-1; NaN: unknown
+} search_progress;
+
+typedef struct search_config {
+    const char *study;
+    const char *store_path;
+    const char *dataset_path; // absolute
+    const char *command;      // as typed, for the record
+    int64_t budget_node_ms;
+    const char *sampler;
+    uint64_t seed;
+    int thread_count;         // of the whole study; 0: all cores
+    int worker_count;         // 0: chosen from the cores
+    double price;             // money per node-hour
+    int64_t process_start_ms; // ns_clock_ms() at which this process began: the budget runs from it
+    ns_log *log;
+    void (*on_progress)(void *context, const search_progress *progress); // about 4 times a second
+    void *context;
+} search_config;
+search_config search_config_default(void);
+
+/// Runs the study to its end within its budget, or resumes it when it exists; forks workers, so it
+/// must be called before this process has started a thread.
+/// NS_ERR_STOPPED after SIGINT or SIGTERM (resumable), NS_ERR_BUSY when another process runs the
+/// study, NS_ERR_USAGE when settings differ from the study's own (the sentence names them).
+ns_status search_run(const search_config *config, ns_error *err);
+
+/// Settings of an existing study into `config` for search_run(); strings are malloced into
+/// `*storage`, free it after use.
+ns_status search_config_load(const char *store_path, const char *study, search_config *config,
+                             char **storage, ns_error *err);
+
+/// {study, state, phase, stop_reason, best_val_accuracy, test_accuracy, winner, weights_sha256,
+///  trials, budget_node_ms, node_ms_used, price, cost, model, ...}
+ns_status search_status_json(const char *store_path, const char *study, ns_json **out,
+                             ns_error *err);
+/// {trials: [{number, state, fail_reason, genotype, hash, fidelity, seed, val_accuracy, params,
+///  flops, node_ms}]}
+ns_status search_trials_json(const char *store_path, const char *study, ns_json **out,
+                             ns_error *err);
+/// {studies: [{study, state, phase, best_val_accuracy, budget_node_ms, node_ms_used, ...}]}
+ns_status search_studies_json(const char *store_path, ns_json **out, ns_error *err);
+
+/// Accuracy, per-label precision and recall, confusion matrix, log loss and macro AUC of `model` on
+/// a split: {accuracy, count, labels, confusion, per_label, log_loss, macro_auc, ...}.
+ns_status search_evaluate_json(const nn_model *model, const data_set *set, data_split split,
+                               int thread_count, ns_json **out, ns_error *err);
+
+#endif
