@@ -1,0 +1,141 @@
+// Private to data/: the pack's layout and writer, the listing that every source form is read into,
+// and the steps that import.c strings together.
+//
+//   import_folder.c --+
+//   import_csv.c -----+--> data__listing --> import.c (choose size, decode) --+
+//   import_idx.c -------------------------------------------------------------+--> pack_write.c
+//   demo.c -------------------------------------------------------------------+
+
+#ifndef NS_DATA_DATA_INTERNAL_H
+#define NS_DATA_DATA_INTERNAL_H
+
+#include "data/data.h"
+
+/// The split of an image whose source names none; never in a finished pack.
+#define DATA__UNASSIGNED DATA_SPLIT_COUNT
+
+#define DATA__SIDE_MAX         4096        // px, of a packed image
+#define DATA__IMAGES_MAX       (1u << 31)  // of a pack
+#define DATA__FILE_BYTES_MAX   (1u << 28)  // of one image file or manifest
+#define DATA__IMAGE_SIDE_MAX   32768       // px, of a source image
+#define DATA__IMAGE_PIXELS_MAX (1ll << 28) // of a source image
+
+/* ---- pack file ------------------------------------------------------------------------------- */
+
+// Layout, all numbers in the byte order of the machine that wrote them (checked by `order`):
+//
+//   0       header, one page of DATA__PAGE_BYTES, zeros after the struct
+//   4096    pixels: image_count * (C, H, W) uint8, then zeros up to a multiple of 8
+//   ...     tables: label of each image (uint16), split of each image (uint8), then strings that
+//           end in 0: label names, source, provenance (JSON), and file and reason of each dropped
+//           image
+//
+// Each part has its own SHA-256, and no byte is outside them. `content_sha256` is the identity of
+// the data set: it covers what a model can see (sizes, label names, labels, splits, pixels) and not
+// where or how it was imported.
+
+#define DATA__PAGE_BYTES   4096
+#define DATA__PACK_MAGIC   "NSDPACK\n"
+#define DATA__PACK_VERSION 1
+#define DATA__PACK_ORDER   0x01020304u
+#define DATA__DIGEST_BYTES 64 // hex digits, without a final 0
+
+typedef struct data__pack_header {
+    char magic[8];
+    uint32_t version;
+    uint32_t order;
+    uint32_t channels, height, width;
+    uint32_t label_count;
+    uint64_t image_count;
+    uint64_t dropped_count;
+    uint64_t pixels_bytes; // with the padding
+    uint64_t tables_bytes;
+    float mean[DATA_CHANNELS_MAX];
+    float deviation[DATA_CHANNELS_MAX];
+    char content_sha256[DATA__DIGEST_BYTES];
+    char pixels_sha256[DATA__DIGEST_BYTES];
+    char tables_sha256[DATA__DIGEST_BYTES];
+    char header_sha256[DATA__DIGEST_BYTES]; // of the header's page, with zeros in this place
+} data__pack_header;
+
+/// Digest of the header's page (DATA__PAGE_BYTES), `header_sha256` taken as zeros.
+ns_status data__pack_header_digest(const uint8_t *page, char out[NS_SHA256_HEX_MAX], ns_error *err);
+
+typedef struct data__pack_spec {
+    int channels, height, width;
+    int label_count;
+    const char *const *labels; // copied
+    const char *source;        // copied
+    const char *provenance;    // JSON text of the options used; copied; NULL: "{}"
+} data__pack_spec;
+
+/// Streams images into a pack: memory grows by 3 + 16 * channels bytes an image, whatever its size.
+typedef struct data__pack_writer data__pack_writer;
+
+ns_status data__pack_begin(const char *path, const data__pack_spec *spec, data__pack_writer **out,
+                           ns_error *err);
+/// Appends one image, `pixels` (C, H, W). `split` may be DATA__UNASSIGNED until data__pack_split.
+ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int label,
+                         data_split split, ns_error *err);
+/// Records what was left out and why.
+ns_status data__pack_drop(data__pack_writer *writer, const char *file, const char *reason,
+                          ns_error *err);
+/// Gives every image its split: data__split_assign over all that was added.
+ns_status data__pack_split(data__pack_writer *writer, const int percent[DATA_SPLIT_COUNT],
+                           uint64_t seed, ns_error *err);
+size_t data__pack_count(const data__pack_writer *writer);
+/// Writes tables and header, makes the file appear, and frees `writer` whatever the result.
+ns_status data__pack_finish(data__pack_writer *writer, ns_error *err);
+/// Drops the unfinished file; accepts NULL.
+void data__pack_abort(data__pack_writer *writer);
+
+/* ---- splits ---------------------------------------------------------------------------------- */
+
+/// What data__split_assign reads and writes: one label and one split an image.
+typedef struct data__split_request {
+    const uint16_t *image_labels;
+    uint8_t *image_splits; // data_split or DATA__UNASSIGNED; all assigned on return
+    size_t image_count;
+    const char *const *labels;
+    int label_count;
+    int percent[DATA_SPLIT_COUNT];
+    uint64_t seed;
+} data__split_request;
+
+/// Stratified and seeded; the rules are at the head of split.c. NS_ERR_INPUT names the label that
+/// has too few images.
+ns_status data__split_assign(const data__split_request *request, ns_error *err);
+
+/* ---- image files ----------------------------------------------------------------------------- */
+
+typedef enum data__image_kind {
+    DATA__KIND_OTHER, // not an image as far as we know
+    DATA__KIND_PNG,
+    DATA__KIND_JPEG,
+    DATA__KIND_FOREIGN, // an image, but of a format that is not read
+} data__image_kind;
+
+/// Tells the kind from the first bytes; `*format` is its name for a sentence ("GIF").
+data__image_kind data__image_sniff(const uint8_t *bytes, size_t size_bytes, const char **format);
+
+typedef struct data__image_header {
+    int width, height, channels; // channels: 1 grey, 3 colour, as data_image_decode would give
+} data__image_header;
+
+/// Reads only as much of the file as its header takes. The reason in `err` names no file.
+ns_status data__image_read_header(const char *path, data__image_header *out, ns_error *err);
+/// As data_image_read, but the reason in `err` names no file.
+ns_status data__image_read_bare(const char *path, data_image *out, ns_error *err);
+/// As data_image_decode, but the reason in `err` names no file.
+ns_status data__image_decode_bare(const uint8_t *bytes, size_t size_bytes, data_image *out,
+                                  ns_error *err);
+/// Refuses sizes that are zero or beyond the limits, before any memory is taken.
+ns_status data__image_check_size(uint64_t width, uint64_t height, ns_error *err);
+
+ns_status data__png_decode(const uint8_t *bytes, size_t size_bytes, data_image *out, ns_error *err);
+ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data_image *out,
+                            ns_error *err);
+ns_status data__png_read_header(FILE *file, data__image_header *out, ns_error *err);
+ns_status data__jpeg_read_header(FILE *file, data__image_header *out, ns_error *err);
+
+#endif

@@ -1,0 +1,306 @@
+// Opens a pack (.nsd): maps it read-only, so that all processes share its pages, and believes
+// nothing in it before it was checked: first sizes against the file's, then the checksums, then
+// every label, split and string. Whatever bytes a file holds, data_open returns.
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/data_internal.h"
+
+struct data_set {
+    uint8_t *map; // the whole file
+    size_t map_bytes;
+    data__pack_header header;
+    data_info info;
+    char sha256[NS_SHA256_HEX_MAX];
+    size_t image_bytes;
+    const uint8_t *pixels;        // (image_count, C, H, W), in the map
+    const uint16_t *image_labels; // (image_count), in the map
+    const uint8_t *image_splits;  // (image_count), in the map
+    const char **labels;          // (label_count), in the map
+    data_dropped *dropped;        // (dropped_count), in the map
+    uint32_t *indices[DATA_SPLIT_COUNT];
+    size_t *label_counts; // (DATA_SPLIT_COUNT, label_count)
+};
+
+static ns_status corrupt(const char *path, const char *reason, ns_error *err) {
+    return ns_fail(err, NS_ERR_CORRUPT, "cannot open data set %s: %s", path, reason);
+}
+
+static ns_status no_memory(const char *path, ns_error *err) {
+    return ns_fail(err, NS_ERR_MEMORY, "cannot open data set %s: out of memory", path);
+}
+
+static ns_status map_file(data_set *set, const char *path, ns_error *err) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return ns_fail(err, errno == ENOENT ? NS_ERR_NOT_FOUND : NS_ERR_IO,
+                       "cannot open data set %s: %s", path, strerror(errno));
+    }
+    ns_status status = NS_OK;
+    struct stat info;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        status = ns_fail(err, NS_ERR_IO, "cannot open data set %s: not a regular file", path);
+    } else if (info.st_size < DATA__PAGE_BYTES) {
+        status = corrupt(path, "it is too short for a data set", err);
+    } else {
+        set->map_bytes = (size_t)info.st_size;
+        void *map = mmap(NULL, set->map_bytes, PROT_READ, MAP_SHARED, fd, 0);
+        if (map == MAP_FAILED) {
+            status = ns_fail(err, NS_ERR_IO, "cannot map data set %s: %s", path, strerror(errno));
+        } else {
+            set->map = map;
+        }
+    }
+    close(fd);
+    return status;
+}
+
+static ns_status check_digest(const void *bytes, size_t size_bytes, const char *expected,
+                              const char *path, const char *part, ns_error *err) {
+    char digest[NS_SHA256_HEX_MAX];
+    NS_TRY(ns_sha256_of(bytes, size_bytes, digest, err));
+    if (memcmp(digest, expected, DATA__DIGEST_BYTES) != 0) {
+        return ns_fail(err, NS_ERR_CORRUPT,
+                       "cannot open data set %s: its %s is damaged (checksums differ)", path, part);
+    }
+    return NS_OK;
+}
+
+static ns_status check_identity(const data__pack_header *header, const char *path, ns_error *err) {
+    if (memcmp(header->magic, DATA__PACK_MAGIC, sizeof(header->magic)) != 0) {
+        return corrupt(path, "it is not a nightshift data set", err);
+    }
+    if (header->order != DATA__PACK_ORDER) {
+        return corrupt(path, "it was written on a machine with another byte order", err);
+    }
+    if (header->version > DATA__PACK_VERSION) {
+        return ns_fail(err, NS_ERR_VERSION,
+                       "cannot open data set %s: its format version is %u, this program reads up "
+                       "to %d",
+                       path, header->version, DATA__PACK_VERSION);
+    }
+    if (header->version == 0) {
+        return corrupt(path, "its format version is 0", err);
+    }
+    return NS_OK;
+}
+
+/// Sizes within limits, and the parts together exactly as long as the file.
+static bool sizes_are_sound(const data_set *set) {
+    const data__pack_header *header = &set->header;
+    if ((header->channels != 1 && header->channels != 3) || header->height == 0 ||
+        header->height > DATA__SIDE_MAX || header->width == 0 || header->width > DATA__SIDE_MAX ||
+        header->label_count == 0 || header->label_count > DATA_LABELS_MAX ||
+        header->image_count == 0 || header->image_count > DATA__IMAGES_MAX) {
+        return false;
+    }
+    const uint64_t rest = set->map_bytes - DATA__PAGE_BYTES;
+    const uint64_t image_bytes = (uint64_t)header->channels * header->height * header->width;
+    const uint64_t pixels_bytes = (header->image_count * image_bytes + 7) / 8 * 8;
+    return header->pixels_bytes == pixels_bytes && pixels_bytes <= rest &&
+           header->tables_bytes == rest - pixels_bytes &&
+           header->tables_bytes >= 3 * header->image_count + header->label_count + 2 &&
+           header->dropped_count <= header->tables_bytes / 2;
+}
+
+static bool statistics_are_sound(const data__pack_header *header) {
+    for (uint32_t c = 0; c < header->channels; c++) {
+        const float mean = header->mean[c];
+        const float deviation = header->deviation[c];
+        if (!(mean >= 0.0f && mean <= 255.0f && deviation > 0.0f && deviation <= 255.0f)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static ns_status check_parts(const data_set *set, const char *path, ns_error *err) {
+    const data__pack_header *header = &set->header;
+    char digest[NS_SHA256_HEX_MAX];
+    NS_TRY(data__pack_header_digest(set->map, digest, err));
+    if (memcmp(digest, header->header_sha256, DATA__DIGEST_BYTES) != 0) {
+        return corrupt(path, "its header is damaged (checksums differ)", err);
+    }
+    if (!sizes_are_sound(set)) {
+        return corrupt(path, "its sizes disagree with the file's", err);
+    }
+    if (!statistics_are_sound(header)) {
+        return corrupt(path, "its pixel statistics are impossible", err);
+    }
+    const uint8_t *pixels = set->map + DATA__PAGE_BYTES;
+    NS_TRY(check_digest(pixels + header->pixels_bytes, header->tables_bytes, header->tables_sha256,
+                        path, "label table", err));
+    return check_digest(pixels, header->pixels_bytes, header->pixels_sha256, path, "pixel data",
+                        err);
+}
+
+/// Takes the next string off `*at`, or returns NULL when none ends before `end`.
+static const char *take_string(const char **at, const char *end) {
+    const char *text = *at;
+    const char *stop = memchr(text, 0, (size_t)(end - text));
+    if (stop == NULL) {
+        return NULL;
+    }
+    *at = stop + 1;
+    return text;
+}
+
+static ns_status read_strings(data_set *set, const char *path, const char *at, const char *end,
+                              ns_error *err) {
+    const data__pack_header *header = &set->header;
+    bool sound = true;
+    for (uint32_t i = 0; i < header->label_count && sound; i++) {
+        set->labels[i] = take_string(&at, end);
+        sound = set->labels[i] != NULL;
+    }
+    set->info.source = sound ? take_string(&at, end) : NULL;
+    sound = sound && set->info.source != NULL && take_string(&at, end) != NULL; // provenance
+    for (uint64_t i = 0; i < header->dropped_count && sound; i++) {
+        set->dropped[i].file = take_string(&at, end);
+        set->dropped[i].reason = set->dropped[i].file != NULL ? take_string(&at, end) : NULL;
+        sound = set->dropped[i].reason != NULL;
+    }
+    return sound && at == end ? NS_OK : corrupt(path, "its strings are cut off", err);
+}
+
+static ns_status count_images(data_set *set, const char *path, ns_error *err) {
+    const data__pack_header *header = &set->header;
+    for (uint64_t i = 0; i < header->image_count; i++) {
+        const uint32_t label = set->image_labels[i];
+        const uint8_t split = set->image_splits[i];
+        if (label >= header->label_count || split >= DATA_SPLIT_COUNT) {
+            return corrupt(path, "an image has a label or split that does not exist", err);
+        }
+        set->info.split_count[split]++;
+        set->label_counts[split * header->label_count + label]++;
+    }
+    return NS_OK;
+}
+
+static ns_status index_images(data_set *set, const char *path, ns_error *err) {
+    size_t used[DATA_SPLIT_COUNT] = {0};
+    for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
+        const size_t count = set->info.split_count[split];
+        set->indices[split] = malloc((count > 0 ? count : 1) * sizeof(uint32_t));
+        if (set->indices[split] == NULL) {
+            return no_memory(path, err);
+        }
+    }
+    for (size_t i = 0; i < set->info.image_count; i++) {
+        const uint8_t split = set->image_splits[i];
+        set->indices[split][used[split]++] = (uint32_t)i;
+    }
+    return NS_OK;
+}
+
+static ns_status read_tables(data_set *set, const char *path, ns_error *err) {
+    const data__pack_header *header = &set->header;
+    const size_t image_count = header->image_count;
+    const size_t label_count = header->label_count;
+    const uint8_t *tables = set->map + DATA__PAGE_BYTES + header->pixels_bytes;
+    set->pixels = set->map + DATA__PAGE_BYTES;
+    set->image_bytes = (size_t)header->channels * header->height * header->width;
+    set->image_labels = (const uint16_t *)(const void *)tables; // 8-aligned by the padding
+    set->image_splits = tables + image_count * sizeof(uint16_t);
+    set->labels = calloc(label_count, sizeof(*set->labels));
+    set->dropped = calloc(header->dropped_count + 1, sizeof(*set->dropped));
+    set->label_counts = calloc(DATA_SPLIT_COUNT * label_count, sizeof(*set->label_counts));
+    if (set->labels == NULL || set->dropped == NULL || set->label_counts == NULL) {
+        return no_memory(path, err);
+    }
+    NS_TRY(read_strings(set, path, (const char *)set->image_splits + image_count,
+                        (const char *)tables + header->tables_bytes, err));
+    set->info.image_count = image_count;
+    NS_TRY(count_images(set, path, err));
+    return index_images(set, path, err);
+}
+
+static void fill_info(data_set *set) {
+    const data__pack_header *header = &set->header;
+    data_info *info = &set->info;
+    memcpy(set->sha256, header->content_sha256, DATA__DIGEST_BYTES);
+    info->channels = (int)header->channels;
+    info->height = (int)header->height;
+    info->width = (int)header->width;
+    info->label_count = (int)header->label_count;
+    info->labels = set->labels;
+    memcpy(info->mean, header->mean, sizeof(info->mean));
+    memcpy(info->deviation, header->deviation, sizeof(info->deviation));
+    info->sha256 = set->sha256;
+}
+
+ns_status data_open(const char *path, data_set **out, ns_error *err) {
+    data_set *set = calloc(1, sizeof(*set));
+    if (set == NULL) {
+        return no_memory(path, err);
+    }
+    ns_status status = NS_OK;
+    NS_TRY_OUT(map_file(set, path, err));
+    memcpy(&set->header, set->map, sizeof(set->header));
+    NS_TRY_OUT(check_identity(&set->header, path, err));
+    NS_TRY_OUT(check_parts(set, path, err));
+    NS_TRY_OUT(read_tables(set, path, err));
+    fill_info(set);
+    *out = set;
+    return NS_OK;
+out:
+    data_close(set);
+    return status;
+}
+
+void data_close(data_set *set) {
+    if (set == NULL) {
+        return;
+    }
+    if (set->map != NULL) {
+        munmap(set->map, set->map_bytes);
+    }
+    for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
+        free(set->indices[split]);
+    }
+    free(set->label_counts);
+    free(set->dropped);
+    free(set->labels);
+    free(set);
+}
+
+const data_info *data_describe(const data_set *set) {
+    return &set->info;
+}
+
+const uint32_t *data_indices(const data_set *set, data_split split, size_t *count) {
+    assert(split < DATA_SPLIT_COUNT);
+    *count = set->info.split_count[split];
+    return set->indices[split];
+}
+
+const uint8_t *data_pixels(const data_set *set, size_t index) {
+    assert(index < set->info.image_count);
+    return set->pixels + index * set->image_bytes;
+}
+
+int data_label(const data_set *set, size_t index) {
+    assert(index < set->info.image_count);
+    return set->image_labels[index];
+}
+
+size_t data_label_count(const data_set *set, data_split split, int label) {
+    assert(split < DATA_SPLIT_COUNT && label >= 0 && label < set->info.label_count);
+    return set->label_counts[(size_t)split * (size_t)set->info.label_count + (size_t)label];
+}
+
+size_t data_dropped_count(const data_set *set) {
+    return set->header.dropped_count;
+}
+
+data_dropped data_dropped_at(const data_set *set, size_t index) {
+    assert(index < set->header.dropped_count);
+    return set->dropped[index];
+}

@@ -1,0 +1,369 @@
+// Writes a pack (.nsd) as a stream: pixels go to the file as they come, only a label, a split and
+// the pixel sums of each image stay in memory, and the tables and the header follow at the end.
+//
+// The statistics of the training pixels are sums of integers kept per image, so that they do not
+// depend on the order or the threads of decoding, and splits may be decided after the last image.
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/data_internal.h"
+
+#define BUFFER_BYTES (1u << 20)
+
+/// A growing run of bytes.
+typedef struct byte_run {
+    uint8_t *bytes;
+    size_t used, size;
+} byte_run;
+
+struct data__pack_writer {
+    ns_atomic_file *file;
+    ns_sha256 *pixels_hash;
+    int channels, height, width, label_count;
+    char **labels;
+    char *source, *provenance;
+    size_t image_count, image_capacity;
+    uint16_t *image_labels; // (image_count)
+    uint8_t *image_splits;  // (image_count)
+    uint64_t *image_sums;   // (image_count, C, 2): sum of pixels, sum of their squares
+    byte_run dropped;       // file 0 reason 0 file 0 ...
+    size_t dropped_count;
+    uint8_t *buffer; // (BUFFER_BYTES), pixels not yet written
+    size_t buffered_bytes;
+    uint64_t pixels_bytes; // written and buffered
+};
+
+static ns_status no_memory(ns_error *err) {
+    return ns_fail(err, NS_ERR_MEMORY, "out of memory while writing a data set");
+}
+
+static size_t image_bytes(const data__pack_writer *writer) {
+    return (size_t)writer->channels * (size_t)writer->height * (size_t)writer->width;
+}
+
+static ns_status run_append(byte_run *run, const void *bytes, size_t size_bytes, ns_error *err) {
+    if (run->size - run->used < size_bytes) {
+        const size_t size = 2 * (run->used + size_bytes);
+        uint8_t *grown = realloc(run->bytes, size);
+        if (grown == NULL) {
+            return no_memory(err);
+        }
+        run->bytes = grown;
+        run->size = size;
+    }
+    memcpy(run->bytes + run->used, bytes, size_bytes);
+    run->used += size_bytes;
+    return NS_OK;
+}
+
+static ns_status run_append_string(byte_run *run, const char *text, ns_error *err) {
+    return run_append(run, text, strlen(text) + 1, err);
+}
+
+static void writer_free(data__pack_writer *writer) {
+    if (writer == NULL) {
+        return;
+    }
+    ns_atomic_abort(writer->file);
+    if (writer->pixels_hash != NULL) {
+        char unused[NS_SHA256_HEX_MAX];
+        ns_sha256_finish(writer->pixels_hash, unused);
+    }
+    for (int i = 0; writer->labels != NULL && i < writer->label_count; i++) {
+        free(writer->labels[i]);
+    }
+    free(writer->labels);
+    free(writer->source);
+    free(writer->provenance);
+    free(writer->image_labels);
+    free(writer->image_splits);
+    free(writer->image_sums);
+    free(writer->dropped.bytes);
+    free(writer->buffer);
+    free(writer);
+}
+
+static ns_status copy_names(data__pack_writer *writer, const data__pack_spec *spec, ns_error *err) {
+    writer->labels = calloc((size_t)spec->label_count, sizeof(*writer->labels));
+    writer->source = strdup(spec->source);
+    writer->provenance = strdup(spec->provenance != NULL ? spec->provenance : "{}");
+    writer->buffer = malloc(BUFFER_BYTES);
+    if (writer->labels == NULL || writer->source == NULL || writer->provenance == NULL ||
+        writer->buffer == NULL) {
+        return no_memory(err);
+    }
+    for (int i = 0; i < spec->label_count; i++) {
+        writer->labels[i] = strdup(spec->labels[i]);
+        if (writer->labels[i] == NULL) {
+            return no_memory(err);
+        }
+    }
+    return NS_OK;
+}
+
+ns_status data__pack_begin(const char *path, const data__pack_spec *spec, data__pack_writer **out,
+                           ns_error *err) {
+    assert(spec->channels == 1 || spec->channels == 3);
+    assert(spec->height > 0 && spec->height <= DATA__SIDE_MAX);
+    assert(spec->width > 0 && spec->width <= DATA__SIDE_MAX);
+    assert(spec->label_count > 0 && spec->label_count <= DATA_LABELS_MAX);
+    static const uint8_t empty_page[DATA__PAGE_BYTES];
+
+    data__pack_writer *writer = calloc(1, sizeof(*writer));
+    if (writer == NULL) {
+        return no_memory(err);
+    }
+    writer->channels = spec->channels;
+    writer->height = spec->height;
+    writer->width = spec->width;
+    writer->label_count = spec->label_count;
+    ns_status status = NS_OK;
+    NS_TRY_OUT(copy_names(writer, spec, err));
+    NS_TRY_OUT(ns_sha256_new(&writer->pixels_hash, err));
+    NS_TRY_OUT(ns_atomic_open(path, &writer->file, err));
+    NS_TRY_OUT(ns_atomic_write(writer->file, empty_page, sizeof(empty_page), err));
+    *out = writer;
+    return NS_OK;
+out:
+    writer_free(writer);
+    return status;
+}
+
+static ns_status flush_pixels(data__pack_writer *writer, ns_error *err) {
+    ns_sha256_update(writer->pixels_hash, writer->buffer, writer->buffered_bytes);
+    NS_TRY(ns_atomic_write(writer->file, writer->buffer, writer->buffered_bytes, err));
+    writer->buffered_bytes = 0;
+    return NS_OK;
+}
+
+static ns_status append_pixels(data__pack_writer *writer, const uint8_t *bytes, size_t size_bytes,
+                               ns_error *err) {
+    writer->pixels_bytes += size_bytes;
+    while (size_bytes > 0) {
+        const size_t room = BUFFER_BYTES - writer->buffered_bytes;
+        const size_t now = size_bytes < room ? size_bytes : room;
+        memcpy(writer->buffer + writer->buffered_bytes, bytes, now);
+        writer->buffered_bytes += now;
+        bytes += now;
+        size_bytes -= now;
+        if (writer->buffered_bytes == BUFFER_BYTES) {
+            NS_TRY(flush_pixels(writer, err));
+        }
+    }
+    return NS_OK;
+}
+
+static ns_status grow_tables(data__pack_writer *writer, ns_error *err) {
+    const size_t capacity = writer->image_capacity == 0 ? 1024 : 2 * writer->image_capacity;
+    const size_t sums_size = 2 * (size_t)writer->channels;
+    uint16_t *labels = realloc(writer->image_labels, capacity * sizeof(*labels));
+    if (labels == NULL) {
+        return no_memory(err);
+    }
+    writer->image_labels = labels;
+    uint8_t *splits = realloc(writer->image_splits, capacity);
+    if (splits == NULL) {
+        return no_memory(err);
+    }
+    writer->image_splits = splits;
+    uint64_t *sums = realloc(writer->image_sums, capacity * sums_size * sizeof(*sums));
+    if (sums == NULL) {
+        return no_memory(err);
+    }
+    writer->image_sums = sums;
+    writer->image_capacity = capacity;
+    return NS_OK;
+}
+
+/// `plane` is (H, W); `sums` gets the sum of its pixels and of their squares.
+static void sum_plane(const uint8_t *plane, size_t pixel_count, uint64_t sums[2]) {
+    uint64_t sum = 0;
+    uint64_t square_sum = 0;
+    for (size_t i = 0; i < pixel_count; i++) {
+        const uint32_t value = plane[i];
+        sum += value;
+        square_sum += value * value;
+    }
+    sums[0] = sum;
+    sums[1] = square_sum;
+}
+
+ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int label,
+                         data_split split, ns_error *err) {
+    assert(label >= 0 && label < writer->label_count);
+    assert(split <= DATA__UNASSIGNED);
+    if (writer->image_count == DATA__IMAGES_MAX) {
+        return ns_fail(err, NS_ERR_INPUT, "a data set cannot hold more than %u images",
+                       DATA__IMAGES_MAX);
+    }
+    if (writer->image_count == writer->image_capacity) {
+        NS_TRY(grow_tables(writer, err));
+    }
+    const size_t plane_size = (size_t)writer->height * (size_t)writer->width;
+    const size_t index = writer->image_count;
+    uint64_t *sums = writer->image_sums + index * 2 * (size_t)writer->channels;
+    for (int c = 0; c < writer->channels; c++) {
+        sum_plane(pixels + (size_t)c * plane_size, plane_size, sums + 2 * c);
+    }
+    writer->image_labels[index] = (uint16_t)label;
+    writer->image_splits[index] = (uint8_t)split;
+    writer->image_count++;
+    return append_pixels(writer, pixels, image_bytes(writer), err);
+}
+
+ns_status data__pack_drop(data__pack_writer *writer, const char *file, const char *reason,
+                          ns_error *err) {
+    NS_TRY(run_append_string(&writer->dropped, file, err));
+    NS_TRY(run_append_string(&writer->dropped, reason, err));
+    writer->dropped_count++;
+    return NS_OK;
+}
+
+ns_status data__pack_split(data__pack_writer *writer, const int percent[DATA_SPLIT_COUNT],
+                           uint64_t seed, ns_error *err) {
+    data__split_request request = {
+        .image_labels = writer->image_labels,
+        .image_splits = writer->image_splits,
+        .image_count = writer->image_count,
+        .labels = (const char *const *)writer->labels,
+        .label_count = writer->label_count,
+        .seed = seed,
+    };
+    memcpy(request.percent, percent, sizeof(request.percent));
+    return data__split_assign(&request, err);
+}
+
+size_t data__pack_count(const data__pack_writer *writer) {
+    return writer->image_count;
+}
+
+/// Mean and deviation of the training pixels of channel `c`; a constant channel gets deviation 1.
+static void channel_statistics(const data__pack_writer *writer, int c, float *mean,
+                               float *deviation) {
+    uint64_t sum = 0;
+    uint64_t square_sum = 0;
+    uint64_t count = 0;
+    for (size_t i = 0; i < writer->image_count; i++) {
+        if (writer->image_splits[i] == DATA_TRAIN) {
+            const uint64_t *sums =
+                writer->image_sums + (i * (size_t)writer->channels + (size_t)c) * 2;
+            sum += sums[0];
+            square_sum += sums[1];
+            count += (uint64_t)writer->height * (uint64_t)writer->width;
+        }
+    }
+    if (count == 0) {
+        *mean = 0.0f;
+        *deviation = 1.0f;
+        return;
+    }
+    const double mean_exact = (double)sum / (double)count;
+    const double variance = (double)square_sum / (double)count - mean_exact * mean_exact;
+    *mean = (float)mean_exact;
+    *deviation = variance > 1e-6 ? (float)sqrt(variance) : 1.0f;
+}
+
+static ns_status build_tables(const data__pack_writer *writer, byte_run *tables, ns_error *err) {
+    const size_t count = writer->image_count;
+    NS_TRY(run_append(tables, writer->image_labels, count * sizeof(uint16_t), err));
+    NS_TRY(run_append(tables, writer->image_splits, count, err));
+    for (int i = 0; i < writer->label_count; i++) {
+        NS_TRY(run_append_string(tables, writer->labels[i], err));
+    }
+    NS_TRY(run_append_string(tables, writer->source, err));
+    NS_TRY(run_append_string(tables, writer->provenance, err));
+    if (writer->dropped.used > 0) {
+        NS_TRY(run_append(tables, writer->dropped.bytes, writer->dropped.used, err));
+    }
+    return NS_OK;
+}
+
+/// The identity: sizes, label names, labels, splits and the digest of the pixels.
+static ns_status content_digest(const data__pack_writer *writer, const data__pack_header *header,
+                                char out[NS_SHA256_HEX_MAX], ns_error *err) {
+    ns_sha256 *hash = NULL;
+    NS_TRY(ns_sha256_new(&hash, err));
+    const uint32_t sizes[] = {header->channels, header->height, header->width, header->label_count};
+    ns_sha256_update(hash, sizes, sizeof(sizes));
+    ns_sha256_update(hash, &header->image_count, sizeof(header->image_count));
+    for (int i = 0; i < writer->label_count; i++) {
+        ns_sha256_update(hash, writer->labels[i], strlen(writer->labels[i]) + 1);
+    }
+    ns_sha256_update(hash, writer->image_labels, writer->image_count * sizeof(uint16_t));
+    ns_sha256_update(hash, writer->image_splits, writer->image_count);
+    ns_sha256_update(hash, header->pixels_sha256, sizeof(header->pixels_sha256));
+    ns_sha256_finish(hash, out);
+    return NS_OK;
+}
+
+ns_status data__pack_header_digest(const uint8_t *page, char out[NS_SHA256_HEX_MAX],
+                                   ns_error *err) {
+    uint8_t copy[DATA__PAGE_BYTES];
+    memcpy(copy, page, sizeof(copy));
+    memset(copy + offsetof(data__pack_header, header_sha256), 0, DATA__DIGEST_BYTES);
+    return ns_sha256_of(copy, sizeof(copy), out, err);
+}
+
+static ns_status fill_header(data__pack_writer *writer, const byte_run *tables,
+                             data__pack_header *header, ns_error *err) {
+    char digest[NS_SHA256_HEX_MAX];
+    memcpy(header->magic, DATA__PACK_MAGIC, sizeof(header->magic));
+    header->version = DATA__PACK_VERSION;
+    header->order = DATA__PACK_ORDER;
+    header->channels = (uint32_t)writer->channels;
+    header->height = (uint32_t)writer->height;
+    header->width = (uint32_t)writer->width;
+    header->label_count = (uint32_t)writer->label_count;
+    header->image_count = writer->image_count;
+    header->dropped_count = writer->dropped_count;
+    header->pixels_bytes = writer->pixels_bytes;
+    header->tables_bytes = tables->used;
+    for (int c = 0; c < writer->channels; c++) {
+        channel_statistics(writer, c, &header->mean[c], &header->deviation[c]);
+    }
+    ns_sha256_finish(writer->pixels_hash, digest);
+    writer->pixels_hash = NULL;
+    memcpy(header->pixels_sha256, digest, DATA__DIGEST_BYTES);
+    NS_TRY(ns_sha256_of(tables->bytes, tables->used, digest, err));
+    memcpy(header->tables_sha256, digest, DATA__DIGEST_BYTES);
+    NS_TRY(content_digest(writer, header, digest, err));
+    memcpy(header->content_sha256, digest, DATA__DIGEST_BYTES);
+    uint8_t page[DATA__PAGE_BYTES] = {0};
+    memcpy(page, header, sizeof(*header));
+    NS_TRY(data__pack_header_digest(page, digest, err));
+    memcpy(header->header_sha256, digest, DATA__DIGEST_BYTES);
+    return NS_OK;
+}
+
+ns_status data__pack_finish(data__pack_writer *writer, ns_error *err) {
+    static const uint8_t zeros[8];
+    byte_run tables = {0};
+    data__pack_header header = {0};
+    ns_status status = NS_OK;
+    for (size_t i = 0; i < writer->image_count; i++) {
+        assert(writer->image_splits[i] < DATA__UNASSIGNED);
+    }
+    if (writer->image_count == 0) {
+        status = ns_fail(err, NS_ERR_INPUT, "a data set without a single image cannot be written");
+        goto out;
+    }
+    NS_TRY_OUT(append_pixels(writer, zeros, (8 - writer->pixels_bytes % 8) % 8, err));
+    NS_TRY_OUT(flush_pixels(writer, err));
+    NS_TRY_OUT(build_tables(writer, &tables, err));
+    NS_TRY_OUT(ns_atomic_write(writer->file, tables.bytes, tables.used, err));
+    NS_TRY_OUT(fill_header(writer, &tables, &header, err));
+    NS_TRY_OUT(ns_atomic_write_at(writer->file, &header, sizeof(header), 0, err));
+    status = ns_atomic_commit(writer->file, err);
+    writer->file = NULL;
+out:
+    free(tables.bytes);
+    writer_free(writer);
+    return status;
+}
+
+void data__pack_abort(data__pack_writer *writer) {
+    writer_free(writer);
+}
