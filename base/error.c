@@ -1,0 +1,37 @@
+// The sentence that goes with a status. It lives in a fixed buffer of the caller, so that failing
+// never allocates and also works when memory is what has run out.
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/base.h"
+
+ns_status ns_fail(ns_error *err, ns_status status, const char *format, ...) {
+    assert(status != NS_OK);
+    if (err != NULL) {
+        // Through a copy, since the arguments may point into err->text itself.
+        char text[NS_ERROR_TEXT_MAX];
+        va_list args;
+        va_start(args, format);
+        (void)vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        memcpy(err->text, text, sizeof(text));
+    }
+    return status;
+}
+
+void ns_error_prefix(ns_error *err, const char *format, ...) {
+    if (err == NULL) {
+        return;
+    }
+    char context[NS_ERROR_TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(context, sizeof(context), format, args);
+    va_end(args);
+
+    char text[2 * NS_ERROR_TEXT_MAX + 2];
+    (void)snprintf(text, sizeof(text), "%s: %s", context, err->text);
+    memcpy(err->text, text, NS_ERROR_TEXT_MAX - 1);
+    err->text[NS_ERROR_TEXT_MAX - 1] = '\0';
+}
