@@ -138,4 +138,49 @@ ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data_image 
 ns_status data__png_read_header(FILE *file, data__image_header *out, ns_error *err);
 ns_status data__jpeg_read_header(FILE *file, data__image_header *out, ns_error *err);
 
+/* ---- the demo set ---------------------------------------------------------------------------- */
+
+enum {
+    DATA__DEMO_SIDE = 28, // px
+    DATA__DEMO_LABEL_COUNT = 10,
+    DATA__DEMO_TRAIN_COUNT = 6000,
+    DATA__DEMO_VALIDATION_COUNT = 1000,
+    DATA__DEMO_TEST_COUNT = 2000,
+    DATA__DEMO_COUNT = DATA__DEMO_TRAIN_COUNT + DATA__DEMO_VALIDATION_COUNT + DATA__DEMO_TEST_COUNT,
+};
+
+/// Draws image `index`, (1, 28, 28); depends on nothing else.
+void data__demo_draw(size_t index, uint8_t pixels[DATA__DEMO_SIDE * DATA__DEMO_SIDE]);
+int data__demo_label(size_t index);
+
+/* ---- augmentation ---------------------------------------------------------------------------- */
+
+/// Shape of an image and what makes its pixels normal: (pixel - mean) * scale, by channel.
+typedef struct data__normaliser {
+    int channels, height, width;
+    float mean[DATA_CHANNELS_MAX];
+    float scale[DATA_CHANNELS_MAX]; // 1 / deviation
+} data__normaliser;
+
+/// What happens to one image; all zero: nothing but normalisation.
+typedef struct data__augment_plan {
+    bool mirror;
+    int shift_x, shift_y;       // px, right and down; after mirroring
+    int cut_x, cut_y, cut_side; // px; left upper corner, may lie outside; after shifting
+} data__augment_plan;
+
+/// All that a plan may depend on.
+typedef struct data__draw_key {
+    uint64_t seed;
+    uint32_t epoch;
+    uint32_t image; // index into the whole set
+} data__draw_key;
+
+data__normaliser data__normaliser_of(const data_info *info);
+data__augment_plan data__augment_draw(const data_augment *augment, const data_info *info,
+                                      data__draw_key key);
+/// Reads `pixels` (C, H, W) uint8 and writes `out` (C, H, W) in one pass.
+void data__augment_apply(const data__normaliser *normaliser, const data__augment_plan *plan,
+                         const uint8_t *pixels, float *out);
+
 #endif

@@ -1,0 +1,272 @@
+// Batches: order, padding, epochs, seeking, and independence of the number of threads.
+//
+// The pack under test has 23 train images and 7 validation images of 3x4x5 whose pixels and labels
+// name the image, and an empty test split.
+
+#include "tests/ns_test.h"
+
+#include <string.h>
+
+#include "data/data_internal.h"
+
+enum {
+    CHANNELS = 3,
+    HEIGHT = 4,
+    WIDTH = 5,
+    SIZE = CHANNELS * HEIGHT * WIDTH,
+    TRAIN_COUNT = 23,
+    VALIDATION_COUNT = 7,
+    IMAGE_COUNT = TRAIN_COUNT + VALIDATION_COUNT,
+    BATCH_MAX = 23,
+};
+
+#define PACK "loader.nsd"
+
+static int make_pack(void **state) {
+    static const char *labels[IMAGE_COUNT];
+    static char names[IMAGE_COUNT][16];
+    for (int i = 0; i < IMAGE_COUNT; i++) {
+        (void)snprintf(names[i], sizeof(names[i]), "label %02d", i);
+        labels[i] = names[i];
+    }
+    const data__pack_spec spec = {
+        .channels = CHANNELS,
+        .height = HEIGHT,
+        .width = WIDTH,
+        .label_count = IMAGE_COUNT, // one for each image: a batch's labels tell its images
+        .labels = labels,
+        .source = "a test",
+    };
+    ns_error err = {0};
+    data__pack_writer *writer = NULL;
+    if (data__pack_begin(PACK, &spec, &writer, &err) != NS_OK) {
+        return -1;
+    }
+    for (int i = 0; i < IMAGE_COUNT; i++) {
+        uint8_t pixels[SIZE];
+        for (int at = 0; at < SIZE; at++) {
+            pixels[at] = (uint8_t)(7 * i + at);
+        }
+        const data_split split = i < TRAIN_COUNT ? DATA_TRAIN : DATA_VALIDATION;
+        if (data__pack_add(writer, pixels, i, split, &err) != NS_OK) {
+            data__pack_abort(writer);
+            return -1;
+        }
+    }
+    data_set *set = NULL;
+    if (data__pack_finish(writer, &err) != NS_OK || data_open(PACK, &set, &err) != NS_OK) {
+        (void)fprintf(stderr, "%s\n", err.text);
+        return -1;
+    }
+    *state = set;
+    return 0;
+}
+
+static int close_pack(void **state) {
+    data_close(*state);
+    return 0;
+}
+
+static data_loader_options train_options(int batch_size) {
+    return (data_loader_options){
+        .split = DATA_TRAIN,
+        .batch_size = batch_size,
+        .shuffle = true,
+        .augment = {.mirror = true, .shift_px = 1, .cutout_px = 2},
+        .seed = 42,
+        .thread_count = 1,
+    };
+}
+
+static data_loader *loader_of(const data_set *set, data_loader_options options) {
+    ns_error err = {0};
+    data_loader *loader = NULL;
+    assert_ok(data_loader_new(set, &options, &loader, &err), &err);
+    return loader;
+}
+
+static void test_unshuffled_epoch(void **state) {
+    const data_set *set = *state;
+    const data_info *info = data_describe(set);
+    data_loader *loader =
+        loader_of(set, (data_loader_options){.split = DATA_VALIDATION, .batch_size = 4});
+    float x[4 * SIZE];
+    int32_t labels[4];
+    for (int epoch = 0; epoch < 2; epoch++) {
+        assert_int_equal(data_loader_next(loader, x, labels), 4);
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(labels[i], TRAIN_COUNT + i);
+            for (int at = 0; at < SIZE; at++) {
+                const int c = at / (HEIGHT * WIDTH);
+                const float pixel = (float)(uint8_t)(7 * (TRAIN_COUNT + i) + at);
+                const float want = (pixel - info->mean[c]) / info->deviation[c];
+                assert_float_equal(x[i * SIZE + at], want, 1e-5f);
+            }
+        }
+        assert_int_equal(data_loader_next(loader, x, labels), 3);
+        assert_int_equal(labels[2], IMAGE_COUNT - 1);
+        assert_int_equal(labels[3], 0); // padding
+        for (int at = 0; at < SIZE; at++) {
+            assert_float_equal(x[3 * SIZE + at], 0.0f, 0.0f);
+        }
+        assert_int_equal(data_loader_next(loader, x, labels), 0);
+        assert_int_equal(data_loader_position(loader), (epoch + 1) * VALIDATION_COUNT);
+    }
+    data_loader_free(loader);
+}
+
+static void test_unshuffled_epoch_of_whole_batches(void **state) {
+    data_loader *loader =
+        loader_of(*state, (data_loader_options){.split = DATA_VALIDATION, .batch_size = 7});
+    float x[7 * SIZE];
+    int32_t labels[7];
+    assert_int_equal(data_loader_next(loader, x, labels), 7);
+    assert_int_equal(data_loader_next(loader, x, labels), 0);
+    assert_int_equal(data_loader_next(loader, x, labels), 7);
+    data_loader_seek(loader, 7); // the start of the second epoch, whose end is still to come
+    assert_int_equal(data_loader_next(loader, x, labels), 7);
+    assert_int_equal(data_loader_next(loader, x, labels), 0);
+    data_loader_free(loader);
+}
+
+static void test_batch_larger_than_the_split(void **state) {
+    data_loader *loader =
+        loader_of(*state, (data_loader_options){.split = DATA_VALIDATION, .batch_size = 20});
+    float x[20 * SIZE];
+    int32_t labels[20];
+    assert_int_equal(data_loader_next(loader, x, labels), VALIDATION_COUNT);
+    assert_int_equal(data_loader_next(loader, x, labels), 0);
+    data_loader_free(loader);
+}
+
+static void test_shuffled_epochs(void **state) {
+    enum { BATCH = 5, BATCHES = TRAIN_COUNT / BATCH, EPOCHS = 6 };
+    data_loader *loader = loader_of(*state, train_options(BATCH));
+    float x[BATCH * SIZE];
+    int32_t order[EPOCHS][BATCHES * BATCH];
+    bool ever_seen[TRAIN_COUNT] = {false};
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        bool seen[TRAIN_COUNT] = {false};
+        for (int batch = 0; batch < BATCHES; batch++) {
+            int32_t *labels = order[epoch] + (size_t)batch * BATCH;
+            assert_int_equal(data_loader_next(loader, x, labels), BATCH);
+            for (int i = 0; i < BATCH; i++) {
+                assert_in_range(labels[i], 0, TRAIN_COUNT - 1);
+                assert_false(seen[labels[i]]); // an epoch shows no image twice
+                seen[labels[i]] = true;
+                ever_seen[labels[i]] = true;
+            }
+        }
+        for (int earlier = 0; earlier < epoch; earlier++) {
+            assert_memory_not_equal(order[epoch], order[earlier], sizeof(order[epoch]));
+        }
+    }
+    for (int i = 0; i < TRAIN_COUNT; i++) {
+        assert_true(ever_seen[i]); // what one epoch leaves out, another shows
+    }
+    assert_int_equal(data_loader_position(loader), EPOCHS * BATCHES * BATCH);
+    data_loader_free(loader);
+}
+
+static void test_seek_continues_exactly(void **state) {
+    enum { BATCH = 4, STEPS = 40 };
+    static float x[STEPS][BATCH * SIZE];
+    static int32_t labels[STEPS][BATCH];
+    uint64_t positions[STEPS];
+    data_loader *whole = loader_of(*state, train_options(BATCH));
+    for (int step = 0; step < STEPS; step++) {
+        positions[step] = data_loader_position(whole);
+        (void)data_loader_next(whole, x[step], labels[step]);
+    }
+    data_loader_free(whole);
+    for (int from = STEPS - 2; from >= 0; from -= 3) {
+        data_loader *resumed = loader_of(*state, train_options(BATCH));
+        data_loader_seek(resumed, positions[from]);
+        for (int step = from; step < STEPS; step++) {
+            float got_x[BATCH * SIZE];
+            int32_t got_labels[BATCH];
+            assert_int_equal(data_loader_next(resumed, got_x, got_labels), BATCH);
+            assert_memory_equal(got_labels, labels[step], sizeof(got_labels));
+            assert_memory_equal(got_x, x[step], sizeof(got_x));
+        }
+        data_loader_free(resumed);
+    }
+}
+
+static void test_thread_count_changes_nothing(void **state) {
+    enum { BATCH = BATCH_MAX };
+    data_loader_options options = train_options(BATCH);
+    data_loader *alone = loader_of(*state, options);
+    options.thread_count = 3;
+    data_loader *together = loader_of(*state, options);
+    static float x[2][BATCH * SIZE];
+    int32_t labels[2][BATCH];
+    for (int step = 0; step < 5; step++) {
+        (void)data_loader_next(alone, x[0], labels[0]);
+        (void)data_loader_next(together, x[1], labels[1]);
+        assert_memory_equal(labels[0], labels[1], sizeof(labels[0]));
+        assert_memory_equal(x[0], x[1], sizeof(x[0]));
+    }
+    data_loader_free(alone);
+    data_loader_free(together);
+}
+
+static void test_seed_changes_order(void **state) {
+    data_loader_options options = train_options(BATCH_MAX);
+    data_loader *one = loader_of(*state, options);
+    options.seed++;
+    data_loader *other = loader_of(*state, options);
+    static float x[BATCH_MAX * SIZE];
+    int32_t labels[2][BATCH_MAX];
+    (void)data_loader_next(one, x, labels[0]);
+    (void)data_loader_next(other, x, labels[1]);
+    assert_memory_not_equal(labels[0], labels[1], sizeof(labels[0]));
+    data_loader_free(one);
+    data_loader_free(other);
+}
+
+static void test_epochs_differ_in_augmentation(void **state) {
+    data_loader_options options = train_options(1);
+    options.shuffle = false;
+    data_loader *loader = loader_of(*state, options);
+    float x[2][SIZE];
+    int32_t label = 0;
+    int same_count = 0;
+    for (int image = 0; image < TRAIN_COUNT; image++) {
+        for (int epoch = 0; epoch < 2; epoch++) {
+            data_loader_seek(loader, (uint64_t)(epoch * TRAIN_COUNT + image));
+            assert_int_equal(data_loader_next(loader, x[epoch], &label), 1);
+            assert_int_equal(label, image);
+        }
+        same_count += memcmp(x[0], x[1], sizeof(x[0])) == 0;
+    }
+    assert_in_range(same_count, 0, TRAIN_COUNT / 4);
+    data_loader_free(loader);
+}
+
+static void test_impossible_splits_are_refused(void **state) {
+    ns_error err = {0};
+    data_loader *loader = NULL;
+    const data_loader_options empty = {.split = DATA_TEST, .batch_size = 1};
+    assert_status(data_loader_new(*state, &empty, &loader, &err), NS_ERR_INPUT);
+    assert_non_null(strstr(err.text, "test split of a test holds no image"));
+    const data_loader_options few = train_options(TRAIN_COUNT + 1);
+    assert_status(data_loader_new(*state, &few, &loader, &err), NS_ERR_INPUT);
+    assert_non_null(strstr(err.text, "23 images, fewer than one batch of 24"));
+    data_loader_free(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unshuffled_epoch),
+        cmocka_unit_test(test_unshuffled_epoch_of_whole_batches),
+        cmocka_unit_test(test_batch_larger_than_the_split),
+        cmocka_unit_test(test_shuffled_epochs),
+        cmocka_unit_test(test_seek_continues_exactly),
+        cmocka_unit_test(test_thread_count_changes_nothing),
+        cmocka_unit_test(test_seed_changes_order),
+        cmocka_unit_test(test_epochs_differ_in_augmentation),
+        cmocka_unit_test(test_impossible_splits_are_refused),
+    };
+    return cmocka_run_group_tests_name("data/loader", tests, make_pack, close_pack);
+}
