@@ -119,6 +119,7 @@ typedef enum data__image_kind {
 data__image_kind data__image_sniff(const uint8_t *bytes, size_t size_bytes, const char **format);
 
 typedef struct data__image_header {
+    data__image_kind kind;       // also set when the rest could not be read
     int width, height, channels; // channels: 1 grey, 3 colour, as data_image_decode would give
 } data__image_header;
 
@@ -138,9 +139,57 @@ ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data_image 
 ns_status data__png_read_header(FILE *file, data__image_header *out, ns_error *err);
 ns_status data__jpeg_read_header(FILE *file, data__image_header *out, ns_error *err);
 
-static inline int data__clamp(int value, int low, int high) {
-    return value < low ? low : value > high ? high : value;
-}
+/* ---- sources --------------------------------------------------------------------------------- */
+
+/// One image that a source names.
+typedef struct data__item {
+    char *path;     // to open it
+    size_t name_at; // where in `path` the name begins that people are shown
+    int label;      // index into the listing's labels once data__listing_finish has sorted them
+    uint8_t split;  // data_split or DATA__UNASSIGNED
+    char *reason;   // why it is left out; NULL: it is not
+    bool bad;       // left out as a bad image, not as something else
+} data__item;
+
+/// What a folder or manifest names, before any image is opened.
+typedef struct data__listing {
+    data__item *items;
+    size_t item_count, item_capacity;
+    char **labels; // (label_count), bytewise ascending after data__listing_finish
+    int label_count, label_capacity;
+    int *label_order; // (label_count) label indices, bytewise ascending by name
+} data__listing;
+
+/// The index of the label `name`, which is added when new.
+ns_status data__listing_label(data__listing *listing, const char *name, int *label, ns_error *err);
+/// Adds the file `name` below the folder `dir` (an absolute `name` stands alone).
+ns_status data__listing_add(data__listing *listing, const char *dir, const char *name, int label,
+                            uint8_t split, ns_error *err);
+/// Adds something that is no image, with the reason; `label` does not matter.
+ns_status data__listing_skip(data__listing *listing, const char *name, const char *reason,
+                             ns_error *err);
+/// Marks an item as left out.
+ns_status data__item_leave_out(data__item *item, const char *reason, bool bad, ns_error *err);
+const char *data__item_name(const data__item *item);
+/// Sorts the labels by name and renumbers the items' labels.
+ns_status data__listing_finish(data__listing *listing, ns_error *err);
+void data__listing_free(data__listing *listing);
+
+/// The names in the folder `path`, bytewise ascending, without hidden files and what file managers
+/// leave behind. `*names` and each name are malloced; free with data__names_free.
+ns_status data__dir_names(const char *path, char ***names, size_t *count, ns_error *err);
+void data__names_free(char **names, size_t count);
+
+ns_status data__folder_list(const char *source, data__listing *listing, ns_error *err);
+ns_status data__csv_list(const char *source, data__listing *listing, ns_error *err);
+/// Whether `name` looks like an IDX file of images.
+bool data__idx_is_images(const char *name);
+/// The whole import of IDX files.
+ns_status data__idx_import(const char *source, const char *out_path,
+                           const data_import_options *options, ns_error *err);
+/// JSON text of the options as used, for the pack; `*out` is malloced.
+ns_status data__provenance(const data_import_options *options, data_format format, char **out,
+                           ns_error *err);
 
 /* ---- the demo set ---------------------------------------------------------------------------- */
 

@@ -1,0 +1,178 @@
+// PNG through libpng: every colour type and depth becomes 8-bit grey or RGB, alpha laid over black.
+//
+// Errors stay inside: libpng's own message becomes the reason, its warnings are dropped, nothing is
+// printed. Checksum errors are errors in every chunk. Sizes are checked before memory is taken, and
+// libpng's limits keep a small file from asking for much (chunks of at most 8 MB, at most 128 of
+// those that are stored).
+
+#include <png.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/data_internal.h"
+
+#define CHUNK_BYTES_MAX (8u << 20)
+#define CHUNK_COUNT_MAX 128
+#define SIGNATURE_BYTES 8
+#define HEADER_BYTES    33 // signature and the whole IHDR chunk
+#define REASON_MAX      200
+
+/// State of one decoding. On the heap, so that its fields survive libpng's longjmp.
+typedef struct png_job {
+    jmp_buf failed;
+    char reason[REASON_MAX];
+    png_structp png;
+    png_infop info;
+    const uint8_t *bytes; // the file
+    size_t size_bytes, used_bytes;
+    int width, height;
+    int channels;   // as libpng delivers: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA
+    uint8_t *rows;  // (H, W, channels)
+    png_bytep *row; // (H), into rows
+} png_job;
+
+static void on_error(png_structp png, png_const_charp text) {
+    png_job *job = png_get_error_ptr(png);
+    const char *colon = strstr(text, ": ");
+    if (colon != NULL && colon - text == 4) { // "IDAT: CRC error"
+        (void)snprintf(job->reason, sizeof(job->reason), "%s in chunk %.4s", colon + 2, text);
+    } else {
+        (void)snprintf(job->reason, sizeof(job->reason), "%s", text);
+    }
+    longjmp(job->failed, 1);
+}
+
+static void on_warning(png_structp png, png_const_charp text) {
+    (void)png;
+    (void)text;
+}
+
+static void on_read(png_structp png, png_bytep out, png_size_t size_bytes) {
+    png_job *job = png_get_io_ptr(png);
+    if (job->size_bytes - job->used_bytes < size_bytes) {
+        png_error(png, "the file is cut off");
+    }
+    memcpy(out, job->bytes + job->used_bytes, size_bytes);
+    job->used_bytes += size_bytes;
+}
+
+static void job_free(png_job *job) {
+    if (job->png != NULL) {
+        png_destroy_read_struct(&job->png, &job->info, NULL);
+    }
+    free(job->rows);
+    free(job->row);
+    free(job);
+}
+
+static void ask_for_8_bits(png_job *job) {
+    png_set_expand(job->png); // palette to RGB, 1, 2 and 4 bits to 8, tRNS to alpha
+    png_set_scale_16(job->png);
+    png_set_interlace_handling(job->png);
+    png_read_update_info(job->png, job->info);
+}
+
+/// Fills job->rows; leaves by longjmp when the file is bad.
+static void read_rows(png_job *job) {
+    const size_t row_bytes = png_get_rowbytes(job->png, job->info);
+    const size_t height = (size_t)job->height;
+    job->channels = png_get_channels(job->png, job->info);
+    if (row_bytes != (size_t)job->width * (size_t)job->channels) {
+        png_error(job->png, "rows have an unexpected length");
+    }
+    job->rows = malloc(height * row_bytes);
+    job->row = malloc(height * sizeof(*job->row));
+    if (job->rows == NULL || job->row == NULL) {
+        png_error(job->png, "out of memory");
+    }
+    for (size_t y = 0; y < height; y++) {
+        job->row[y] = job->rows + y * row_bytes;
+    }
+    png_read_image(job->png, job->row);
+    png_read_end(job->png, NULL);
+}
+
+static void read_all(png_job *job) {
+    png_set_read_fn(job->png, job, on_read);
+    png_set_crc_action(job->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+    png_set_user_limits(job->png, DATA__IMAGE_SIDE_MAX, DATA__IMAGE_SIDE_MAX);
+    png_set_chunk_malloc_max(job->png, CHUNK_BYTES_MAX);
+    png_set_chunk_cache_max(job->png, CHUNK_COUNT_MAX);
+    png_read_info(job->png, job->info);
+    job->width = (int)png_get_image_width(job->png, job->info);
+    job->height = (int)png_get_image_height(job->png, job->info);
+    ask_for_8_bits(job);
+    read_rows(job);
+}
+
+/// Lays alpha over black, in place: (H, W, C + 1) becomes (H, W, C).
+static void drop_alpha(png_job *job) {
+    const int channels = job->channels - 1;
+    const size_t pixel_count = (size_t)job->width * (size_t)job->height;
+    const uint8_t *in = job->rows;
+    uint8_t *out = job->rows;
+    for (size_t i = 0; i < pixel_count; i++) {
+        const uint32_t alpha = in[channels];
+        for (int c = 0; c < channels; c++) {
+            *out++ = (uint8_t)((*in++ * alpha + 127) / 255);
+        }
+        in++;
+    }
+    job->channels = channels;
+}
+
+static uint32_t big_endian_32(const uint8_t *bytes) {
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+/// The sizes that the header claims, before libpng sees it.
+static ns_status check_claim(const uint8_t *bytes, size_t size_bytes, ns_error *err) {
+    if (size_bytes < HEADER_BYTES) {
+        return ns_fail(err, NS_ERR_INPUT, "the file is cut off");
+    }
+    if (memcmp(bytes + SIGNATURE_BYTES + 4, "IHDR", 4) != 0) {
+        return ns_fail(err, NS_ERR_INPUT, "it does not begin with chunk IHDR");
+    }
+    return data__image_check_size(big_endian_32(bytes + 16), big_endian_32(bytes + 20), err);
+}
+
+ns_status data__png_decode(const uint8_t *bytes, size_t size_bytes, data_image *out,
+                           ns_error *err) {
+    NS_TRY(check_claim(bytes, size_bytes, err));
+    png_job *job = calloc(1, sizeof(*job));
+    if (job == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory");
+    }
+    job->bytes = bytes;
+    job->size_bytes = size_bytes;
+    job->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, job, on_error, on_warning);
+    job->info = job->png != NULL ? png_create_info_struct(job->png) : NULL;
+    if (job->info == NULL) {
+        job_free(job);
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory");
+    }
+    if (setjmp(job->failed) != 0) {
+        const ns_status status = ns_fail(err, NS_ERR_INPUT, "%s", job->reason);
+        job_free(job);
+        return status;
+    }
+    read_all(job);
+    if (job->channels % 2 == 0) {
+        drop_alpha(job);
+    }
+    *out = (data_image){job->width, job->height, job->channels, job->rows};
+    job->rows = NULL;
+    job_free(job);
+    return NS_OK;
+}
+
+ns_status data__png_read_header(FILE *file, data__image_header *out, ns_error *err) {
+    uint8_t bytes[HEADER_BYTES];
+    const size_t size_bytes = fread(bytes, 1, sizeof(bytes), file);
+    NS_TRY(check_claim(bytes, size_bytes, err));
+    out->width = (int)big_endian_32(bytes + 16);
+    out->height = (int)big_endian_32(bytes + 20);
+    out->channels = (bytes[25] & PNG_COLOR_MASK_COLOR) != 0 ? 3 : 1;
+    return NS_OK;
+}

@@ -1,0 +1,240 @@
+// What a source names: a list of image files, each with a label and maybe a split, in an order that
+// does not depend on the file system.
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/data_internal.h"
+
+static ns_status no_memory(ns_error *err) {
+    return ns_fail(err, NS_ERR_MEMORY, "out of memory while listing images");
+}
+
+/// Makes room for one more element of `size` bytes in `*array`.
+static ns_status grow(void **array, size_t count, size_t *capacity, size_t size, ns_error *err) {
+    if (count < *capacity) {
+        return NS_OK;
+    }
+    const size_t wanted = *capacity == 0 ? 64 : 2 * *capacity;
+    void *grown = realloc(*array, wanted * size);
+    if (grown == NULL) {
+        return no_memory(err);
+    }
+    *array = grown;
+    *capacity = wanted;
+    return NS_OK;
+}
+
+/// Place of `name` in the sorted order; `*found` when it is there.
+static int label_place(const data__listing *listing, const char *name, bool *found) {
+    int low = 0;
+    int high = listing->label_count;
+    *found = false;
+    while (low < high) {
+        const int middle = (low + high) / 2;
+        const int order = strcmp(listing->labels[listing->label_order[middle]], name);
+        if (order == 0) {
+            *found = true;
+            return middle;
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static ns_status grow_labels(data__listing *listing, ns_error *err) {
+    if (listing->label_count < listing->label_capacity) {
+        return NS_OK;
+    }
+    const int capacity = listing->label_capacity == 0 ? 16 : 2 * listing->label_capacity;
+    char **labels = realloc(listing->labels, (size_t)capacity * sizeof(*labels));
+    if (labels == NULL) {
+        return no_memory(err);
+    }
+    listing->labels = labels;
+    int *order = realloc(listing->label_order, (size_t)capacity * sizeof(*order));
+    if (order == NULL) {
+        return no_memory(err);
+    }
+    listing->label_order = order;
+    listing->label_capacity = capacity;
+    return NS_OK;
+}
+
+ns_status data__listing_label(data__listing *listing, const char *name, int *label, ns_error *err) {
+    bool found;
+    const int place = label_place(listing, name, &found);
+    if (found) {
+        *label = listing->label_order[place];
+        return NS_OK;
+    }
+    if (listing->label_count == DATA_LABELS_MAX) {
+        return ns_fail(err, NS_ERR_INPUT, "there are more than %d labels", DATA_LABELS_MAX);
+    }
+    NS_TRY(grow_labels(listing, err));
+    char *copy = strdup(name);
+    if (copy == NULL) {
+        return no_memory(err);
+    }
+    *label = listing->label_count;
+    listing->labels[listing->label_count] = copy;
+    memmove(listing->label_order + place + 1, listing->label_order + place,
+            (size_t)(listing->label_count - place) * sizeof(*listing->label_order));
+    listing->label_order[place] = *label;
+    listing->label_count++;
+    return NS_OK;
+}
+
+/// Appends an item that owns `path`.
+static ns_status append(data__listing *listing, char *path, data__item item, ns_error *err) {
+    item.path = path;
+    const ns_status status = grow((void **)&listing->items, listing->item_count,
+                                  &listing->item_capacity, sizeof(*listing->items), err);
+    if (status != NS_OK) {
+        free(path);
+        free(item.reason);
+        return status;
+    }
+    listing->items[listing->item_count++] = item;
+    return NS_OK;
+}
+
+ns_status data__listing_add(data__listing *listing, const char *dir, const char *name, int label,
+                            uint8_t split, ns_error *err) {
+    char joined[NS_PATH_MAX];
+    NS_TRY(ns_path_join(dir, name, joined, err));
+    char *path = strdup(joined);
+    if (path == NULL) {
+        return no_memory(err);
+    }
+    const size_t name_at = strlen(path) - strlen(name);
+    return append(listing, path, (data__item){.name_at = name_at, .label = label, .split = split},
+                  err);
+}
+
+ns_status data__listing_skip(data__listing *listing, const char *name, const char *reason,
+                             ns_error *err) {
+    char *path = strdup(name);
+    data__item item = {0};
+    if (path == NULL) {
+        return no_memory(err);
+    }
+    const ns_status status = data__item_leave_out(&item, reason, false, err);
+    if (status != NS_OK) {
+        free(path);
+        return status;
+    }
+    return append(listing, path, item, err);
+}
+
+ns_status data__item_leave_out(data__item *item, const char *reason, bool bad, ns_error *err) {
+    free(item->reason);
+    item->reason = strdup(reason);
+    item->bad = bad;
+    return item->reason != NULL ? NS_OK : no_memory(err);
+}
+
+const char *data__item_name(const data__item *item) {
+    return item->path + item->name_at;
+}
+
+ns_status data__listing_finish(data__listing *listing, ns_error *err) {
+    const size_t count = (size_t)listing->label_count;
+    int *rank = calloc(count + 1, sizeof(*rank));
+    char **sorted = calloc(count + 1, sizeof(*sorted));
+    if (rank == NULL || sorted == NULL) {
+        free(rank);
+        free(sorted);
+        return no_memory(err);
+    }
+    for (int place = 0; place < listing->label_count; place++) {
+        rank[listing->label_order[place]] = place;
+        sorted[place] = listing->labels[listing->label_order[place]];
+    }
+    for (size_t i = 0; i < listing->item_count; i++) {
+        listing->items[i].label = rank[listing->items[i].label];
+    }
+    for (int place = 0; place < listing->label_count; place++) {
+        listing->label_order[place] = place;
+    }
+    free(rank);
+    free(listing->labels);
+    listing->labels = sorted;
+    listing->label_capacity = listing->label_count;
+    return NS_OK;
+}
+
+void data__listing_free(data__listing *listing) {
+    for (size_t i = 0; i < listing->item_count; i++) {
+        free(listing->items[i].path);
+        free(listing->items[i].reason);
+    }
+    for (int i = 0; i < listing->label_count; i++) {
+        free(listing->labels[i]);
+    }
+    free(listing->items);
+    free(listing->labels);
+    free(listing->label_order);
+    *listing = (data__listing){0};
+}
+
+static bool is_litter(const char *name) {
+    return name[0] == '.' || strcmp(name, "Thumbs.db") == 0 || strcmp(name, "desktop.ini") == 0 ||
+           strcmp(name, "__MACOSX") == 0;
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+ns_status data__dir_names(const char *path, char ***names, size_t *count, ns_error *err) {
+    DIR *dir = opendir(path);
+    if (dir == NULL) {
+        return ns_fail(err, errno == ENOENT ? NS_ERR_NOT_FOUND : NS_ERR_IO,
+                       "cannot read folder %s: %s", path, strerror(errno));
+    }
+    char **found = NULL;
+    size_t found_count = 0;
+    size_t capacity = 0;
+    ns_status status = NS_OK;
+    errno = 0;
+    for (const struct dirent *entry; (entry = readdir(dir)) != NULL; errno = 0) {
+        if (is_litter(entry->d_name)) {
+            continue;
+        }
+        NS_TRY_OUT(grow((void **)&found, found_count, &capacity, sizeof(*found), err));
+        found[found_count] = strdup(entry->d_name);
+        if (found[found_count] == NULL) {
+            status = no_memory(err);
+            goto out;
+        }
+        found_count++;
+    }
+    if (errno != 0) {
+        status = ns_fail(err, NS_ERR_IO, "cannot read folder %s: %s", path, strerror(errno));
+        goto out;
+    }
+    if (found_count > 0) {
+        qsort(found, found_count, sizeof(*found), compare_names);
+    }
+    *names = found;
+    *count = found_count;
+    found = NULL;
+out:
+    data__names_free(found, found == NULL ? 0 : found_count);
+    closedir(dir);
+    return status;
+}
+
+void data__names_free(char **names, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        free(names[i]);
+    }
+    free(names);
+}
