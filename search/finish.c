@@ -1,0 +1,178 @@
+// The finish: the model that is kept, judged once on the test split, saved and exported.
+//
+// Two models may stand for the study: the retrained winner, and the best trial's own, which is
+// there whatever happened to retraining. The one with the higher validation accuracy is kept, so a
+// study never returns less than the best it has seen. Only that one meets the test images.
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "search/search_internal.h"
+
+typedef struct finish {
+    search__run *run;
+    results_store *store;
+    ns_json *result;     // the study's, to be completed
+    nn_model *model;     // the one that is kept
+    double val_accuracy; // its own
+    const char *origin;  // "retrain" or "trial"
+    int trial_number;    // of the winner; -1: the anchor, untried
+} finish;
+
+static bool stopped(void *context) {
+    (void)context;
+    return search__stop_requested();
+}
+
+/// Accuracy of `model` on `split`; NaN when the split is empty.
+static ns_status accuracy_on(const finish *f, const nn_model *model, data_split split,
+                             double *accuracy, ns_error *err) {
+    *accuracy = (double)NAN;
+    if (f->run->info->split_count[split] == 0) {
+        return NS_OK;
+    }
+    nn_infer *infer = NULL;
+    float *probabilities = NULL;
+    int32_t *labels = NULL;
+    size_t count = 0;
+    ns_status status = nn_infer_new(model, SEARCH_EVAL_BATCH, f->run->thread_count, &infer, err);
+    if (status == NS_OK) {
+        status = nn_infer_split(infer, f->run->set, split, 0, stopped, NULL, &probabilities,
+                                &labels, &count, err);
+    }
+    if (status == NS_OK) {
+        *accuracy = results_accuracy(probabilities, labels, count, f->run->info->label_count);
+    }
+    free(probabilities);
+    free(labels);
+    nn_infer_free(infer);
+    return status;
+}
+
+/// The retrained model and its validation accuracy; leaves `f->model` NULL when there is none.
+static ns_status take_retrained(finish *f, ns_error *err) {
+    char path[NS_PATH_MAX];
+    NS_TRY(search__file(f->run, "retrain.nsm", path, err));
+    if (!ns_file_exists(path)) {
+        return NS_OK;
+    }
+    NS_TRY(nn_model_load(path, &f->model, err));
+    f->origin = "retrain";
+    return accuracy_on(f, f->model, DATA_VALIDATION, &f->val_accuracy, err);
+}
+
+/// Takes the best trial's own model where it is better than what is held.
+static ns_status take_trial_if_better(finish *f, ns_error *err) {
+    results_trial *trials = NULL;
+    size_t count = 0;
+    char path[NS_PATH_MAX];
+    NS_TRY(results_trials(f->store, f->run->study_id, &trials, &count, err));
+    const int best = search__best_trial(trials, count);
+    const int number = best < 0 ? -1 : trials[best].number;
+    const double val_accuracy = best < 0 ? (double)NAN : trials[best].val_accuracy;
+    results_trials_free(trials, count);
+    if (best < 0 || (f->model != NULL && f->val_accuracy >= val_accuracy)) {
+        return NS_OK;
+    }
+    NS_TRY(search__trial_file(f->run, number, path, err));
+    if (!ns_file_exists(path)) {
+        return NS_OK;
+    }
+    nn_model_free(f->model);
+    f->model = NULL;
+    NS_TRY(nn_model_load(path, &f->model, err));
+    f->origin = "trial";
+    f->val_accuracy = val_accuracy;
+    return NS_OK;
+}
+
+/// What a person who finds the file alone should know.
+static void notes_write(const finish *f, double test_accuracy) {
+    ns_json *notes = nn_model_notes(f->model);
+    ns_json_set_string(notes, "study", f->run->config->study);
+    ns_json_set_string(notes, "origin", f->origin);
+    ns_json_set_string(notes, "nightshift", NS_VERSION);
+    ns_json_set_string(notes, "dataset_sha256", f->run->info->sha256);
+    ns_json_set_int(notes, "seed", (int64_t)f->run->config->seed);
+    ns_json_set_number(notes, "val_accuracy", f->val_accuracy);
+    ns_json_set_number(notes, "test_accuracy", test_accuracy);
+}
+
+static ns_status result_write(finish *f, const char *model_path, const char *onnx_path,
+                              double test_accuracy, ns_error *err) {
+    const nn_counts counts = nn_graph_count(nn_model_describe(f->model)->graph);
+    ns_json_set_string(f->result, "model", model_path);
+    ns_json_set_string(f->result, "onnx", onnx_path);
+    ns_json_set_string(f->result, "model_origin", f->origin);
+    ns_json_set_string(f->result, "weights_sha256", nn_model_describe(f->model)->weights_sha256);
+    ns_json_set_number(f->result, "val_accuracy", f->val_accuracy);
+    ns_json_set_number(f->result, "test_accuracy", test_accuracy);
+    ns_json_set_int(f->result, "params", counts.params);
+    ns_json_set_int(f->result, "flops", counts.forward_flops);
+    NS_TRY(search__result_write(f->store, f->run, f->result, err));
+    return results_model_set(f->store, f->run->study_id, "final", model_path,
+                             nn_model_describe(f->model)->weights_sha256, f->val_accuracy,
+                             f->trial_number, err);
+}
+
+/// The files of the way, no longer needed: all but model and exports.
+static void tidy(const finish *f) {
+    char path[NS_PATH_MAX];
+    const char *const names[] = {"retrain.ckpt", "retrain.nsm"};
+    for (size_t i = 0; i < NS_COUNT_OF(names); i++) {
+        if (search__file(f->run, names[i], path, NULL) == NS_OK) {
+            unlink(path);
+        }
+    }
+    if (f->trial_number >= 0 && search__trial_file(f->run, f->trial_number, path, NULL) == NS_OK) {
+        unlink(path);
+    }
+}
+
+static ns_status finish_study(finish *f, ns_error *err) {
+    char model_path[NS_PATH_MAX];
+    char onnx_path[NS_PATH_MAX];
+    double test_accuracy = (double)NAN;
+    NS_TRY(search__file(f->run, "model.nsm", model_path, err));
+    NS_TRY(search__file(f->run, "model.onnx", onnx_path, err));
+    NS_TRY(search__result_read(f->store, f->run, &f->result, err));
+    f->trial_number = (int)ns_json_int(f->result, "winner_trial", -1);
+    NS_TRY(take_retrained(f, err));
+    NS_TRY(take_trial_if_better(f, err));
+    if (f->model == NULL) {
+        return ns_fail(err, NS_ERR_BUDGET,
+                       "there is no trained model to keep: the budget of study "
+                       "'%s' was used before training got anywhere",
+                       f->run->config->study);
+    }
+    NS_TRY(accuracy_on(f, f->model, DATA_TEST, &test_accuracy, err));
+    notes_write(f, test_accuracy);
+    NS_TRY(nn_model_save(f->model, model_path, err));
+    NS_TRY(nn_export_onnx(f->model, onnx_path, err));
+    NS_TRY(result_write(f, model_path, onnx_path, test_accuracy, err));
+    tidy(f);
+    return NS_OK;
+}
+
+int search__finish_main(search__run *run, int slot) {
+    ns_error *err = &run->slot[slot].error;
+    const int64_t start_ms = ns_clock_ms();
+    int64_t attempt_id = 0;
+    finish f = {.run = run};
+    ns_status status = results_open(run->config->store_path, RESULTS_WRITE, &f.store, err);
+    if (status == NS_OK) {
+        status = results_phase_begin(f.store, run->run_id, "finish", getpid(), &attempt_id, err);
+    }
+    if (status == NS_OK) {
+        status = finish_study(&f, err);
+    }
+    if (status == NS_OK) {
+        status = results_phase_end(f.store, attempt_id, ns_clock_ms() - start_ms, err);
+    }
+    nn_model_free(f.model);
+    ns_json_free(f.result);
+    results_close(f.store);
+    return search__exit_code(status);
+}

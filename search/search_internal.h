@@ -1,0 +1,101 @@
+// Shared by the files that run a study; see supervisor.c for who calls whom.
+
+#ifndef NS_SEARCH_SEARCH_INTERNAL_H
+#define NS_SEARCH_SEARCH_INTERNAL_H
+
+#include "search/search.h"
+
+#define SEARCH_SLOTS_MAX  64
+#define SEARCH_EVAL_BATCH 256
+
+/// What a child process tells the supervisor without the store; in memory that both share.
+typedef struct search__slot {
+    ns_error error;  // why the child failed
+    double fraction; // of its training, 0-1; NaN: not training
+} search__slot;
+
+/// One run of a study: everything that is fixed before workers are forked. Children inherit it.
+typedef struct search__run {
+    const search_config *config;
+    const data_set *set;
+    const data_info *info;
+    const search_sampler *sampler;
+    search_space space;
+    budget_plan plan;
+    int thread_count;        // of the machine, for retraining
+    int worker_count;        // processes that search
+    int worker_thread_count; // threads of each
+    int64_t study_id, run_id;
+    int64_t base_ms;       // charged by earlier runs
+    char dir[NS_PATH_MAX]; // the study's files
+    search__slot *slot;    // SEARCH_SLOTS_MAX of them, shared
+} search__run;
+
+/// Where the study stands on its ledger now, by the clock: what earlier runs were charged plus this
+/// process's life so far.
+int64_t search__position_ms(const search__run *run);
+
+/// Path of a study's file into `out`.
+ns_status search__file(const search__run *run, const char *name, char out[NS_PATH_MAX],
+                       ns_error *err);
+
+/* ---- signal.c -------------------------------------------------------------------------------- */
+
+/// From now on SIGINT and SIGTERM only set the flag below (children: SIGINT is ignored, since a
+/// terminal sends it to all, and the supervisor passes SIGTERM on).
+void search__signals_catch(bool child);
+void search__signals_restore(void);
+bool search__stop_requested(void);
+
+/* ---- ask.c: from history to a claimed trial -------------------------------------------------- */
+
+/// Claims the next trial, proposing one when none waits. NS_ERR_LIMIT when the sampler finds
+/// nothing new (the space is exhausted).
+ns_status search__ask(const search__run *run, results_store *store, results_claim *claim,
+                      ns_error *err);
+/// Memory one worker may plan for.
+size_t search__worker_mem_bytes(const search__run *run);
+
+/* ---- trial.c --------------------------------------------------------------------------------- */
+
+/// Runs a claimed trial to a settled state. NS_ERR_STOPPED when the process was asked to stop (the
+/// trial waits again); other errors are the store's or the disk's, never the trial's own.
+ns_status search__trial_run(const search__run *run, search__slot *slot, results_store *store,
+                            const results_claim *claim, ns_error *err);
+/// trial-N.nsm
+ns_status search__trial_file(const search__run *run, int number, char out[NS_PATH_MAX],
+                             ns_error *err);
+
+/* ---- the life of a child process: each returns what the process exits with ------------------- */
+
+enum {
+    SEARCH_EXIT_DONE = 0,
+    SEARCH_EXIT_FAILED = 1,
+    SEARCH_EXIT_STOPPED = 3,
+};
+typedef int (*search__child_fn)(search__run *run, int slot);
+int search__exit_code(ns_status status); // DONE, STOPPED for NS_ERR_STOPPED, else FAILED
+int search__worker_main(search__run *run, int slot);  // worker.c
+int search__retrain_main(search__run *run, int slot); // retrain.c
+int search__finish_main(search__run *run, int slot);  // finish.c
+
+/* ---- study.c --------------------------------------------------------------------------------- */
+
+/// The folder of a study's files, beside the store.
+ns_status search__dir(const char *store_path, const char *study, char out[NS_PATH_MAX],
+                      ns_error *err);
+
+/// Number of the COMPLETE trial of the highest validation accuracy, the lowest number among equals;
+/// -1 when there is none.
+int search__best_trial(const results_trial *trials, size_t count);
+/// The study's result object, and writing it back; the caller frees it.
+ns_status search__result_read(results_store *store, const search__run *run, ns_json **out,
+                              ns_error *err);
+ns_status search__result_write(results_store *store, const search__run *run, const ns_json *result,
+                               ns_error *err);
+
+/* ---- supervisor.c ---------------------------------------------------------------------------- */
+
+ns_status search__supervise(search__run *run, ns_error *err);
+
+#endif

@@ -1,0 +1,195 @@
+// What a store knows of its studies, as JSON: read-only, beside a running search.
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "search/search_internal.h"
+
+/// The name of a study's state; one that was killed, so that it still says RUNNING though nobody
+/// holds its lock, counts as INTERRUPTED.
+static const char *state_name(const char *store_path, const results_study *study) {
+    char lock_path[NS_PATH_MAX];
+    char dir[NS_PATH_MAX];
+    ns_lock *lock = NULL;
+    if (study->state != RESULTS_STUDY_RUNNING ||
+        search__dir(store_path, study->name, dir, NULL) != NS_OK ||
+        ns_path_join(dir, "lock", lock_path, NULL) != NS_OK ||
+        (ns_file_exists(lock_path) && ns_lock_acquire(lock_path, &lock, NULL) == NS_ERR_BUSY)) {
+        return results_study_state_name(study->state);
+    }
+    ns_lock_release(lock);
+    return results_study_state_name(RESULTS_STUDY_INTERRUPTED);
+}
+
+static ns_json *trial_counts_json(const results_study *study) {
+    ns_json *counts = ns_json_object_new();
+    for (int state = RESULTS_WAITING; state <= RESULTS_FAIL; state++) {
+        ns_json_set_int(counts, results_trial_state_name((results_trial_state)state),
+                        study->trial_count[state]);
+    }
+    return counts;
+}
+
+/// Copies a member of the study's result, or null when it is not there yet.
+static ns_status copy_member(ns_json *to, const ns_json *from, const char *key, ns_error *err) {
+    const ns_json *member = ns_json_get(from, key);
+    if (member == NULL) {
+        ns_json_set_null(to, key);
+        return NS_OK;
+    }
+    char *text = NULL;
+    ns_json *copy = NULL;
+    NS_TRY(ns_json_print(member, false, &text, err));
+    const ns_status status = ns_json_parse(text, &copy, err);
+    ns_json_set(to, key, copy);
+    free(text);
+    return status;
+}
+
+static double best_val_accuracy(const results_trial *trials, size_t count, const ns_json *result) {
+    const int best = search__best_trial(trials, count);
+    const double of_trials = best < 0 ? (double)NAN : trials[best].val_accuracy;
+    const double of_model = ns_json_number(result, "val_accuracy", (double)NAN);
+    return isnan(of_trials) || of_model > of_trials ? of_model : of_trials;
+}
+
+static ns_status study_json(const char *store_path, results_store *store,
+                            const results_study *study, ns_json **out, ns_error *err) {
+    ns_json *result = NULL;
+    ns_json *settings = NULL;
+    results_trial *trials = NULL;
+    size_t count = 0;
+    ns_json *json = ns_json_object_new();
+    ns_status status = ns_json_parse(study->result, &result, err);
+    if (status == NS_OK) {
+        status = ns_json_parse(study->settings, &settings, err);
+    }
+    if (status == NS_OK) {
+        status = results_trials(store, study->id, &trials, &count, err);
+    }
+    const double price = ns_json_number(settings, "price", 0);
+    ns_json_set_string(json, "study", study->name);
+    ns_json_set_string(json, "state", state_name(store_path, study));
+    ns_json_set_string(json, "phase", study->phase);
+    ns_json_set_string(json, "stop_reason",
+                       study->stop_reason[0] != '\0' ? study->stop_reason : NULL);
+    ns_json_set_number(json, "best_val_accuracy", best_val_accuracy(trials, count, result));
+    const char *const members[] = {"test_accuracy",  "val_accuracy", "winner", "winner_trial",
+                                   "weights_sha256", "model",        "onnx",   "model_origin",
+                                   "params",         "flops"};
+    for (size_t i = 0; status == NS_OK && i < NS_COUNT_OF(members); i++) {
+        status = copy_member(json, result, members[i], err);
+    }
+    ns_json_set(json, "trials", trial_counts_json(study));
+    ns_json_set_string(json, "dataset", study->dataset_path);
+    ns_json_set_string(json, "sampler", ns_json_string(settings, "sampler", NULL));
+    ns_json_set_int(json, "seed", ns_json_int(settings, "seed", 0));
+    ns_json_set_int(json, "budget_node_ms", study->budget_node_ms);
+    ns_json_set_int(json, "node_ms_used", study->charged_node_ms);
+    ns_json_set_number(json, "price", price);
+    ns_json_set_number(json, "cost", budget_cost(study->charged_node_ms, price));
+    results_trials_free(trials, count);
+    ns_json_free(settings);
+    ns_json_free(result);
+    if (status != NS_OK) {
+        ns_json_free(json);
+        return status;
+    }
+    *out = json;
+    return NS_OK;
+}
+
+ns_status search_status_json(const char *store_path, const char *study_name, ns_json **out,
+                             ns_error *err) {
+    results_store *store = NULL;
+    results_study study;
+    NS_TRY(results_open(store_path, RESULTS_READ, &store, err));
+    ns_status status = results_study_get(store, study_name, &study, err);
+    if (status == NS_OK) {
+        status = study_json(store_path, store, &study, out, err);
+        results_study_clear(&study);
+    }
+    results_close(store);
+    return status;
+}
+
+static ns_status trial_json(const results_trial *trial, ns_json *to, ns_error *err) {
+    ns_json *genotype = NULL;
+    NS_TRY(ns_json_parse(trial->genotype, &genotype, err));
+    ns_json_set_int(to, "number", trial->number);
+    ns_json_set_string(to, "state", results_trial_state_name(trial->state));
+    ns_json_set_string(to, "fail_reason",
+                       trial->fail_reason[0] != '\0' ? trial->fail_reason : NULL);
+    ns_json_set_string(to, "detail", trial->detail[0] != '\0' ? trial->detail : NULL);
+    ns_json_set(to, "genotype", genotype);
+    ns_json_set_string(to, "hash", trial->hash);
+    ns_json_set_int(to, "fidelity", trial->fidelity_ms);
+    ns_json_set_string(to, "fidelity_unit", "training ms of one worker");
+    ns_json_set_int(to, "seed", (int64_t)trial->seed);
+    ns_json_set_number(to, "val_accuracy", trial->val_accuracy);
+    ns_json_set_number(to, "val_loss", trial->val_loss);
+    ns_json_set_int(to, "params", trial->params);
+    ns_json_set_int(to, "flops", trial->flops);
+    ns_json_set_int(to, "samples", trial->sample_count);
+    ns_json_set_int(to, "node_ms", trial->node_ms);
+    return NS_OK;
+}
+
+ns_status search_trials_json(const char *store_path, const char *study_name, ns_json **out,
+                             ns_error *err) {
+    results_store *store = NULL;
+    results_study study = {0};
+    results_trial *trials = NULL;
+    size_t count = 0;
+    NS_TRY(results_open(store_path, RESULTS_READ, &store, err));
+    ns_status status = results_study_get(store, study_name, &study, err);
+    if (status == NS_OK) {
+        status = results_trials(store, study.id, &trials, &count, err);
+    }
+    ns_json *json = ns_json_object_new();
+    ns_json *array = ns_json_set(json, "trials", ns_json_array_new());
+    for (size_t i = 0; status == NS_OK && i < count; i++) {
+        status = trial_json(&trials[i], ns_json_add(array, ns_json_object_new()), err);
+    }
+    results_trials_free(trials, count);
+    results_study_clear(&study);
+    results_close(store);
+    if (status != NS_OK) {
+        ns_json_free(json);
+        return status;
+    }
+    *out = json;
+    return NS_OK;
+}
+
+ns_status search_studies_json(const char *store_path, ns_json **out, ns_error *err) {
+    results_store *store = NULL;
+    char **names = NULL;
+    size_t count = 0;
+    NS_TRY(results_open(store_path, RESULTS_READ, &store, err));
+    ns_status status = results_study_names(store, &names, &count, err);
+    ns_json *json = ns_json_object_new();
+    ns_json *array = ns_json_set(json, "studies", ns_json_array_new());
+    for (size_t i = 0; i < count; i++) {
+        results_study study;
+        ns_json *one = NULL;
+        if (status == NS_OK) {
+            status = results_study_get(store, names[i], &study, err);
+        }
+        if (status == NS_OK) {
+            status = study_json(store_path, store, &study, &one, err);
+            results_study_clear(&study);
+            ns_json_add(array, one);
+        }
+        free(names[i]);
+    }
+    free(names);
+    results_close(store);
+    if (status != NS_OK) {
+        ns_json_free(json);
+        return status;
+    }
+    *out = json;
+    return NS_OK;
+}

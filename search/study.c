@@ -1,0 +1,359 @@
+// A study: what defines it, opening it, and starting a run of it.
+//
+// The settings that define a study are kept with it as JSON. Running the same command again resumes
+// the study; other settings are refused by name, for a study whose rules change half-way proves
+// nothing. The study's folder, beside the store, holds its files; a lock in it admits one run at a
+// time.
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "search/search_internal.h"
+
+#define WORKERS_MAX 8 // by default; more threads each beyond that many cores
+
+/// How fast a network surely classifies, before anything is measured: multiply-adds and the rest.
+#define INFER_FLOPS_PER_MS 2.5e7 // of one thread
+#define FINISH_BASE_MS     2000  // loading, preparing, exporting
+
+search_config search_config_default(void) {
+    return (search_config){
+        .store_path = "nightshift.db",
+        .sampler = "evolution",
+        .price = 20.0,
+        .process_start_ms = ns_clock_process_start_ms(),
+    };
+}
+
+int64_t search__position_ms(const search__run *run) {
+    return run->base_ms + ns_clock_ms() - run->config->process_start_ms;
+}
+
+ns_status search__file(const search__run *run, const char *name, char out[NS_PATH_MAX],
+                       ns_error *err) {
+    return ns_path_join(run->dir, name, out, err);
+}
+
+int search__best_trial(const results_trial *trials, size_t count) {
+    int best = -1;
+    for (size_t i = 0; i < count; i++) {
+        if (trials[i].state == RESULTS_COMPLETE && !isnan(trials[i].val_accuracy) &&
+            (best < 0 || trials[i].val_accuracy > trials[best].val_accuracy)) {
+            best = (int)i;
+        }
+    }
+    return best;
+}
+
+/* ---- results kept with the study ------------------------------------------------------------- */
+
+ns_status search__result_read(results_store *store, const search__run *run, ns_json **out,
+                              ns_error *err) {
+    results_study study;
+    NS_TRY(results_study_get(store, run->config->study, &study, err));
+    const ns_status status = ns_json_parse(study.result, out, err);
+    results_study_clear(&study);
+    return status;
+}
+
+ns_status search__result_write(results_store *store, const search__run *run, const ns_json *result,
+                               ns_error *err) {
+    char *text = NULL;
+    NS_TRY(ns_json_print(result, false, &text, err));
+    const ns_status status =
+        results_study_update(store, run->study_id, RESULTS_STUDY_RUNNING, NULL, NULL, text, err);
+    free(text);
+    return status;
+}
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+static ns_json *settings_of(const search_config *config) {
+    ns_json *settings = ns_json_object_new();
+    ns_json_set_int(settings, "budget_node_ms", config->budget_node_ms);
+    ns_json_set_string(settings, "sampler", config->sampler);
+    ns_json_set_int(settings, "seed", (int64_t)config->seed);
+    ns_json_set_int(settings, "threads", config->thread_count);
+    ns_json_set_int(settings, "workers", config->worker_count);
+    ns_json_set_number(settings, "price", config->price);
+    return settings;
+}
+
+/// Appends the name of every member that differs to `names`.
+static void settings_differences(const ns_json *before, const ns_json *now, char *names,
+                                 size_t names_bytes) {
+    for (size_t i = 0; i < ns_json_count(now); i++) {
+        const char *key = ns_json_key_at(now, i);
+        const char *word = ns_json_string(now, key, NULL);
+        const bool equal =
+            word != NULL ? strcmp(word, ns_json_string(before, key, "")) == 0
+                         : ns_json_number(now, key, 0) == ns_json_number(before, key, (double)NAN);
+        if (!equal) {
+            const size_t used = strlen(names);
+            snprintf(names + used, names_bytes - used, "%s%s", used > 0 ? ", " : "", key);
+        }
+    }
+}
+
+static ns_status settings_check(const results_study *study, const search__run *run, ns_error *err) {
+    ns_json *before = NULL;
+    NS_TRY(ns_json_parse(study->settings, &before, err));
+    ns_json *now = settings_of(run->config);
+    char names[256] = "";
+    settings_differences(before, now, names, sizeof(names));
+    if (strcmp(study->dataset_sha256, run->info->sha256) != 0) {
+        const size_t used = strlen(names);
+        snprintf(names + used, sizeof(names) - used, "%sdata set", used > 0 ? ", " : "");
+    }
+    ns_json_free(before);
+    ns_json_free(now);
+    if (names[0] != '\0') {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "study '%s' exists with other settings (%s): resume it with its own, or "
+                       "choose another name",
+                       study->name, names);
+    }
+    return NS_OK;
+}
+
+ns_status search_config_load(const char *store_path, const char *study_name, search_config *config,
+                             char **storage, ns_error *err) {
+    *storage = NULL;
+    results_store *store = NULL;
+    ns_json *settings = NULL;
+    results_study study = {0};
+    ns_status status = results_open(store_path, RESULTS_READ, &store, err);
+    if (status == NS_OK) {
+        status = results_study_get(store, study_name, &study, err);
+    }
+    if (status == NS_OK) {
+        status = ns_json_parse(study.settings, &settings, err);
+    }
+    if (status == NS_OK) {
+        const char *sampler = ns_json_string(settings, "sampler", "");
+        const size_t path_bytes = strlen(study.dataset_path) + 1;
+        *storage = malloc(path_bytes + strlen(sampler) + 1);
+        if (*storage == NULL) {
+            status = ns_fail(err, NS_ERR_MEMORY, "cannot hold the settings of '%s'", study_name);
+        } else {
+            config->dataset_path = strcpy(*storage, study.dataset_path);
+            config->sampler = strcpy(*storage + path_bytes, sampler);
+            config->study = study_name;
+            config->store_path = store_path;
+            config->budget_node_ms = ns_json_int(settings, "budget_node_ms", 0);
+            config->seed = (uint64_t)ns_json_int(settings, "seed", 0);
+            config->thread_count = (int)ns_json_int(settings, "threads", 0);
+            config->worker_count = (int)ns_json_int(settings, "workers", 0);
+            config->price = ns_json_number(settings, "price", 0);
+        }
+    }
+    ns_json_free(settings);
+    results_study_clear(&study);
+    results_close(store);
+    return status;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static ns_status config_check(const search_config *config, ns_error *err) {
+    if (search_sampler_find(config->sampler) == NULL) {
+        return ns_fail(err, NS_ERR_USAGE, "there is no sampler '%s'", config->sampler);
+    }
+    if (config->worker_count > SEARCH_SLOTS_MAX) {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "%d workers are more than the %d that one machine may run",
+                       config->worker_count, SEARCH_SLOTS_MAX);
+    }
+    return NS_OK;
+}
+
+static ns_status data_check(const data_info *info, const char *path, ns_error *err) {
+    for (int split = DATA_TRAIN; split <= DATA_VALIDATION; split++) {
+        if (info->split_count[split] == 0) {
+            return ns_fail(err, NS_ERR_INPUT, "cannot search on '%s': it has no %s images", path,
+                           data_split_name((data_split)split));
+        }
+    }
+    return NS_OK;
+}
+
+ns_status search__dir(const char *store_path, const char *study, char out[NS_PATH_MAX],
+                      ns_error *err) {
+    char store[NS_PATH_MAX];
+    NS_TRY(ns_path_absolute(store_path, store, err));
+    *strrchr(store, '/') = '\0';
+    return ns_path_join(store[0] == '\0' ? "/" : store, study, out, err);
+}
+
+static void divide_machine(search__run *run) {
+    const search_config *config = run->config;
+    run->thread_count = config->thread_count > 0 ? config->thread_count : ns_cpu_count();
+    run->worker_count = config->worker_count > 0          ? config->worker_count
+                        : run->thread_count > WORKERS_MAX ? WORKERS_MAX
+                                                          : run->thread_count;
+    run->worker_thread_count = run->thread_count / run->worker_count;
+    run->worker_thread_count = run->worker_thread_count > 0 ? run->worker_thread_count : 1;
+}
+
+static ns_status plan_open(search__run *run, ns_error *err) {
+    search_space_default(run->info, &run->space);
+    search_genotype anchor;
+    search_genotype_anchor(&run->space, &anchor);
+    search_candidate *candidate = malloc(sizeof(*candidate));
+    if (candidate == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot hold a candidate network");
+    }
+    ns_status status = search_decode(&run->space, &anchor, candidate, err);
+    if (status == NS_OK) {
+        const size_t image_count =
+            run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST];
+        const double flops = (double)candidate->counts.forward_flops * (double)image_count;
+        const budget_plan_input input = {
+            .total_ms = run->config->budget_node_ms,
+            .finish_ms =
+                FINISH_BASE_MS + (int64_t)(flops / (INFER_FLOPS_PER_MS * run->thread_count)),
+            .worker_count = run->worker_count,
+        };
+        status = budget_plan_make(&input, &run->plan, err);
+    }
+    free(candidate);
+    return status;
+}
+
+/// Finds or adds the study. `*done` when it is COMPLETE already.
+static ns_status study_open(search__run *run, results_store *store, bool *done, ns_error *err) {
+    const search_config *config = run->config;
+    results_study study;
+    ns_status status = results_study_get(store, config->study, &study, err);
+    if (status == NS_OK) {
+        run->study_id = study.id;
+        *done = study.state == RESULTS_STUDY_COMPLETE;
+        status = settings_check(&study, run, err);
+        results_study_clear(&study);
+        return status;
+    }
+    if (status != NS_ERR_NOT_FOUND) {
+        return status;
+    }
+    char *settings_text = NULL;
+    ns_json *settings = settings_of(config);
+    status = ns_json_print(settings, false, &settings_text, err);
+    if (status == NS_OK) {
+        const results_study_spec spec = {
+            .name = config->study,
+            .settings = settings_text,
+            .dataset_path = config->dataset_path,
+            .dataset_sha256 = run->info->sha256,
+            .budget_node_ms = config->budget_node_ms,
+        };
+        status = results_study_add(store, &spec, &run->study_id, err);
+    }
+    *done = false;
+    free(settings_text);
+    ns_json_free(settings);
+    return status;
+}
+
+/// Cleans up after earlier runs and begins this one.
+static ns_status run_begin(search__run *run, results_store *store, ns_error *err) {
+    int reaped_count = 0;
+    NS_TRY(results_reap(store, run->study_id, 0, INT32_MAX, &reaped_count, err));
+    results_study study;
+    NS_TRY(results_study_get(store, run->config->study, &study, err));
+    run->base_ms = study.charged_node_ms;
+    results_study_clear(&study);
+
+    char host[256] = "";
+    gethostname(host, sizeof(host) - 1);
+    const nn_platform platform = nn_platform_describe();
+    char platform_text[128];
+    snprintf(platform_text, sizeof(platform_text), "%s, %s, %s, %d threads", platform.library,
+             platform.isa, platform.numeric_types, run->thread_count);
+    const results_run_spec spec = {
+        .command = run->config->command,
+        .host = host,
+        .version = NS_VERSION,
+        .platform = platform_text,
+        .pid = getpid(),
+    };
+    return results_run_begin(store, run->study_id, &spec, &run->run_id, err);
+}
+
+static ns_status open_and_begin(search__run *run, bool *done, ns_error *err) {
+    results_store *store = NULL;
+    NS_TRY(results_open(run->config->store_path, RESULTS_CREATE, &store, err));
+    ns_status status = study_open(run, store, done, err);
+    if (status == NS_OK && !*done) {
+        status = run_begin(run, store, err);
+    }
+    results_close(store);
+    return status;
+}
+
+static ns_status slots_new(search__run *run, ns_error *err) {
+    void *memory = mmap(NULL, SEARCH_SLOTS_MAX * sizeof(search__slot), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot share memory with workers: %s", strerror(errno));
+    }
+    run->slot = memory;
+    return NS_OK;
+}
+
+/// Everything between the lock and its release.
+static ns_status run_locked(search__run *run, ns_error *err) {
+    bool done = false;
+    char log_path[NS_PATH_MAX];
+    NS_TRY(plan_open(run, err));
+    NS_TRY(open_and_begin(run, &done, err));
+    if (done) {
+        return NS_OK;
+    }
+    if (run->config->log != NULL) {
+        NS_TRY(search__file(run, "study.log", log_path, err));
+        NS_TRY(ns_log_tee(run->config->log, log_path, err));
+    }
+    NS_TRY(slots_new(run, err));
+    const ns_status status = search__supervise(run, err);
+    munmap(run->slot, SEARCH_SLOTS_MAX * sizeof(search__slot));
+    return status;
+}
+
+ns_status search_run(const search_config *config, ns_error *err) {
+    NS_TRY(config_check(config, err));
+    data_set *set = NULL;
+    NS_TRY(data_open(config->dataset_path, &set, err));
+    search__run run = {.config = config,
+                       .set = set,
+                       .info = data_describe(set),
+                       .sampler = search_sampler_find(config->sampler)};
+    char lock_path[NS_PATH_MAX];
+    ns_lock *lock = NULL;
+    divide_machine(&run);
+    ns_status status = data_check(run.info, config->dataset_path, err);
+    if (status == NS_OK) {
+        status = search__dir(config->store_path, config->study, run.dir, err);
+    }
+    if (status == NS_OK) {
+        status = ns_dir_make(run.dir, err);
+    }
+    if (status == NS_OK) {
+        status = search__file(&run, "lock", lock_path, err);
+    }
+    if (status == NS_OK) {
+        status = ns_lock_acquire(lock_path, &lock, err);
+        if (status == NS_ERR_BUSY) {
+            ns_fail(err, status, "study '%s' is being run by another process", config->study);
+        }
+    }
+    if (status == NS_OK) {
+        status = run_locked(&run, err);
+    }
+    ns_lock_release(lock);
+    data_close(set);
+    return status;
+}

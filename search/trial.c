@@ -1,0 +1,257 @@
+// One trial: a genotype trained once, from claim to a settled state.
+//
+//                     propose (ask.c)
+//                          |
+//                          v        claim (ask.c)
+//      +--------------> WAITING ---------------------> RUNNING
+//      |                                                  |
+//      |  stopped on request: settle(WAITING)             |  trial_settle(), one of:
+//      |  worker died: results_reap()                     |
+//      +--------------------------------------------------+--> COMPLETE  trained to the end of its
+//                                                         |              schedule and validated
+//                                                         +--> PRUNED    hopeless at a mark
+//                                                         +--> FAIL      invalid | oom | nan, or
+//                                                                        crash (by results_reap)
+//
+// Invariants:
+//   1. Only the attempt with the current fence settles a trial, and a settled trial never changes.
+//   2. The attempt's time is booked every BEAT_MS between mini-batches, so a kill loses one slice.
+//   3. A worker slot is 1/worker_count of the node, and is charged that part of its wall-clock
+//   time.
+//   4. A COMPLETE trial that may be the best has its model on disk before it is settled, so the
+//   best
+//      trial of a study can always be exported even if nothing else is left of the budget.
+
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "search/search_internal.h"
+
+#define BEAT_MS              500
+#define MARK_IMAGE_COUNT_MAX 1000
+
+/// Fractions of the schedule at which a trial may be found hopeless.
+static const double MARKS[] = {0.35, 0.65};
+
+/// A trial under way: what the callbacks need.
+typedef struct trial {
+    const search__run *run;
+    search__slot *slot;
+    results_store *store;
+    const results_claim *claim;
+    int64_t start_ms;
+    int64_t beat_ms;  // clock of the last beat
+    ns_status status; // why a callback stopped it; NS_OK: it did not, or pruned it
+    bool pruned;
+    double pruned_accuracy;
+    uint64_t sample_count;
+    ns_error *err;
+} trial;
+
+static int64_t charged_ms(const trial *t) {
+    return (ns_clock_ms() - t->start_ms) / t->run->worker_count;
+}
+
+ns_status search__trial_file(const search__run *run, int number, char out[NS_PATH_MAX],
+                             ns_error *err) {
+    char name[32];
+    snprintf(name, sizeof(name), "trial-%d.nsm", number);
+    return search__file(run, name, out, err);
+}
+
+/// Books the time used so far, twice a second; also the answer to "may I go on?".
+static nn_verdict beat(trial *t) {
+    const int64_t now_ms = ns_clock_ms();
+    if (search__stop_requested()) {
+        t->status = NS_ERR_STOPPED;
+        return NN_STOP;
+    }
+    if (now_ms - t->beat_ms < BEAT_MS) {
+        return NN_CONTINUE;
+    }
+    t->beat_ms = now_ms;
+    t->status =
+        results_beat(t->store, t->claim, charged_ms(t), BEAT_MS / t->run->worker_count, t->err);
+    return t->status == NS_OK ? NN_CONTINUE : NN_STOP;
+}
+
+static nn_verdict on_step(void *context, const nn_progress *progress) {
+    trial *t = context;
+    t->sample_count = progress->sample_count;
+    t->slot->fraction = progress->fraction;
+    return beat(t);
+}
+
+/// Compares with what other trials had at the same mark of the same schedule.
+static nn_verdict on_mark(void *context, const nn_progress *progress) {
+    trial *t = context;
+    double mark = MARKS[0];
+    for (size_t i = 0; i < NS_COUNT_OF(MARKS); i++) {
+        mark = progress->fraction >= MARKS[i] ? MARKS[i] : mark;
+    }
+    double *others = NULL;
+    size_t count = 0;
+    t->status = results_report(t->store, t->claim, mark, (double)progress->val_accuracy, t->err);
+    if (t->status == NS_OK) {
+        t->status = results_values_at(t->store, t->claim->trial_id, mark, &others, &count, t->err);
+    }
+    if (t->status == NS_OK && search_is_hopeless((double)progress->val_accuracy, others, count)) {
+        t->pruned = true;
+        t->pruned_accuracy = (double)progress->val_accuracy;
+    }
+    free(others);
+    return t->status == NS_OK && !t->pruned ? NN_CONTINUE : NN_STOP;
+}
+
+static bool stop_evaluation(void *context) {
+    return beat(context) == NN_STOP;
+}
+
+static nn_train_options train_options(trial *t, const search_candidate *candidate) {
+    nn_train_options options = nn_train_options_default();
+    options.recipe = candidate->recipe;
+    options.ms_max = t->claim->fidelity_ms;
+    options.seed = t->claim->seed;
+    options.thread_count = t->run->worker_thread_count;
+    options.mem_bytes_max = search__worker_mem_bytes(t->run);
+    options.on_step = on_step;
+    options.on_mark = on_mark;
+    options.eval_mark_count = (int)NS_COUNT_OF(MARKS);
+    for (size_t i = 0; i < NS_COUNT_OF(MARKS); i++) {
+        options.eval_mark[i] = MARKS[i];
+    }
+    options.eval_image_count_max = MARK_IMAGE_COUNT_MAX;
+    options.context = t;
+    return options;
+}
+
+/// Validates `model` into `outcome`.
+static ns_status validate(trial *t, const nn_model *model, results_outcome *outcome,
+                          ns_error *err) {
+    nn_infer *infer = NULL;
+    float *probabilities = NULL;
+    int32_t *labels = NULL;
+    size_t count = 0;
+    ns_status status =
+        nn_infer_new(model, SEARCH_EVAL_BATCH, t->run->worker_thread_count, &infer, err);
+    if (status == NS_OK) {
+        status = nn_infer_split(infer, t->run->set, DATA_VALIDATION, 0, stop_evaluation, t,
+                                &probabilities, &labels, &count, err);
+    }
+    if (status == NS_OK) {
+        const int label_count = t->run->info->label_count;
+        outcome->val_accuracy = results_accuracy(probabilities, labels, count, label_count);
+        outcome->val_loss = results_log_loss(probabilities, labels, count, label_count);
+    }
+    free(probabilities);
+    free(labels);
+    nn_infer_free(infer);
+    return status;
+}
+
+/// Keeps the model on disk when no COMPLETE trial is better (invariant 4).
+static ns_status keep_if_best(trial *t, nn_model *model, double val_accuracy, ns_error *err) {
+    results_trial *trials = NULL;
+    size_t count = 0;
+    NS_TRY(results_trials(t->store, t->run->study_id, &trials, &count, err));
+    const int best = search__best_trial(trials, count);
+    const bool is_best = best < 0 || val_accuracy >= trials[best].val_accuracy;
+    results_trials_free(trials, count);
+    if (!is_best) {
+        return NS_OK;
+    }
+    ns_json_set_number(nn_model_notes(model), "val_accuracy", val_accuracy);
+    char path[NS_PATH_MAX];
+    NS_TRY(search__trial_file(t->run, t->claim->number, path, err));
+    return nn_model_save(model, path, err);
+}
+
+/// Trains and validates; what goes wrong with the network itself comes back as a status.
+static ns_status train_and_validate(trial *t, results_outcome *outcome, ns_error *err) {
+    nn_model *model = NULL;
+    ns_json *json = NULL;
+    search_genotype genotype;
+    search_candidate *candidate = malloc(sizeof(*candidate));
+    if (candidate == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot hold a candidate network");
+    }
+    ns_status status = ns_json_parse(t->claim->genotype, &json, err);
+    if (status == NS_OK) {
+        status = search_genotype_from_json(&t->run->space, json, &genotype, err);
+    }
+    if (status == NS_OK) {
+        status = search_decode(&t->run->space, &genotype, candidate, err);
+    }
+    if (status == NS_OK) {
+        const nn_train_options options = train_options(t, candidate);
+        nn_train_result result;
+        status = nn_train(&candidate->graph, t->run->set, &options, &result, &model, err);
+    }
+    if (status == NS_OK && model != NULL) {
+        status = validate(t, model, outcome, err);
+    }
+    if (status == NS_OK && model != NULL) {
+        const ns_status kept = keep_if_best(t, model, outcome->val_accuracy, t->err);
+        t->status = t->status == NS_OK ? kept : t->status;
+    }
+    nn_model_free(model);
+    ns_json_free(json);
+    free(candidate);
+    return status;
+}
+
+/// The state and reason that a failure of the network means.
+static void outcome_of_failure(ns_status status, const ns_error *why, results_outcome *outcome) {
+    outcome->state = RESULTS_FAIL;
+    outcome->detail = why->text;
+    switch (status) {
+    case NS_ERR_NAN:
+        outcome->fail_reason = "nan";
+        break;
+    case NS_ERR_MEMORY:
+    case NS_ERR_LIMIT:
+        outcome->fail_reason = "oom";
+        break;
+    default:
+        outcome->fail_reason = "invalid";
+        break;
+    }
+}
+
+ns_status search__trial_run(const search__run *run, search__slot *slot, results_store *store,
+                            const results_claim *claim, ns_error *err) {
+    const int64_t now_ms = ns_clock_ms();
+    trial t = {.run = run,
+               .slot = slot,
+               .store = store,
+               .claim = claim,
+               .start_ms = now_ms,
+               .beat_ms = now_ms,
+               .err = err};
+    results_outcome outcome = {
+        .state = RESULTS_COMPLETE, .val_accuracy = (double)NAN, .val_loss = (double)NAN};
+    ns_error why = {0};
+    const ns_status status = train_and_validate(&t, &outcome, &why);
+    slot->fraction = (double)NAN;
+
+    if (t.status != NS_OK && t.status != NS_ERR_STOPPED) {
+        return t.status; // the store's failure, or another attempt owns the trial
+    }
+    if (t.status == NS_ERR_STOPPED) {
+        outcome.state = RESULTS_WAITING;
+    } else if (t.pruned) {
+        outcome.state = RESULTS_PRUNED;
+        outcome.val_accuracy = t.pruned_accuracy;
+    } else if (status != NS_OK) {
+        outcome_of_failure(status, &why, &outcome);
+    }
+    outcome.charged_ms = charged_ms(&t);
+    outcome.sample_count = (int64_t)t.sample_count;
+    NS_TRY(results_settle(store, claim, &outcome, err));
+    ns_log_write(run->config->log, NS_LOG_INFO, "trial %d %s%s%s, validation accuracy %.4f",
+                 claim->number, results_trial_state_name(outcome.state),
+                 outcome.detail != NULL ? ": " : "", outcome.detail != NULL ? outcome.detail : "",
+                 outcome.val_accuracy);
+    return t.status;
+}

@@ -1,0 +1,86 @@
+// A worker process: asks, trains, tells, until the search's share of the budget is used.
+//
+// A worker holds one slot of the machine: its own cores, its own part of the memory, its own
+// connection to the store. It knows nothing that is not in the store, so it may die at any moment.
+
+#include <math.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "search/search_internal.h"
+
+/// Set-up, validation and bookkeeping around a trial's training, as a part of its training time.
+#define TRIAL_OVERHEAD_PERCENT 10
+
+/// Gives the process its own cores of those it may use, so that two workers never share one; left
+/// alone when there are not enough.
+static void pin(const search__run *run, int slot) {
+    cpu_set_t allowed;
+    cpu_set_t mine;
+    if (run->worker_count * run->worker_thread_count > ns_cpu_count() ||
+        sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
+        return;
+    }
+    const int first = slot * run->worker_thread_count;
+    int position = 0;
+    CPU_ZERO(&mine);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET((size_t)cpu, &allowed)) {
+            continue;
+        }
+        if (position >= first && position < first + run->worker_thread_count) {
+            CPU_SET((size_t)cpu, &mine);
+        }
+        position++;
+    }
+    sched_setaffinity(0, sizeof(mine), &mine); // a refusal costs speed, nothing else
+}
+
+static bool has_room_for_trial(const search__run *run) {
+    const int64_t trial_ms = run->plan.trial_ms * (100 + TRIAL_OVERHEAD_PERCENT) / 100;
+    return search__position_ms(run) + trial_ms <= run->plan.search_end_ms;
+}
+
+static ns_status work(search__run *run, int slot, results_store *store, ns_error *err) {
+    while (has_room_for_trial(run) && !search__stop_requested()) {
+        results_claim claim;
+        const ns_status asked = search__ask(run, store, &claim, err);
+        if (asked == NS_ERR_LIMIT) {
+            ns_log_write(run->config->log, NS_LOG_INFO, "search ends early: %s", err->text);
+            return NS_OK;
+        }
+        if (asked == NS_ERR_BUDGET) {
+            return NS_OK;
+        }
+        NS_TRY(asked);
+        const ns_status status = search__trial_run(run, &run->slot[slot], store, &claim, err);
+        results_claim_clear(&claim);
+        if (status != NS_OK && status != NS_ERR_FENCED) {
+            return status;
+        }
+    }
+    return search__stop_requested() ? NS_ERR_STOPPED : NS_OK;
+}
+
+int search__exit_code(ns_status status) {
+    switch (status) {
+    case NS_OK:
+        return SEARCH_EXIT_DONE;
+    case NS_ERR_STOPPED:
+        return SEARCH_EXIT_STOPPED;
+    default:
+        return SEARCH_EXIT_FAILED;
+    }
+}
+
+int search__worker_main(search__run *run, int slot) {
+    pin(run, slot);
+    results_store *store = NULL;
+    ns_error *err = &run->slot[slot].error;
+    ns_status status = results_open(run->config->store_path, RESULTS_WRITE, &store, err);
+    if (status == NS_OK) {
+        status = work(run, slot, store, err);
+    }
+    results_close(store);
+    return search__exit_code(status);
+}
