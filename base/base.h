@@ -162,6 +162,9 @@ ns_status ns_path_absolute(const char *path, char out[NS_PATH_MAX], ns_error *er
 typedef struct ns_lock ns_lock;
 ns_status ns_lock_acquire(const char *path, ns_lock **out, ns_error *err);
 void ns_lock_release(ns_lock *lock);
+/// Whether another process holds the lock; never takes it, not even for a moment. Must not be
+/// called by the process that holds it.
+bool ns_lock_held(const char *path);
 
 /* ---- hashing -------------------------------------------------------------------------------- */
 

@@ -62,3 +62,14 @@ void ns_lock_release(ns_lock *lock) {
     (void)close(lock->fd);
     free(lock);
 }
+
+bool ns_lock_held(const char *path) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    struct flock holder = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    const bool held = fcntl(fd, F_GETLK, &holder) == 0 && holder.l_type != F_UNLCK;
+    close(fd);
+    return held;
+}

@@ -21,13 +21,26 @@ static ns_status acquire_elsewhere(void) {
     return (ns_status)-WEXITSTATUS(wait_status);
 }
 
+// Whether another process finds the lock held.
+static bool held_elsewhere(void) {
+    const pid_t child = fork();
+    if (child == 0) {
+        _exit(ns_lock_held(LOCK_PATH) ? 1 : 0);
+    }
+    int wait_status = 0;
+    assert_int_equal(waitpid(child, &wait_status, 0), child);
+    return WEXITSTATUS(wait_status) == 1;
+}
+
 static void test_exclusion_and_release(void **state) {
     (void)state;
     ns_error err = {0};
     ns_lock *lock = NULL;
     assert_ok(ns_lock_acquire(LOCK_PATH, &lock, &err), &err);
     assert_status(acquire_elsewhere(), NS_ERR_BUSY);
+    assert_true(held_elsewhere());
     ns_lock_release(lock);
+    assert_false(held_elsewhere());
     assert_status(acquire_elsewhere(), NS_OK);
     ns_lock_release(NULL);
 }
