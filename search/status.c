@@ -11,15 +11,11 @@
 static const char *state_name(const char *store_path, const results_study *study) {
     char lock_path[NS_PATH_MAX];
     char dir[NS_PATH_MAX];
-    ns_lock *lock = NULL;
-    if (study->state != RESULTS_STUDY_RUNNING ||
-        search__dir(store_path, study->name, dir, NULL) != NS_OK ||
-        ns_path_join(dir, "lock", lock_path, NULL) != NS_OK ||
-        (ns_file_exists(lock_path) && ns_lock_acquire(lock_path, &lock, NULL) == NS_ERR_BUSY)) {
-        return results_study_state_name(study->state);
-    }
-    ns_lock_release(lock);
-    return results_study_state_name(RESULTS_STUDY_INTERRUPTED);
+    const bool killed = study->state == RESULTS_STUDY_RUNNING &&
+                        search__dir(store_path, study->name, dir, NULL) == NS_OK &&
+                        ns_path_join(dir, "lock", lock_path, NULL) == NS_OK &&
+                        !ns_lock_held(lock_path);
+    return results_study_state_name(killed ? RESULTS_STUDY_INTERRUPTED : study->state);
 }
 
 static ns_json *trial_counts_json(const results_study *study) {

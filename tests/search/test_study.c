@@ -1,0 +1,234 @@
+// A whole study in small: budget, kill, stop, resume, and what the store says afterwards.
+//
+// Each study runs in a child process, as it does under a person's hand, with a time budget; the
+// sanitised build trains fewer steps in it, so nothing here depends on how good a network became.
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/ns_test.h"
+#include "search/search.h"
+
+#define BUDGET_MS 75000 // just long enough for a plan with a search in it
+#define STORE     "study.db"
+#define SET       "demo.nsd"
+
+static search_config config_of(const char *study, int64_t budget_ms) {
+    static char set_path[NS_PATH_MAX];
+    ns_error err = {0};
+    assert_ok(ns_path_absolute(SET, set_path, &err), &err);
+    search_config config = search_config_default();
+    config.study = study;
+    config.store_path = STORE;
+    config.dataset_path = set_path;
+    config.command = "test";
+    config.budget_node_ms = budget_ms;
+    config.worker_count = 2;
+    config.thread_count = 2;
+    return config;
+}
+
+/// Runs the study in a process group of its own; the exit code is the negated status.
+static pid_t start(const char *study, int64_t budget_ms) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        search_config config = config_of(study, budget_ms);
+        config.process_start_ms = ns_clock_ms();
+        ns_error err = {0};
+        const ns_status status = search_run(&config, &err);
+        if (status != NS_OK) {
+            fprintf(stderr, "study %s: %s\n", study, err.text);
+        }
+        _exit(-status);
+    }
+    setpgid(pid, pid);
+    return pid;
+}
+
+/// The status with which the study's process ended; 1 when a signal ended it.
+static int wait_for(pid_t pid) {
+    int wait_status = 0;
+    assert_int_equal(waitpid(pid, &wait_status, 0), pid);
+    return WIFEXITED(wait_status) ? -WEXITSTATUS(wait_status) : 1;
+}
+
+static ns_json *status_of(const char *study) {
+    ns_json *json = NULL;
+    ns_error err = {0};
+    assert_ok(search_status_json(STORE, study, &json, &err), &err);
+    return json;
+}
+
+static int64_t trial_count(const ns_json *status, const char *state) {
+    return ns_json_int(ns_json_get(status, "trials"), state, -1);
+}
+
+/// Numbers go up from 0 without a gap, and no time is booked that the study did not have.
+static void check_trials(const char *study, int64_t node_ms_used) {
+    ns_json *json = NULL;
+    ns_error err = {0};
+    int64_t node_ms = 0;
+    assert_ok(search_trials_json(STORE, study, &json, &err), &err);
+    const ns_json *trials = ns_json_get(json, "trials");
+    for (size_t i = 0; i < ns_json_count(trials); i++) {
+        const ns_json *trial = ns_json_at(trials, i);
+        assert_int_equal(ns_json_int(trial, "number", -1), (int64_t)i);
+        node_ms += ns_json_int(trial, "node_ms", 0);
+    }
+    assert_in_range(node_ms, 0, node_ms_used);
+    ns_json_free(json);
+}
+
+static void check_complete(const char *study, int64_t budget_ms) {
+    ns_json *status = status_of(study);
+    assert_string_equal(ns_json_string(status, "state", ""), "COMPLETE");
+    assert_string_equal(ns_json_string(status, "stop_reason", ""), "budget");
+    assert_int_equal(trial_count(status, "RUNNING"), 0);
+    assert_in_range(ns_json_int(status, "node_ms_used", -1), 1, budget_ms);
+    const double accuracy = ns_json_number(status, "test_accuracy", (double)NAN);
+    assert_true(accuracy >= 0 && accuracy <= 1);
+    check_trials(study, ns_json_int(status, "node_ms_used", 0));
+
+    ns_error err = {0};
+    nn_model *model = NULL;
+    assert_ok(nn_model_load(ns_json_string(status, "model", ""), &model, &err), &err);
+    assert_string_equal(nn_model_describe(model)->weights_sha256,
+                        ns_json_string(status, "weights_sha256", ""));
+    assert_true(ns_file_exists(ns_json_string(status, "onnx", "")));
+    nn_model_free(model);
+    ns_json_free(status);
+}
+
+/// Waits until `done` holds of the study's status, or fails the test after a minute.
+static void wait_until(const char *study, bool (*done)(const ns_json *status)) {
+    for (int i = 0; i < 600; i++) {
+        ns_json *status = NULL;
+        ns_error err = {0};
+        const bool is_done =
+            search_status_json(STORE, study, &status, &err) == NS_OK && done(status);
+        ns_json_free(status);
+        if (is_done) {
+            return;
+        }
+        ns_sleep_ms(100);
+    }
+    fail_msg("study %s never came to the awaited state", study);
+}
+
+static bool has_finished_trial(const ns_json *status) {
+    return trial_count(status, "COMPLETE") > 0 && trial_count(status, "RUNNING") > 0;
+}
+
+static bool is_retraining(const ns_json *status) {
+    return strcmp(ns_json_string(status, "phase", ""), "retrain") == 0;
+}
+
+static bool is_running(const ns_json *status) {
+    return strcmp(ns_json_string(status, "state", ""), "RUNNING") == 0;
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static int set_up(void **state) {
+    (void)state;
+    ns_error err = {0};
+    unlink(STORE);
+    unlink(STORE "-wal");
+    unlink(STORE "-shm");
+    return data_demo_write(SET, &err) == NS_OK ? 0 : -1;
+}
+
+static void test_survives_kill_and_stop(void **state) {
+    (void)state;
+    pid_t pid = start("killed", BUDGET_MS);
+    wait_until("killed", has_finished_trial);
+    kill(-pid, SIGKILL); // supervisor and workers at once
+    assert_int_equal(wait_for(pid), 1);
+    ns_json *status = status_of("killed");
+    const int64_t complete_count = trial_count(status, "COMPLETE");
+    const int64_t used_ms = ns_json_int(status, "node_ms_used", 0);
+    assert_string_equal(ns_json_string(status, "state", ""), "INTERRUPTED");
+    assert_in_range(complete_count, 1, 100);
+    ns_json_free(status);
+
+    pid = start("killed", BUDGET_MS);
+    wait_until("killed", is_retraining);
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_for(pid), NS_ERR_STOPPED);
+    status = status_of("killed");
+    assert_string_equal(ns_json_string(status, "state", ""), "INTERRUPTED");
+    assert_int_equal(trial_count(status, "RUNNING"), 0);
+    assert_true(trial_count(status, "COMPLETE") >= complete_count);
+    assert_true(ns_json_int(status, "node_ms_used", 0) > used_ms);
+    ns_json_free(status);
+
+    assert_int_equal(wait_for(start("killed", BUDGET_MS)), NS_OK);
+    check_complete("killed", BUDGET_MS);
+}
+
+static void test_tiny_budget_trains_the_anchor(void **state) {
+    (void)state;
+    const int64_t start_ms = ns_clock_ms();
+    assert_int_equal(wait_for(start("tiny", 15000)), NS_OK);
+    const int64_t took_ms = ns_clock_ms() - start_ms;
+    check_complete("tiny", 15000);
+    ns_json *status = status_of("tiny");
+    const int64_t used_ms = ns_json_int(status, "node_ms_used", 0);
+    assert_in_range(used_ms, took_ms - 1000, took_ms + 1000); // the ledger agrees with the clock
+    assert_int_equal(ns_json_int(status, "winner_trial", 0), -1);
+    ns_json_free(status);
+    // A finished study has nothing more to spend.
+    assert_int_equal(wait_for(start("tiny", 15000)), NS_OK);
+    status = status_of("tiny");
+    assert_int_equal(ns_json_int(status, "node_ms_used", 0), used_ms);
+    ns_json_free(status);
+}
+
+static void test_refuses_a_second_supervisor(void **state) {
+    (void)state;
+    const pid_t pid = start("held", 15000);
+    wait_until("held", is_running);
+    search_config config = config_of("held", 15000);
+    ns_error err = {0};
+    assert_int_equal(search_run(&config, &err), NS_ERR_BUSY);
+    assert_non_null(strstr(err.text, "held"));
+    kill(pid, SIGTERM);
+    assert_int_equal(wait_for(pid), NS_ERR_STOPPED);
+
+    config.seed = 7; // stopped, it still refuses other settings, by name
+    config.sampler = "random";
+    assert_int_equal(search_run(&config, &err), NS_ERR_USAGE);
+    assert_non_null(strstr(err.text, "seed"));
+    assert_non_null(strstr(err.text, "sampler"));
+    assert_null(strstr(err.text, "price"));
+}
+
+static void test_refuses_what_cannot_work(void **state) {
+    (void)state;
+    ns_error err = {0};
+    search_config config = config_of("none", 100);
+    assert_int_equal(search_run(&config, &err), NS_ERR_BUDGET);
+    config = config_of("none", 60000);
+    config.dataset_path = "no-such-set.nsd";
+    assert_int_equal(search_run(&config, &err), NS_ERR_NOT_FOUND);
+    config = config_of("none", 60000);
+    config.sampler = "oracle";
+    assert_int_equal(search_run(&config, &err), NS_ERR_USAGE);
+    ns_json *json = NULL;
+    assert_int_equal(search_status_json(STORE, "none", &json, &err), NS_ERR_NOT_FOUND);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_survives_kill_and_stop),
+        cmocka_unit_test(test_tiny_budget_trains_the_anchor),
+        cmocka_unit_test(test_refuses_a_second_supervisor),
+        cmocka_unit_test(test_refuses_what_cannot_work),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
