@@ -33,6 +33,10 @@ typedef struct ns_error {
 /// Over-long sentences are cut. `status` must not be NS_OK.
 ns_status ns_fail(ns_error *err, ns_status status, const char *format, ...) NS_PRINTF(3, 4);
 
+#ifdef __clang_analyzer__ // let it see that the result is the status, and so never NS_OK
+#define ns_fail(err, status, ...) ((void)ns_fail((err), (status), __VA_ARGS__), (status))
+#endif
+
 /// Puts "`context`: " before the sentence that `err` already holds.
 void ns_error_prefix(ns_error *err, const char *format, ...) NS_PRINTF(2, 3);
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,7 +29,7 @@ int64_t ns_clock_unix_ms(void) {
 
 // Field 22 of /proc/self/stat: ticks from boot to the start of this process. The second field is
 // the program's name in parentheses, which may itself hold spaces and parentheses.
-static bool read_start_ticks(long long *ticks) {
+static bool read_start_ticks(int64_t *ticks) {
     FILE *file = fopen("/proc/self/stat", "re");
     if (file == NULL) {
         return false;
@@ -41,17 +42,21 @@ static bool read_start_ticks(long long *ticks) {
     for (int number = 2; field != NULL && number < 22; number++) {
         field = strchr(field + 1, ' ');
     }
-    return field != NULL && sscanf(field, "%lld", ticks) == 1;
+    if (field == NULL) {
+        return false;
+    }
+    *ticks = strtoll(field, NULL, 10);
+    return *ticks > 0;
 }
 
 int64_t ns_clock_process_start_ms(void) {
     const int64_t now_ms = ns_clock_ms();
     const long ticks_per_second = sysconf(_SC_CLK_TCK);
-    long long ticks = 0;
+    int64_t ticks = 0;
     if (ticks_per_second <= 0 || !read_start_ticks(&ticks)) {
         return now_ms;
     }
-    const int64_t start_ms = (int64_t)ticks * 1000 / ticks_per_second;
+    const int64_t start_ms = ticks * 1000 / ticks_per_second;
     return start_ms < now_ms ? start_ms : now_ms;
 }
 

@@ -6,6 +6,8 @@
 
 #include "base/base.h"
 
+#undef ns_fail // its face for the static analyser
+
 ns_status ns_fail(ns_error *err, ns_status status, const char *format, ...) {
     assert(status != NS_OK);
     if (err != NULL) {

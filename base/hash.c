@@ -6,7 +6,7 @@
 
 #include "base/base.h"
 
-#define DIGEST_BYTES 32
+#define DIGEST_BYTES ((size_t)32)
 
 struct ns_sha256 {
     EVP_MD_CTX *context;

@@ -114,8 +114,7 @@ static int64_t int_value(const cJSON *node, int64_t fallback) {
         return exact;
     }
     const double rounded = strtod(node->valuestring, NULL); // "3.7", "1e9"
-    const bool fits = rounded >= -0x1p63 && rounded < 0x1p63;
-    return fits ? (int64_t)rounded : fallback;
+    return fabs(rounded) < 0x1p63 ? (int64_t)rounded : fallback;
 }
 
 static double number_value(const cJSON *node, double fallback) {
@@ -256,7 +255,7 @@ static const char *next_number(const char *text) {
 
 // Turns the number nodes of `node`, in the order of the text, into raw nodes. `*at` moves along
 // the text; on failure it stays at the number to blame.
-static ns_status keep_number_texts(cJSON *node, const char **at) { // NOLINT(misc-no-recursion)
+static ns_status keep_number_texts(cJSON *node, const char **at) {
     if (cJSON_IsNumber(node)) {
         *at = next_number(*at);
         const size_t length = number_length(*at);
@@ -297,7 +296,7 @@ ns_status ns_json_parse(const char *text, ns_json **out, ns_error *err) {
 
 /* ---- printing ------------------------------------------------------------------------------- */
 
-static bool is_complete(const cJSON *node) { // NOLINT(misc-no-recursion)
+static bool is_complete(const cJSON *node) {
     bool complete = (node->type & INCOMPLETE_BIT) == 0;
     for (const cJSON *child = node->child; complete && child != NULL; child = child->next) {
         complete = is_complete(child);
