@@ -11,7 +11,8 @@
 // The temporary name is always the same, so what a killed process leaves behind is overwritten by
 // the next attempt rather than piling up. Two writers of one NAME take turns: each holds an
 // open-file-description lock on the temporary file while it writes, and one that has waited looks
-// whether its file is still the one under the temporary name, because the other has renamed it.
+// whether its file is still the one under the temporary name, because the other has renamed it. A
+// forked child shares such a lock: do not fork with a file open.
 
 #include <errno.h>
 #include <fcntl.h>
