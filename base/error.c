@@ -1,5 +1,6 @@
-// The sentence that goes with a status. It lives in a fixed buffer of the caller, so that failing
-// never allocates and also works when memory is what has run out.
+// Texts of the status codes, from the same table as the codes, and the sentence that goes with one.
+// The sentence lives in a fixed buffer of the caller, so that failing never allocates and also
+// works when memory is what has run out.
 
 #include <assert.h>
 #include <string.h>
@@ -7,6 +8,17 @@
 #include "base/base.h"
 
 #undef ns_fail // its face for the static analyser
+
+const char *ns_status_text(ns_status status) {
+    switch (status) {
+#define NS_STATUS_CASE(name, value, text)                                                          \
+    case NS_##name:                                                                                \
+        return text;
+        NS_STATUS_LIST(NS_STATUS_CASE)
+#undef NS_STATUS_CASE
+    }
+    return "unknown status";
+}
 
 ns_status ns_fail(ns_error *err, ns_status status, const char *format, ...) {
     assert(status != NS_OK);
