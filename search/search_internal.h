@@ -1,4 +1,5 @@
-// Shared by the files that run a study; see supervisor.c for who calls whom.
+// What the files of search/ share and nobody else sees: first those that run a study (supervisor.c
+// says who calls whom), then the space and the samplers.
 
 #ifndef NS_SEARCH_SEARCH_INTERNAL_H
 #define NS_SEARCH_SEARCH_INTERNAL_H
@@ -97,5 +98,43 @@ ns_status search__result_write(results_store *store, const search__run *run, con
 /* ---- supervisor.c ---------------------------------------------------------------------------- */
 
 ns_status search__supervise(search__run *run, ns_error *err);
+
+/* ---- space and genotype ---------------------------------------------------------------------- */
+
+#define SEARCH__STAGES_MAX 4
+
+/// What a genotype's network looks like apart from its channels: which parts shrink the map.
+typedef struct search__layout {
+    int stem_kernel, stem_stride;
+    int stem_pool_count; // halvings right after the stem, for very large images
+    int stage_count;
+    bool stage_pools[SEARCH__STAGES_MAX];    // the stage halves its map
+    bool stage_can_pool[SEARCH__STAGES_MAX]; // its map is large enough to be halved
+    bool head_pools;                         // the last map is more than one pixel
+} search__layout;
+search__layout search__layout_of(const search_space *space, const search_genotype *genotype);
+/// Stages of the networks of `space`.
+int search__stage_count(const search_space *space);
+
+/// "stage`stage`_`part`", stages counted from 1; returns `out`.
+const char *search__stage_gene_name(int stage, const char *part, char out[32]);
+/// Index of a gene, or -1.
+int search__gene_find(const search_space *space, const char *name);
+int search__stage_gene_find(const search_space *space, int stage, const char *part);
+
+/// What a choice comes to for the images of `space`.
+int search__batch_size(const search_space *space, double batch_size);
+int search__percent_px(const search_space *space, double percent);
+
+/// The network alone. NS_ERR_INPUT as search_decode().
+ns_status search__lower(const search_space *space, const search_genotype *genotype, nn_graph *graph,
+                        ns_error *err);
+
+/* ---- samplers: see search_sampler ------------------------------------------------------------ */
+
+void search__propose_random(const search_space *space, const search_history *history, uint64_t seed,
+                            uint64_t number, search_genotype *out);
+void search__propose_evolution(const search_space *space, const search_history *history,
+                               uint64_t seed, uint64_t number, search_genotype *out);
 
 #endif

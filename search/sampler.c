@@ -1,0 +1,23 @@
+// The samplers by name. A new one is a file, a declaration in search_internal.h and a row here.
+
+#include <string.h>
+
+#include "search/search_internal.h"
+
+static const search_sampler SAMPLERS[] = {
+    {"evolution", "aging evolution: mutates the best of recent trials", search__propose_evolution},
+    {"random", "every trial drawn afresh, all choices equally likely", search__propose_random},
+};
+
+const search_sampler *search_sampler_at(size_t index) {
+    return index < NS_COUNT_OF(SAMPLERS) ? &SAMPLERS[index] : NULL;
+}
+
+const search_sampler *search_sampler_find(const char *name) {
+    for (size_t i = 0; i < NS_COUNT_OF(SAMPLERS); i++) {
+        if (strcmp(SAMPLERS[i].name, name) == 0) {
+            return &SAMPLERS[i];
+        }
+    }
+    return NULL;
+}
