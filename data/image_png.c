@@ -21,7 +21,7 @@
 /// State of one decoding. On the heap, so that its fields survive libpng's longjmp.
 typedef struct png_job {
     jmp_buf failed;
-    char reason[REASON_MAX];
+    char reason[REASON_MAX], warning[REASON_MAX];
     png_structp png;
     png_infop info;
     const uint8_t *bytes; // the file
@@ -37,15 +37,18 @@ static void on_error(png_structp png, png_const_charp text) {
     const char *colon = strstr(text, ": ");
     if (colon != NULL && colon - text == 4) { // "IDAT: CRC error"
         (void)snprintf(job->reason, sizeof(job->reason), "%s in chunk %.4s", colon + 2, text);
+    } else if (strcmp(text, "Invalid IHDR data") == 0 && job->warning[0] != 0) {
+        (void)snprintf(job->reason, sizeof(job->reason), "%s", job->warning);
     } else {
         (void)snprintf(job->reason, sizeof(job->reason), "%s", text);
     }
     longjmp(job->failed, 1);
 }
 
+/// Only kept: what is wrong in IHDR comes as a warning before an error that names no detail.
 static void on_warning(png_structp png, png_const_charp text) {
-    (void)png;
-    (void)text;
+    png_job *job = png_get_error_ptr(png);
+    (void)snprintf(job->warning, sizeof(job->warning), "%s", text);
 }
 
 static void on_read(png_structp png, png_bytep out, png_size_t size_bytes) {
@@ -130,6 +133,9 @@ static uint32_t big_endian_32(const uint8_t *bytes) {
 static ns_status check_claim(const uint8_t *bytes, size_t size_bytes, ns_error *err) {
     if (size_bytes < HEADER_BYTES) {
         return ns_fail(err, NS_ERR_INPUT, "the file is cut off");
+    }
+    if (png_sig_cmp(bytes, 0, SIGNATURE_BYTES) != 0) {
+        return ns_fail(err, NS_ERR_INPUT, "its PNG signature is damaged");
     }
     if (memcmp(bytes + SIGNATURE_BYTES + 4, "IHDR", 4) != 0) {
         return ns_fail(err, NS_ERR_INPUT, "it does not begin with chunk IHDR");

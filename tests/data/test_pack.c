@@ -1,0 +1,363 @@
+// The pack: what goes in comes out, statistics and identity are right, and no damaged file opens.
+
+#include "tests/data/sources.h"
+
+#include <fcntl.h>
+#include <math.h>
+
+enum {
+    CHANNELS = 3,
+    HEIGHT = 3,
+    WIDTH = 5,
+    SIZE = CHANNELS * HEIGHT * WIDTH,
+    IMAGE_COUNT = 7,
+};
+
+static const char *const labels[] = {"gr\xc3\xbcn", "two words"};
+
+/// What make_pack may vary.
+typedef struct recipe {
+    const char *source;
+    const char *const *labels;
+    uint8_t first_pixel;
+    data_split last_split;
+    bool drops;
+} recipe;
+
+static const recipe plain = {"here", labels, 0, DATA_TEST, true};
+
+static data_split split_of(const recipe *r, int image) {
+    return image == IMAGE_COUNT - 1 ? r->last_split : image < 4 ? DATA_TRAIN : DATA_VALIDATION;
+}
+
+static void make_pixels(const recipe *r, int image, uint8_t pixels[SIZE]) {
+    for (int at = 0; at < SIZE; at++) {
+        pixels[at] = (uint8_t)(31 * image + 7 * at);
+    }
+    pixels[0] = (uint8_t)(pixels[0] + r->first_pixel);
+}
+
+static void make_pack(const char *path, const recipe *r) {
+    ns_error err = {0};
+    data__pack_writer *writer = NULL;
+    const data__pack_spec spec = {.channels = CHANNELS,
+                                  .height = HEIGHT,
+                                  .width = WIDTH,
+                                  .label_count = 2,
+                                  .labels = r->labels,
+                                  .source = r->source};
+    assert_ok(data__pack_begin(path, &spec, &writer, &err), &err);
+    for (int i = 0; i < IMAGE_COUNT; i++) {
+        uint8_t pixels[SIZE];
+        make_pixels(r, i, pixels);
+        assert_ok(data__pack_add(writer, pixels, i % 2, split_of(r, i), &err), &err);
+    }
+    if (r->drops) {
+        assert_ok(data__pack_drop(writer, "a b.png", "it is empty", &err), &err);
+        assert_ok(data__pack_drop(writer, "c.png", "CRC error in chunk IDAT", &err), &err);
+    }
+    assert_ok(data__pack_finish(writer, &err), &err);
+}
+
+static data_set *open_pack(const char *path) {
+    ns_error err = {0};
+    data_set *set = NULL;
+    assert_ok(data_open(path, &set, &err), &err);
+    return set;
+}
+
+static void test_round_trip(void **state) {
+    (void)state;
+    make_pack("round.nsd", &plain);
+    data_set *set = open_pack("round.nsd");
+    const data_info *info = data_describe(set);
+    assert_int_equal(info->channels, CHANNELS);
+    assert_int_equal(info->height, HEIGHT);
+    assert_int_equal(info->width, WIDTH);
+    assert_int_equal(info->image_count, IMAGE_COUNT);
+    assert_int_equal(info->label_count, 2);
+    assert_string_equal(info->labels[0], labels[0]);
+    assert_string_equal(info->labels[1], labels[1]);
+    assert_string_equal(info->source, "here");
+    for (int i = 0; i < IMAGE_COUNT; i++) {
+        uint8_t pixels[SIZE];
+        make_pixels(&plain, i, pixels);
+        assert_memory_equal(data_pixels(set, (size_t)i), pixels, SIZE);
+        assert_int_equal(data_label(set, (size_t)i), i % 2);
+    }
+    assert_int_equal(data_dropped_count(set), 2);
+    assert_string_equal(data_dropped_at(set, 0).file, "a b.png");
+    assert_string_equal(data_dropped_at(set, 1).reason, "CRC error in chunk IDAT");
+    data_close(set);
+}
+
+static void test_indices(void **state) {
+    (void)state;
+    make_pack("indices.nsd", &plain);
+    data_set *set = open_pack("indices.nsd");
+    size_t seen = 0;
+    for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
+        size_t count;
+        const uint32_t *indices = data_indices(set, (data_split)split, &count);
+        assert_int_equal(count, data_describe(set)->split_count[split]);
+        for (size_t i = 0; i < count; i++) {
+            assert_int_equal(split_of(&plain, (int)indices[i]), split);
+            assert_true(i == 0 || indices[i - 1] < indices[i]);
+        }
+        seen += count;
+        assert_int_equal(data_label_count(set, (data_split)split, 0) +
+                             data_label_count(set, (data_split)split, 1),
+                         count);
+    }
+    assert_int_equal(seen, IMAGE_COUNT);
+    data_close(set);
+}
+
+static void test_statistics(void **state) {
+    (void)state;
+    make_pack("statistics.nsd", &plain);
+    data_set *set = open_pack("statistics.nsd");
+    size_t count;
+    const uint32_t *indices = data_indices(set, DATA_TRAIN, &count);
+    for (int c = 0; c < CHANNELS; c++) {
+        double mean = 0.0;
+        double variance = 0.0;
+        const double n = (double)count * HEIGHT * WIDTH;
+        for (size_t i = 0; i < count * HEIGHT * WIDTH; i++) {
+            const uint8_t *pixels = data_pixels(set, indices[i / (HEIGHT * WIDTH)]);
+            mean += pixels[(size_t)c * HEIGHT * WIDTH + i % (HEIGHT * WIDTH)] / n;
+        }
+        for (size_t i = 0; i < count * HEIGHT * WIDTH; i++) {
+            const uint8_t *pixels = data_pixels(set, indices[i / (HEIGHT * WIDTH)]);
+            const double d = pixels[(size_t)c * HEIGHT * WIDTH + i % (HEIGHT * WIDTH)] - mean;
+            variance += d * d / n;
+        }
+        assert_float_equal(data_describe(set)->mean[c], (float)mean, 1e-4f);
+        assert_float_equal(data_describe(set)->deviation[c], (float)sqrt(variance), 1e-4f);
+    }
+    data_close(set);
+}
+
+/// The identity must equal that of the plain recipe, or differ from it.
+static void check_identity(const recipe *changed, bool same) {
+    make_pack("plain.nsd", &plain);
+    make_pack("changed.nsd", changed);
+    data_set *a = open_pack("plain.nsd");
+    data_set *b = open_pack("changed.nsd");
+    const bool equal = strcmp(data_describe(a)->sha256, data_describe(b)->sha256) == 0;
+    if (equal != same) {
+        fail_msg("identities %s and %s should %s", data_describe(a)->sha256,
+                 data_describe(b)->sha256, same ? "be equal" : "differ");
+    }
+    data_close(a);
+    data_close(b);
+}
+
+static void test_identity(void **state) {
+    (void)state;
+    static const char *const renamed[] = {"gr\xc3\xbcn", "two words!"};
+    recipe r = plain;
+    r.source = "elsewhere";
+    r.drops = false;
+    check_identity(&r, true);
+    r = plain;
+    r.first_pixel = 1;
+    check_identity(&r, false);
+    r = plain;
+    r.last_split = DATA_TRAIN;
+    check_identity(&r, false);
+    r = plain;
+    r.labels = renamed;
+    check_identity(&r, false);
+}
+
+static void test_constant_channel_has_a_deviation(void **state) {
+    (void)state;
+    ns_error err = {0};
+    data__pack_writer *writer = NULL;
+    const uint8_t pixels[4] = {9, 9, 9, 9};
+    const data__pack_spec spec = {
+        .channels = 1, .height = 2, .width = 2, .label_count = 2, .labels = labels, .source = ""};
+    assert_ok(data__pack_begin("constant.nsd", &spec, &writer, &err), &err);
+    assert_ok(data__pack_add(writer, pixels, 0, DATA_TRAIN, &err), &err);
+    assert_ok(data__pack_finish(writer, &err), &err);
+    data_set *set = open_pack("constant.nsd");
+    assert_float_equal(data_describe(set)->mean[0], 9.0f, 0.0f);
+    assert_float_equal(data_describe(set)->deviation[0], 1.0f, 0.0f);
+    data_close(set);
+}
+
+static void test_abort_leaves_nothing(void **state) {
+    (void)state;
+    ns_error err = {0};
+    data__pack_writer *writer = NULL;
+    const uint8_t pixels[4] = {0};
+    const data__pack_spec spec = {
+        .channels = 1, .height = 2, .width = 2, .label_count = 2, .labels = labels, .source = ""};
+    fresh_dir("aborted");
+    assert_ok(data__pack_begin("aborted/x.nsd", &spec, &writer, &err), &err);
+    assert_ok(data__pack_add(writer, pixels, 0, DATA_TRAIN, &err), &err);
+    data__pack_abort(writer);
+    assert_int_equal(rmdir("aborted"), 0);
+    data__pack_abort(NULL);
+}
+
+static void test_empty_is_refused(void **state) {
+    (void)state;
+    ns_error err = {0};
+    data__pack_writer *writer = NULL;
+    const data__pack_spec spec = {
+        .channels = 1, .height = 2, .width = 2, .label_count = 2, .labels = labels, .source = ""};
+    assert_ok(data__pack_begin("empty.nsd", &spec, &writer, &err), &err);
+    assert_status(data__pack_finish(writer, &err), NS_ERR_INPUT);
+    assert_false(ns_file_exists("empty.nsd"));
+}
+
+/// Opening must fail, with one of the statuses that a bad file may give and a sentence.
+static void assert_damaged(const char *path, const char *what, size_t at) {
+    ns_error err = {0};
+    data_set *set = NULL;
+    const ns_status status = data_open(path, &set, &err);
+    if (status != NS_ERR_CORRUPT && status != NS_ERR_VERSION) {
+        fail_msg("%s at byte %zu: got \"%s\"", what, at, ns_status_text(status));
+    }
+    assert_non_null(strstr(err.text, path));
+}
+
+static void test_every_flipped_byte_is_found(void **state) {
+    (void)state;
+    ns_error err = {0};
+    uint8_t *bytes = NULL;
+    size_t size_bytes = 0;
+    make_pack("flip.nsd", &plain);
+    assert_ok(ns_file_read("flip.nsd", 1 << 20, &bytes, &size_bytes, &err), &err);
+    const int fd = open("flip.nsd", O_WRONLY);
+    assert_true(fd >= 0);
+    for (size_t at = 0; at < size_bytes; at++) {
+        const uint8_t flipped = (uint8_t)(bytes[at] ^ (1u << at % 8));
+        assert_int_equal(pwrite(fd, &flipped, 1, (off_t)at), 1);
+        assert_damaged("flip.nsd", "flipped", at);
+        assert_int_equal(pwrite(fd, &bytes[at], 1, (off_t)at), 1);
+    }
+    close(fd);
+    free(bytes);
+    data_close(open_pack("flip.nsd"));
+}
+
+static void test_every_truncation_is_found(void **state) {
+    (void)state;
+    struct stat info;
+    make_pack("short.nsd", &plain);
+    assert_int_equal(stat("short.nsd", &info), 0);
+    for (off_t size = info.st_size - 1; size >= 0; size -= size > DATA__PAGE_BYTES ? 1 : 97) {
+        assert_int_equal(truncate("short.nsd", size), 0);
+        assert_damaged("short.nsd", "cut", (size_t)size);
+    }
+}
+
+static void test_appended_bytes_are_found(void **state) {
+    (void)state;
+    struct stat info;
+    make_pack("long.nsd", &plain);
+    assert_int_equal(stat("long.nsd", &info), 0);
+    assert_int_equal(truncate("long.nsd", info.st_size + 1), 0);
+    assert_damaged("long.nsd", "grown", (size_t)info.st_size);
+}
+
+/// Writes `header` with a right checksum over that of the pack at `path`.
+static void put_header(const char *path, data__pack_header *header) {
+    ns_error err = {0};
+    uint8_t page[DATA__PAGE_BYTES] = {0};
+    char digest[NS_SHA256_HEX_MAX];
+    memcpy(page, header, sizeof(*header));
+    assert_ok(data__pack_header_digest(page, digest, &err), &err);
+    memcpy(header->header_sha256, digest, DATA__DIGEST_BYTES);
+    const int fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, header, sizeof(*header), 0), sizeof(*header));
+    close(fd);
+}
+
+static data__pack_header get_header(const char *path) {
+    data__pack_header header;
+    const int fd = open(path, O_RDONLY);
+    assert_int_equal(pread(fd, &header, sizeof(header), 0), sizeof(header));
+    close(fd);
+    return header;
+}
+
+/// Headers that lie, with checksums that fit.
+static void test_lying_headers(void **state) {
+    (void)state;
+    make_pack("lie.nsd", &plain);
+    const data__pack_header truth = get_header("lie.nsd");
+    static const uint64_t values[] = {0,         1, 2, 6, 8, 1u << 16, 1u << 31, UINT64_MAX / 45,
+                                      UINT64_MAX};
+    for (size_t i = 0; i < NS_COUNT_OF(values); i++) {
+        for (int field = 0; field < 8; field++) {
+            data__pack_header lie = truth;
+            uint32_t *const small[] = {&lie.channels, &lie.height, &lie.width, &lie.label_count};
+            uint64_t *const large[] = {&lie.image_count, &lie.dropped_count, &lie.pixels_bytes,
+                                       &lie.tables_bytes};
+            if (field < 4) {
+                *small[field] = (uint32_t)values[i];
+            } else {
+                *large[field - 4] = values[i];
+            }
+            if (memcmp(&lie, &truth, sizeof(lie)) != 0) {
+                put_header("lie.nsd", &lie);
+                assert_damaged("lie.nsd", "a lie in field", (size_t)field);
+            }
+        }
+    }
+    data__pack_header lie = truth;
+    lie.deviation[1] = NAN;
+    put_header("lie.nsd", &lie);
+    assert_damaged("lie.nsd", "a lie in the deviation", 0);
+}
+
+static void test_newer_version(void **state) {
+    (void)state;
+    ns_error err = {0};
+    data_set *set = NULL;
+    make_pack("newer.nsd", &plain);
+    data__pack_header header = get_header("newer.nsd");
+    header.version = DATA__PACK_VERSION + 1;
+    put_header("newer.nsd", &header);
+    assert_status(data_open("newer.nsd", &set, &err), NS_ERR_VERSION);
+    assert_non_null(strstr(err.text, "version is 2"));
+}
+
+static void test_what_is_no_pack(void **state) {
+    (void)state;
+    ns_error err = {0};
+    data_set *set = NULL;
+    assert_status(data_open("there is none.nsd", &set, &err), NS_ERR_NOT_FOUND);
+    fresh_dir("folder.nsd");
+    assert_status(data_open("folder.nsd", &set, &err), NS_ERR_IO);
+    put_text("empty.nsd", "");
+    assert_status(data_open("empty.nsd", &set, &err), NS_ERR_CORRUPT);
+    static const char page[2 * DATA__PAGE_BYTES] = "text";
+    put_file("text.nsd", page, sizeof(page));
+    assert_status(data_open("text.nsd", &set, &err), NS_ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "not a nightshift data set"));
+    data_close(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_indices),
+        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_constant_channel_has_a_deviation),
+        cmocka_unit_test(test_abort_leaves_nothing),
+        cmocka_unit_test(test_empty_is_refused),
+        cmocka_unit_test(test_every_flipped_byte_is_found),
+        cmocka_unit_test(test_every_truncation_is_found),
+        cmocka_unit_test(test_appended_bytes_are_found),
+        cmocka_unit_test(test_lying_headers),
+        cmocka_unit_test(test_newer_version),
+        cmocka_unit_test(test_what_is_no_pack),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
