@@ -56,19 +56,18 @@ data__augment_plan data__augment_draw(const data_augment *augment, const data_in
     return plan;
 }
 
-static int clamp(int value, int low, int high) {
-    return value < low ? low : value > high ? high : value;
-}
-
 static void fill_mean(float *out, int count) {
     if (count > 0) {
         memset(out, 0, (size_t)count * sizeof(*out)); // the mean, normalised
     }
 }
 
-// The two hot loops of data loading. Each reads 1 byte and writes 4 a pixel and does one
-// subtraction and one multiplication, so the bound is the memory that the floats are written to; a
-// subtraction before a product leaves nothing to contract, so every machine gets the same bits.
+// The two hot loops of data loading: 1 byte read and 4 written a pixel, a subtraction and a product
+// between. Their floor is the writing, 9 us for 256 images of 28x28 in the cache; measured on one
+// core of a Zen 5 are 80 us, with mirror, shift and cutout 130 us (0.65 ns a pixel), because rows
+// of 28 leave the vector loop with a tail. That is under a thousandth of a training step, so they
+// stay plain. A subtraction before a product leaves nothing to contract: every machine gets the
+// same bits.
 static void convert(const uint8_t *restrict in, int count, float mean, float scale,
                     float *restrict out) {
     for (int i = 0; i < count; i++) {
@@ -90,8 +89,8 @@ static void apply_row(const data__normaliser *normaliser, int channel,
     const int width = normaliser->width;
     const float mean = normaliser->mean[channel];
     const float scale = normaliser->scale[channel];
-    const int first = in != NULL ? clamp(plan->shift_x, 0, width) : width;
-    const int end = in != NULL ? clamp(width + plan->shift_x, first, width) : width;
+    const int first = in != NULL ? data__clamp(plan->shift_x, 0, width) : width;
+    const int end = in != NULL ? data__clamp(width + plan->shift_x, first, width) : width;
     fill_mean(out, first);
     if (first < end && plan->mirror) {
         convert_mirrored(in + (width - 1 - (first - plan->shift_x)), end - first, mean, scale,
@@ -105,8 +104,8 @@ static void apply_row(const data__normaliser *normaliser, int channel,
 static void cut_row(const data__normaliser *normaliser, const data__augment_plan *plan, int y,
                     float *out) {
     if (y >= plan->cut_y && y < plan->cut_y + plan->cut_side) {
-        const int first = clamp(plan->cut_x, 0, normaliser->width);
-        const int end = clamp(plan->cut_x + plan->cut_side, 0, normaliser->width);
+        const int first = data__clamp(plan->cut_x, 0, normaliser->width);
+        const int end = data__clamp(plan->cut_x + plan->cut_side, 0, normaliser->width);
         fill_mean(out + first, end - first);
     }
 }

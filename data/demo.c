@@ -106,13 +106,9 @@ static int32_t square_root(int64_t value) {
     return root;
 }
 
-static int32_t clamp(int32_t value, int32_t low, int32_t high) {
-    return value < low ? low : value > high ? high : value;
-}
-
 // Uniform in [low, high].
 static int32_t draw_between(ns_rng *rng, int32_t low, int32_t high) {
-    return low + (int32_t)ns_rng_below(rng, (uint64_t)(high - low + 1));
+    return low + (int32_t)ns_rng_below(rng, (uint64_t)(high - low) + 1);
 }
 
 /* ---- pose ------------------------------------------------------------------------------------ */
@@ -152,9 +148,10 @@ static demo_pose pose_draw(ns_rng *rng) {
 static demo_point pose_apply(const demo_pose *pose, demo_point at) {
     const int32_t x = at.x * PX + pose->bend_q12 * at.y / UNIT * at.y * PX / ONE;
     const int32_t y = at.y * PX;
+    const int64_t unit = (int64_t)ONE * PX;
     return (demo_point){
-        pose->centre.x + (int32_t)(((int64_t)pose->xx * x + (int64_t)pose->xy * y) / (ONE * PX)),
-        pose->centre.y + (int32_t)(((int64_t)pose->yx * x + (int64_t)pose->yy * y) / (ONE * PX)),
+        pose->centre.x + (int32_t)(((int64_t)pose->xx * x + (int64_t)pose->xy * y) / unit),
+        pose->centre.y + (int32_t)(((int64_t)pose->yx * x + (int64_t)pose->yy * y) / unit),
     };
 }
 
@@ -184,24 +181,30 @@ static int32_t distance_to_segment(demo_point at, demo_point from, demo_point to
     return square_root(px * px + py * py);
 }
 
-// First and one past the last pixel whose middle may lie within `reach` of [a, b].
-static void pixel_range(int32_t a, int32_t b, int32_t reach, int32_t *first, int32_t *end) {
+// Pixels from `first` up to but without `end`, along one axis.
+typedef struct demo_range {
+    int32_t first, end;
+} demo_range;
+
+// Those whose middle may lie within `reach` of [a, b].
+static demo_range range_around(int32_t a, int32_t b, int32_t reach) {
     const int32_t low = (a < b ? a : b) - reach;
     const int32_t high = (a < b ? b : a) + reach;
-    *first = clamp(low, 0, SIDE * PX) / PX;
-    *end = (clamp(high, 0, SIDE * PX) + PX - 1) / PX;
+    return (demo_range){
+        .first = data__clamp(low, 0, SIDE * PX) / PX,
+        .end = (data__clamp(high, 0, SIDE * PX) + PX - 1) / PX,
+    };
 }
 
 static void stroke_segment(const demo_pen *pen, demo_point from, demo_point to) {
     const int32_t reach = pen->half_width + PX / 2; // half a pixel of soft edge
-    int32_t x_first, x_end, y_first, y_end;
-    pixel_range(from.x, to.x, reach, &x_first, &x_end);
-    pixel_range(from.y, to.y, reach, &y_first, &y_end);
-    for (int32_t y = y_first; y < y_end; y++) {
-        for (int32_t x = x_first; x < x_end; x++) {
+    const demo_range columns = range_around(from.x, to.x, reach);
+    const demo_range rows = range_around(from.y, to.y, reach);
+    for (int32_t y = rows.first; y < rows.end; y++) {
+        for (int32_t x = columns.first; x < columns.end; x++) {
             const demo_point middle = {x * PX + PX / 2, y * PX + PX / 2};
             const int32_t inside = reach - distance_to_segment(middle, from, to);
-            const int32_t ink = clamp(inside, 0, PX) * pen->strength / PX;
+            const int32_t ink = data__clamp(inside, 0, PX) * pen->strength / PX;
             uint8_t *pixel = &pen->ink[y * SIDE + x];
             if (ink > *pixel) {
                 *pixel = (uint8_t)ink;
@@ -311,7 +314,7 @@ void data__demo_draw(size_t index, uint8_t pixels[DATA__DEMO_SIDE * DATA__DEMO_S
             const int32_t grey = light.background + slope / (2 * SIDE) +
                                  light.contrast * ink[at] / INK_FULL +
                                  noise_draw(&rng, light.noise);
-            pixels[at] = (uint8_t)clamp(grey, 0, 255);
+            pixels[at] = (uint8_t)data__clamp(grey, 0, 255);
         }
     }
 }

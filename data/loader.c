@@ -111,8 +111,8 @@ static void batch_fill(data_loader *loader, uint64_t position, size_t count, flo
     const size_t batch_size = (size_t)loader->options.batch_size;
     const size_t image_floats =
         (size_t)loader->info->channels * (size_t)loader->info->height * (size_t)loader->info->width;
-    const int thread_count = loader->options.thread_count;
-#pragma omp parallel for num_threads(thread_count) if (thread_count > 1) schedule(static)
+#pragma omp parallel for num_threads(                                                              \
+    loader->options.thread_count) if (loader->options.thread_count > 1) schedule(static)
     for (size_t i = 0; i < count; i++) {
         fill_slot(loader, images[i], x + i * image_floats);
         labels[i] = data_label(loader->set, images[i]);
