@@ -178,7 +178,8 @@ typedef struct nn_recipe {
     int batch_size;
     float rate_peak; // of SGD with Nesterov momentum, for the mean loss of a batch
     float momentum;
-    float weight_decay; // decoupled: w -= rate * decay * w, on weights only
+    float weight_decay; // decoupled: w -= rate * decay * w, on weights only; for the pull of a
+                        // coupled L2 penalty, divide that by 1 - momentum
     float label_smoothing;
     float warmup_fraction; // linear from 0 to the peak, then linear to 0 at fraction 1
     data_augment augment;
@@ -220,7 +221,7 @@ typedef struct nn_train_options {
     nn_progress_fn on_mark;              // after each evaluation below; may be NULL
     double eval_mark[NN_EVAL_MARKS_MAX]; // fractions, ascending, at which to measure val_accuracy
     int eval_mark_count;
-    int eval_image_count_max; // validation images to use at a mark
+    int eval_image_count_max; // validation images to use at a mark; 0: all
     void *context;
     const char *checkpoint_path; // NULL: none; when the file is there, training goes on from it
     int64_t checkpoint_interval_ms;
@@ -235,8 +236,12 @@ typedef struct nn_train_result {
 typedef struct nn_model nn_model;
 
 /// Trains `graph` on the train split of `set`. `*model` is the caller's; NULL when stopped early.
-/// NS_ERR_NAN when the loss stops being a number, NS_ERR_LIMIT and NS_ERR_MEMORY for memory,
-/// NS_ERR_INPUT when graph and set do not fit.
+/// A batch larger than the split is lowered to it. No step, mark or checkpoint begins that would,
+/// by the running mean of step times, end after a limit; marks passed together count as one. The
+/// checkpoint stays when training ends: the caller removes it once the model is safe.
+/// NS_ERR_NAN when the loss stops being a number, NS_ERR_BUDGET when not even one step fits,
+/// NS_ERR_LIMIT and NS_ERR_MEMORY for memory, NS_ERR_INPUT when graph and set do not fit or the
+/// checkpoint is of another training, NS_ERR_CORRUPT and NS_ERR_VERSION when it is unreadable.
 ns_status nn_train(const nn_graph *graph, const data_set *set, const nn_train_options *options,
                    nn_train_result *result, nn_model **model, ns_error *err);
 
@@ -274,9 +279,9 @@ void nn_infer_free(nn_infer *infer);
 /// Class probabilities (count, labels) of `count` images (count, C, H, W) uint8; any count.
 ns_status nn_infer_run(nn_infer *infer, const uint8_t *pixels, size_t count, float *probabilities,
                        ns_error *err);
-/// The same for the first `count_max` images (0: all) of a split of a set that fits the model;
-/// `*probabilities` and `*labels` are malloced, the caller frees them. `stop` (may be NULL) is
-/// polled between batches: true ends it with NS_ERR_STOPPED.
+/// The same for a split of a set that fits the model: for all its images, or for `count_max` (0:
+/// all) of them spread evenly over it. `*probabilities` and `*labels` are malloced, the caller
+/// frees them. `stop` (may be NULL) is polled between batches: true ends it with NS_ERR_STOPPED.
 ns_status nn_infer_split(nn_infer *infer, const data_set *set, data_split split, size_t count_max,
                          bool (*stop)(void *context), void *context, float **probabilities,
                          int32_t **labels, size_t *count, ns_error *err);
