@@ -18,6 +18,7 @@
 /* ---- graph ----------------------------------------------------------------------------------- */
 
 #define NN_NODES_MAX 512
+#define NN_BATCH_MAX 65536
 
 /// Rows of the op table (nn/op_list.h) in its order.
 typedef enum nn_op_kind {
@@ -49,7 +50,7 @@ typedef struct nn_node {
     int kernel, stride, pad; // conv, pools; square
     int groups;              // conv
     bool bias;               // conv
-    bool relu;   // batch norm: y = max(0, ...); inference folding sets it on conv and add too
+    bool relu;   // batch norm: y = max(0, ...); conv and add: the same, for NN_MODE_INFER only
     float value; // dropout: probability of zero; scale: the factor
 } nn_node;
 
@@ -75,10 +76,11 @@ int nn_add_global_pool(nn_graph *graph, nn_op_kind kind, int input);
 int nn_add_linear(nn_graph *graph, int input, int out_features);
 int nn_add_dropout(nn_graph *graph, int input, float probability);
 int nn_add_scale(nn_graph *graph, int input, float factor);
-/// NS_OK, or the first error while building ("conv at node 7: kernel 5 is larger than ...").
+/// NS_OK, or the first error while building ("conv at node 7: kernel 5 is larger than ..."), or the
+/// node whose output nothing uses.
 ns_status nn_graph_check(const nn_graph *graph, ns_error *err);
 
-/// SHA-256 over the lowered layer list: equal networks have equal hashes.
+/// SHA-256 of the network as a function of its nodes, whatever their order in the list.
 ns_status nn_graph_hash(const nn_graph *graph, char out[NS_SHA256_HEX_MAX], ns_error *err);
 /// The graph as JSON and back; parsing checks it like building does.
 ns_json *nn_graph_to_json(const nn_graph *graph);
@@ -90,6 +92,8 @@ typedef struct nn_counts {
     int64_t forward_flops;    // multiply and add are two
     int64_t train_flops;      // forward and backward; no backward-data for the first layer
     int64_t activation_bytes; // f32, sum of all outputs
+    int64_t forward_bytes;    // memory traffic of activations, f32, nothing fused or cached
+    int64_t train_bytes;      // the same, forward and backward
 } nn_counts;
 nn_counts nn_graph_count(const nn_graph *graph);
 
@@ -131,27 +135,32 @@ typedef struct nn_net nn_net;
 ns_status nn_net_new(const nn_graph *graph, const nn_net_options *options, nn_net **out,
                      ns_error *err);
 void nn_net_free(nn_net *net);
-/// He-normal convolutions and linear (He et al. 2015, fan-out), batch norm 1 and 0.
+/// Convolutions He-normal (He et al. 2015, fan-out), linear normal with variance 1 / (3 fan-in),
+/// biases 0, batch norm 1 and 0, running statistics 0 and 1, momentum 0.
 void nn_net_init(nn_net *net, uint64_t seed);
 
-/// Buffers to fill before a step: (batch, C, H, W) f32, and (batch) class indices.
+/// Buffers to fill before a step: (batch, C, H, W) f32, and (batch) class indices. They stay where
+/// they are and keep what is in them.
 float *nn_net_input(nn_net *net);
 int32_t *nn_net_labels(nn_net *net);
-/// Inference: reads the input. Training mode: also uses batch statistics and dropout.
+/// Reads the input. In training mode it uses batch statistics and dropout, and moves the running
+/// statistics as a step does: running = 0.9 running + 0.1 batch (variance unbiased, epsilon 1e-5).
 void nn_net_forward(nn_net *net);
 /// Mean loss of the batch (softmax cross-entropy with smoothing); fills the gradients.
-/// `step` seeds dropout. Allocates nothing. The loss may be NaN; the caller looks.
+/// `step` seeds dropout (mix the trial's seed into it). Allocates nothing. The loss may be NaN; the
+/// caller looks. NN_MODE_TRAIN only.
 float nn_net_forward_backward(nn_net *net, uint64_t step);
-/// Logits of the last forward pass: (batch, classes).
+/// Logits of the last forward pass: (batch, classes). Classes are all values of the last node.
 const float *nn_net_logits(const nn_net *net);
 int nn_net_class_count(const nn_net *net);
 
 /// All trainable values, each array `count` long in the same order (the backend's own layout;
 /// padding is zero and stays zero).
 typedef struct nn_params {
-    float *value, *gradient, *momentum;
+    float *value, *gradient, *momentum; // NN_MODE_INFER has only values
     size_t count;
-    const bool *decay; // per 16-value block: whether weight decay applies (weights, not bias or BN)
+    const bool *decay; // per 16-value block: whether weight decay applies (weights, not bias or
+                       // BN); `count` is a multiple of 16 and the arrays are 64-byte aligned
 } nn_params;
 nn_params nn_net_params(nn_net *net);
 

@@ -1,0 +1,525 @@
+// The executor: a graph becomes layers, the layers a plan, the plan one arena, and the arena a net
+// that runs steps.
+//
+//      graph -> layers -> backend describes sizes -> memory plan -> arena -> backend builds
+//      |------------------ net_describe() -----------------------|---- nn_net_new() ----------|
+//
+// nn_plan_make() stops half way: what it reports is the very number nn_net_new() allocates, for
+// both walk through carve(), once to count and once to bind. After nn_net_new() nothing is
+// allocated by a step: every buffer is at its place, every kernel is built.
+//
+// A step walks the layers forward, runs the loss, walks them backward, and adds up gradients where
+// a tensor has several readers (plan_memory.c says where). All values are in the backend's own
+// layout; what enters or leaves (input, logits, state) is plain.
+//
+// Threads: kernels are built for the number of threads that runs them, so every entry sets it.
+// Denormals are flushed to zero in all of them while a step runs: a dying ReLU network would
+// otherwise crawl.
+
+#include <assert.h>
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
+#include "nn/nn_internal.h"
+
+struct nn_net {
+    nn_graph graph;
+    nn_net_options options;
+    nn_plan plan;
+    const nn__backend *backend;
+    void *context; // of the backend
+    nn__layer *layer;
+    int layer_count;
+    nn__memory memory;
+    ns_arena *arena;
+
+    float *value, *gradient, *momentum;
+    size_t param_count;
+    bool *decay;
+    int32_t *labels;
+    nn__loss loss;
+    float *logits;
+    uint64_t step;
+    bool prepared; // inference: the kernels' weights are those of `value`
+};
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+nn_net_options nn_net_options_default(void) {
+    return (nn_net_options){.backend = NN_BACKEND_ONEDNN, .mode = NN_MODE_TRAIN, .batch_size = 64};
+}
+
+static ns_status check_options(const nn_graph *graph, const nn_net_options *options,
+                               ns_error *err) {
+    NS_TRY(nn_graph_check(graph, err));
+    if (options->batch_size < 1 || options->batch_size > NN_BATCH_MAX) {
+        return ns_fail(err, NS_ERR_LIMIT, "a batch of %d images is not between 1 and %d",
+                       options->batch_size, NN_BATCH_MAX);
+    }
+    for (int i = 0; i < graph->node_count && options->mode == NN_MODE_TRAIN; i++) {
+        const nn_node *node = &graph->node[i];
+        if (node->relu && node->kind != NN_OP_BATCH_NORM) {
+            return ns_fail(err, NS_ERR_INPUT,
+                           "%s at node %d: a fused ReLU cannot be trained, add a node for it",
+                           nn__op_of(node->kind)->name, i);
+        }
+    }
+    return NS_OK;
+}
+
+static void layer_init(nn_net *net, int i) {
+    const nn_node *node = &net->graph.node[i];
+    const nn__op *op = nn__op_of(node->kind);
+    nn__layer *layer = &net->layer[i];
+    *layer = (nn__layer){
+        .node = node,
+        .in = nn__input_shape(&net->graph, node, 0),
+        .params = nn__node_params(&net->graph, node),
+        .index = i,
+        .batch_size = net->options.batch_size,
+        .training = net->options.mode == NN_MODE_TRAIN,
+        .step = &net->step,
+    };
+    layer->wants_gradient = layer->params.trainable[0] > 0;
+    for (int k = 0; k < op->input_count; k++) {
+        layer->from[k] = &net->layer[node->input[k]];
+        layer->wants_gradient = layer->wants_gradient || layer->from[k]->wants_gradient;
+    }
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/// Hands out parts of a block, or only counts them while `base` is NULL.
+typedef struct carver {
+    char *base;
+    size_t used_bytes;
+} carver;
+
+static void *take(carver *c, size_t size_bytes) {
+    void *part = c->base == NULL ? NULL : c->base + c->used_bytes;
+    c->used_bytes += (size_bytes + 63) / 64 * 64;
+    return part;
+}
+
+static float *take_floats(carver *c, size_t count) {
+    return take(c, count * sizeof(float));
+}
+
+static void *buffer_at(const nn_net *net, char *tensors, int buffer) {
+    return tensors == NULL || buffer < 0 ? NULL : tensors + net->memory.buffer[buffer].offset;
+}
+
+static void bind_tensors(nn_net *net, char *tensors) {
+    for (int i = 0; i < net->layer_count; i++) {
+        nn__layer *layer = &net->layer[i];
+        const nn__layer_plan *plan = &net->memory.layer[i];
+        layer->y = buffer_at(net, tensors, plan->y);
+        layer->dy = buffer_at(net, tensors, plan->dy);
+        layer->kept = buffer_at(net, tensors, plan->kept);
+        for (int k = 0; k < NN__INPUTS_MAX; k++) {
+            layer->dx[k] = buffer_at(net, tensors, plan->dx[k]);
+            layer->x[k] = layer->from[k] == NULL ? NULL : layer->from[k]->y;
+        }
+    }
+}
+
+/// Parts of the flat parameter arrays, in graph order.
+static void bind_params(nn_net *net) {
+    size_t at = 0;
+    for (int i = 0; i < net->layer_count; i++) {
+        nn__layer *layer = &net->layer[i];
+        for (int k = 0; k < NN__PARAMS_MAX; k++) {
+            layer->value[k] = net->value + at;
+            layer->gradient[k] = net->gradient == NULL ? NULL : net->gradient + at;
+            for (size_t block = 0; block < layer->param_count[k] / NN__BLOCK; block++) {
+                net->decay[at / NN__BLOCK + block] = k == 0 && layer->params.decays;
+            }
+            at += layer->param_count[k];
+        }
+    }
+}
+
+static size_t count_params(const nn_net *net) {
+    size_t count = 0;
+    for (int i = 0; i < net->layer_count; i++) {
+        count += net->layer[i].param_count[0] + net->layer[i].param_count[1];
+    }
+    return count;
+}
+
+/// Every byte of the net, counted (base NULL) or bound. Returns the bytes.
+static size_t carve(nn_net *net, char *base) {
+    carver c = {base, 0};
+    const bool training = net->options.mode == NN_MODE_TRAIN;
+    const size_t batch = (size_t)net->options.batch_size;
+    const size_t logits = batch * (size_t)nn_net_class_count(net);
+
+    char *tensors = take(&c, net->memory.tensor_bytes);
+    void *scratch = take(&c, net->memory.scratch_bytes);
+    net->value = take_floats(&c, net->param_count);
+    net->gradient = training ? take_floats(&c, net->param_count) : NULL;
+    net->momentum = training ? take_floats(&c, net->param_count) : NULL;
+    net->decay = take(&c, net->param_count / NN__BLOCK * sizeof(bool));
+    net->labels = take(&c, batch * sizeof(int32_t));
+    net->logits = take_floats(&c, logits);
+    net->loss = (nn__loss){
+        .logits = net->logits,
+        .labels = net->labels,
+        .batch_size = net->options.batch_size,
+        .class_count = nn_net_class_count(net),
+        .smoothing = net->options.label_smoothing,
+        .gradient = training ? take_floats(&c, logits) : NULL,
+        .row_loss = training ? take_floats(&c, batch) : NULL,
+    };
+    for (int i = 0; i < net->layer_count; i++) {
+        nn__layer *layer = &net->layer[i];
+        layer->scratch = scratch;
+        layer->running[0] = take_floats(&c, nn__block_up(layer->params.running));
+        layer->running[1] = take_floats(&c, nn__block_up(layer->params.running));
+        layer->prepared = take(&c, layer->prepared_bytes);
+    }
+    if (base != NULL) {
+        bind_tensors(net, tensors);
+        bind_params(net);
+    }
+    return c.used_bytes;
+}
+
+/* ---- creation -------------------------------------------------------------------------------- */
+
+static ns_status net_describe(nn_net *net, const nn_graph *graph, const nn_net_options *options,
+                              ns_error *err) {
+    net->graph = *graph;
+    net->options = *options;
+    if (options->thread_count <= 0) {
+        net->options.thread_count = ns_cpu_count();
+    }
+    net->backend =
+        options->backend == NN_BACKEND_REFERENCE ? &nn__backend_reference : &nn__backend_reference;
+    net->layer = calloc((size_t)graph->node_count, sizeof *net->layer);
+    if (net->layer == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot describe a network: out of memory");
+    }
+    net->layer_count = graph->node_count;
+    for (int i = 0; i < net->layer_count; i++) {
+        layer_init(net, i);
+    }
+    omp_set_num_threads(net->options.thread_count);
+    NS_TRY(net->backend->describe(net->layer, net->layer_count, &net->context, err));
+    NS_TRY(nn__memory_plan(net->layer, net->layer_count, &net->memory, err));
+    net->param_count = count_params(net);
+    net->plan = (nn_plan){nn_graph_count(graph), carve(net, NULL)};
+    return NS_OK;
+}
+
+static ns_status net_open(const nn_graph *graph, const nn_net_options *options, nn_net **out,
+                          ns_error *err) {
+    *out = NULL;
+    NS_TRY(check_options(graph, options, err));
+    nn_net *net = calloc(1, sizeof *net);
+    if (net == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot make a network: out of memory");
+    }
+    const ns_status status = net_describe(net, graph, options, err);
+    if (status != NS_OK) {
+        nn_net_free(net);
+        return status;
+    }
+    *out = net;
+    return NS_OK;
+}
+
+ns_status nn_plan_make(const nn_graph *graph, const nn_net_options *options, nn_plan *out,
+                       ns_error *err) {
+    nn_net *net = NULL;
+    NS_TRY(net_open(graph, options, &net, err));
+    *out = net->plan;
+    nn_net_free(net);
+    return NS_OK;
+}
+
+static ns_status net_allocate(nn_net *net, ns_error *err) {
+    const size_t needed = net->plan.arena_bytes;
+    const size_t limit =
+        net->options.mem_bytes_max > 0 ? net->options.mem_bytes_max : ns_mem_available_bytes();
+    if (needed > limit) {
+        return ns_fail(err, NS_ERR_LIMIT,
+                       "the network needs %.1f MB of memory at batch %d, but %.1f MB may be used",
+                       (double)needed / 1e6, net->options.batch_size, (double)limit / 1e6);
+    }
+    NS_TRY(ns_arena_new(needed, &net->arena, err));
+    char *base = ns_arena_alloc(net->arena, needed, 64);
+    assert(base != NULL);
+    const size_t bound = carve(net, base);
+    assert(bound == needed);
+    (void)bound;
+    return net->backend->build(net->layer, net->layer_count, net->context, err);
+}
+
+ns_status nn_net_new(const nn_graph *graph, const nn_net_options *options, nn_net **out,
+                     ns_error *err) {
+    NS_TRY(net_open(graph, options, out, err));
+    const ns_status status = net_allocate(*out, err);
+    if (status != NS_OK) {
+        nn_net_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+void nn_net_free(nn_net *net) {
+    if (net == NULL) {
+        return;
+    }
+    if (net->layer != NULL) {
+        net->backend->close(net->layer, net->layer_count, net->context);
+    }
+    nn__memory_free(&net->memory);
+    ns_arena_free(net->arena);
+    free(net->layer);
+    free(net);
+}
+
+/* ---- initial values -------------------------------------------------------------------------- */
+
+static double initial_deviation(const nn__layer *layer) {
+    const nn_node *node = layer->node;
+    if (node->kind == NN_OP_CONV) {
+        const double fan_out =
+            (double)node->kernel * node->kernel * node->out_channels / node->groups;
+        return sqrt(2.0 / fan_out);
+    }
+    return sqrt(1.0 / (3.0 * (double)nn__shape_count(layer->in)));
+}
+
+/// Draws the weights in plain order, so that they do not depend on the backend; `plain` has room.
+static void init_weights(const nn_net *net, const nn__layer *layer, uint64_t seed, float *plain) {
+    ns_rng rng = ns_rng_stream(seed, (uint64_t)layer->index, "weights");
+    const double deviation = initial_deviation(layer);
+    for (size_t i = 0; i < layer->params.trainable[0]; i++) {
+        plain[i] = (float)(deviation * ns_rng_normal(&rng));
+    }
+    net->backend->param_in(layer, 0, plain, layer->value[0]);
+}
+
+static void fill(float *values, size_t count, float value) {
+    for (size_t i = 0; i < count; i++) {
+        values[i] = value;
+    }
+}
+
+void nn_net_init(nn_net *net, uint64_t seed) {
+    const bool training = net->options.mode == NN_MODE_TRAIN;
+    memset(net->value, 0, net->param_count * sizeof *net->value);
+    for (int i = 0; i < net->layer_count; i++) {
+        nn__layer *layer = &net->layer[i];
+        if (layer->params.decays) {
+            init_weights(net, layer, seed, training ? net->momentum : layer->value[0]);
+        } else if (layer->params.running > 0) {
+            fill(layer->value[0], layer->params.trainable[0], 1.0F);
+            fill(layer->running[0], layer->params.running, 0.0F);
+            fill(layer->running[1], layer->params.running, 1.0F);
+        }
+    }
+    if (training) {
+        memset(net->momentum, 0, net->param_count * sizeof *net->momentum);
+    }
+    net->prepared = false;
+}
+
+/* ---- state ----------------------------------------------------------------------------------- */
+
+typedef enum state_part {
+    STATE_VALUES,
+    STATE_MOMENTUM,
+} state_part;
+
+static float *own_array(const nn_net *net, const nn__layer *layer, int which, state_part part) {
+    float *value = layer->value[which];
+    return part == STATE_VALUES ? value : net->momentum + (value - net->value);
+}
+
+static void get_state(const nn_net *net, state_part part, float *state) {
+    for (int i = 0; i < net->layer_count; i++) {
+        const nn__layer *layer = &net->layer[i];
+        for (int k = 0; k < NN__PARAMS_MAX; k++) {
+            if (layer->params.trainable[k] > 0) {
+                net->backend->param_out(layer, k, own_array(net, layer, k, part), state);
+                state += layer->params.trainable[k];
+            }
+        }
+        for (int k = 0; k < 2; k++) {
+            for (size_t c = 0; c < layer->params.running; c++) {
+                *state++ = part == STATE_VALUES ? layer->running[k][c] : 0.0F;
+            }
+        }
+    }
+}
+
+static void set_state(nn_net *net, state_part part, const float *state) {
+    for (int i = 0; i < net->layer_count; i++) {
+        const nn__layer *layer = &net->layer[i];
+        for (int k = 0; k < NN__PARAMS_MAX; k++) {
+            if (layer->params.trainable[k] > 0) {
+                net->backend->param_in(layer, k, state, own_array(net, layer, k, part));
+                state += layer->params.trainable[k];
+            }
+        }
+        for (int k = 0; k < 2 && layer->params.running > 0; k++) {
+            if (part == STATE_VALUES) {
+                memcpy(layer->running[k], state, layer->params.running * sizeof *state);
+            }
+            state += layer->params.running;
+        }
+    }
+    net->prepared = false;
+}
+
+void nn_net_get_state(const nn_net *net, float *state) {
+    get_state(net, STATE_VALUES, state);
+}
+
+void nn_net_set_state(nn_net *net, const float *state) {
+    set_state(net, STATE_VALUES, state);
+}
+
+void nn_net_get_momentum(const nn_net *net, float *state) {
+    assert(net->momentum != NULL);
+    get_state(net, STATE_MOMENTUM, state);
+}
+
+void nn_net_set_momentum(nn_net *net, const float *state) {
+    assert(net->momentum != NULL);
+    set_state(net, STATE_MOMENTUM, state);
+}
+
+nn_params nn_net_params(nn_net *net) {
+    net->prepared = false; // the caller may write
+    return (nn_params){net->value, net->gradient, net->momentum, net->param_count, net->decay};
+}
+
+float *nn_net_input(nn_net *net) {
+    return net->layer[0].y;
+}
+
+int32_t *nn_net_labels(nn_net *net) {
+    return net->labels;
+}
+
+const float *nn_net_logits(const nn_net *net) {
+    return net->logits;
+}
+
+int nn_net_class_count(const nn_net *net) {
+    return (int)nn__shape_count(net->graph.node[net->layer_count - 1].shape);
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+#ifdef __SSE__
+#define FLUSH_DENORMALS 0x8040U // FTZ and DAZ of MXCSR
+
+static unsigned enter(const nn_net *net) {
+    const unsigned before = _mm_getcsr();
+    omp_set_num_threads(net->options.thread_count);
+#pragma omp parallel
+    _mm_setcsr(_mm_getcsr() | FLUSH_DENORMALS);
+    return before;
+}
+
+static void leave(unsigned before) {
+    _mm_setcsr(before); // the caller's thread is the caller's; the others only work for kernels
+}
+#else
+static unsigned enter(const nn_net *net) {
+    omp_set_num_threads(net->options.thread_count);
+    return 0;
+}
+
+static void leave(unsigned before) {
+    (void)before;
+}
+#endif
+
+static void prepare(nn_net *net) {
+    for (int i = 0; i < net->layer_count && net->backend->prepare != NULL; i++) {
+        net->backend->prepare(&net->layer[i]);
+    }
+    net->prepared = true;
+}
+
+static void run_forward(nn_net *net) {
+    if (!net->prepared && net->options.mode == NN_MODE_INFER) {
+        prepare(net);
+    }
+    for (int i = 1; i < net->layer_count; i++) {
+        net->backend->forward(&net->layer[i]);
+    }
+    net->backend->output_out(&net->layer[net->layer_count - 1], net->logits);
+}
+
+static float *buffer_floats(const nn_net *net, int buffer) {
+    // All buffers lie behind the input's, which is bound.
+    char *tensors = (char *)net->layer[0].y - net->memory.buffer[net->memory.layer[0].y].offset;
+    return buffer_at(net, tensors, buffer);
+}
+
+static void sum_gradients(const nn_net *net, int i) {
+    const nn__layer *layer = &net->layer[i];
+    const nn__layer_plan *plan = &net->memory.layer[i];
+    for (int k = 0; k < NN__INPUTS_MAX; k++) {
+        if (plan->sum[k] >= 0) {
+            const float *mine = layer->passes[k] ? layer->dy : layer->dx[k];
+            nn__flat_add(buffer_floats(net, plan->sum_old[k]), mine,
+                         buffer_floats(net, plan->sum[k]), layer->from[k]->y_bytes / sizeof(float),
+                         false);
+        }
+    }
+}
+
+static void run_backward(nn_net *net) {
+    net->backend->output_gradient_in(&net->layer[net->layer_count - 1], net->loss.gradient);
+    for (int i = net->layer_count - 1; i > 0; i--) {
+        if (net->layer[i].wants_gradient) {
+            net->backend->backward(&net->layer[i]);
+            sum_gradients(net, i);
+        }
+    }
+}
+
+static float run_loss(const nn_net *net) {
+    for (int i = 0; i < net->options.batch_size; i++) {
+        assert(net->labels[i] >= 0 && net->labels[i] < net->loss.class_count);
+    }
+    return net->options.backend == NN_BACKEND_REFERENCE ? nn__loss_reference(&net->loss)
+                                                        : nn__loss_run(&net->loss);
+}
+
+void nn_net_forward(nn_net *net) {
+    const unsigned before = enter(net);
+    run_forward(net);
+    leave(before);
+}
+
+float nn_net_forward_backward(nn_net *net, uint64_t step) {
+    assert(net->options.mode == NN_MODE_TRAIN);
+    const unsigned before = enter(net);
+    net->step = step;
+    run_forward(net);
+    const float loss = run_loss(net);
+    run_backward(net);
+    leave(before);
+    return loss;
+}
+
+nn_platform nn_platform_describe(void) {
+    nn_platform platform = {.numeric_types = "f32"};
+    nn__onednn_describe(&platform);
+    return platform;
+}

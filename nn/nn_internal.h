@@ -1,0 +1,202 @@
+// What the files of nn/ share below nn.h: the op table's rows, one prepared layer, the memory plan
+// and the face of a backend.
+//
+//   graph.c -> op_shape.c        builds graphs, asks the table for shapes and counts
+//   exec.c  -> backend           describes each layer (sizes), later runs it
+//           -> plan_memory.c     turns sizes and lifetimes into offsets in one arena
+//   op_ref.c, op_dnnl.c          the two backends; op_flat.c has the loops that know no layout
+
+#ifndef NS_NN_NN_INTERNAL_H
+#define NS_NN_NN_INTERNAL_H
+
+#include "nn/nn.h"
+#include "nn/op_list.h"
+
+#define NN__INPUTS_MAX 2
+#define NN__PARAMS_MAX 2  // trainable arrays of one node
+#define NN__BLOCK      16 // floats; every parameter array starts on such a boundary (64 bytes)
+
+#define NN__NORM_EPSILON  1e-5F
+#define NN__NORM_MOMENTUM 0.1F // running = 0.9 running + 0.1 batch (variance unbiased, as PyTorch)
+
+/* ---- the op table's rows --------------------------------------------------------------------- */
+
+typedef struct nn__layer nn__layer;
+
+/// Plain lengths of a node's parameters, in floats.
+typedef struct nn__params {
+    size_t trainable[NN__PARAMS_MAX]; // conv, linear: weights, bias; batch norm: scale, shift
+    size_t running;                   // batch norm: length of the mean, and of the variance
+    bool decays;                      // whether weight decay applies to trainable[0]
+} nn__params;
+
+typedef enum nn__reads {
+    NN__READS_NONE,
+    NN__READS_INPUT,
+    NN__READS_OUTPUT,
+} nn__reads;
+
+typedef struct nn__op {
+    const char *name;
+    int input_count;
+    unsigned fields;
+    nn__reads reads;
+    int forward_sweeps_x, forward_sweeps_y, backward_sweeps_x, backward_sweeps_y;
+    ns_status (*shape)(nn_node *node, const nn_shape *in, ns_error *err); // sets node->shape
+    int64_t (*flops)(const nn_node *node, nn_shape in);
+    nn__params (*params)(const nn_node *node, nn_shape in);
+    void (*reference_forward)(const nn__layer *layer);
+    void (*reference_backward)(const nn__layer *layer);
+} nn__op;
+
+const nn__op *nn__op_of(nn_op_kind kind);
+
+#define NN__DECLARE(kind, name, in, fields, reads, fx, fy, bx, by, shape, flops, params,           \
+                    reference)                                                                     \
+    void nn__ref_##reference##_forward(const nn__layer *layer);                                    \
+    void nn__ref_##reference##_backward(const nn__layer *layer);
+NN_OP_LIST(NN__DECLARE)
+#undef NN__DECLARE
+
+/// Shape of input `which` of `node`.
+nn_shape nn__input_shape(const nn_graph *graph, const nn_node *node, int which);
+size_t nn__shape_count(nn_shape shape);
+/// `count` rounded up to whole blocks.
+size_t nn__block_up(size_t count);
+nn__params nn__node_params(const nn_graph *graph, const nn_node *node);
+
+/* ---- one layer, made ready ------------------------------------------------------------------- */
+
+/// A node with everything its forward and backward touch. The first part is the net's own, the
+/// second is said by the backend's describe(), the third is bound to the arena before any run.
+struct nn__layer {
+    const nn_node *node;
+    nn_shape in; // shape of the first input
+    nn__params params;
+    int index;
+    int batch_size;
+    bool training;
+    bool wants_gradient;  // some parameter at or before it learns
+    const uint64_t *step; // seeds dropout
+    const nn__layer *from[NN__INPUTS_MAX];
+
+    void *prim;                         // the backend's own
+    size_t y_bytes;                     // of the output and of its gradient
+    size_t kept_bytes;                  // from forward to backward, besides what the table says
+    size_t scratch_bytes;               // within one call
+    size_t prepared_bytes;              // inference: weights as the kernel wants them
+    size_t param_count[NN__PARAMS_MAX]; // floats in the backend's layout, multiple of NN__BLOCK
+    bool passes[NN__INPUTS_MAX];        // that input's gradient is dy itself: nothing to compute
+
+    const float *x[NN__INPUTS_MAX]; // (N, C, H, W) in the layout of the layer it comes from
+    float *y;
+    float *dy;
+    float *dx[NN__INPUTS_MAX]; // written, not added to; NULL where nobody needs it
+    float *value[NN__PARAMS_MAX];
+    float *gradient[NN__PARAMS_MAX];
+    float *running[2]; // mean, variance
+    void *kept, *scratch, *prepared;
+};
+
+/* ---- memory plan ----------------------------------------------------------------------------- */
+
+/// Bytes needed from time `first` to time `last`, both included; the plan sets `offset`. Buffers
+/// whose times overlap never share memory.
+typedef struct nn__buffer {
+    size_t size_bytes;
+    int first, last;
+    size_t offset;
+} nn__buffer;
+
+/// Places the buffers, `*total_bytes` together. NS_ERR_MEMORY.
+ns_status nn__buffers_place(nn__buffer *buffers, int count, size_t *total_bytes, ns_error *err);
+
+/// Where one layer's tensors live: indices of buffers, -1 for none.
+typedef struct nn__layer_plan {
+    int y, dy, kept;
+    int dx[NN__INPUTS_MAX];
+    // A second gradient of one tensor is added up after backward: sum = sum_old + dx.
+    int sum[NN__INPUTS_MAX], sum_old[NN__INPUTS_MAX];
+} nn__layer_plan;
+
+typedef struct nn__memory {
+    nn__buffer *buffer;
+    int buffer_count, buffer_capacity;
+    nn__layer_plan *layer; // one a layer
+    size_t tensor_bytes;   // all buffers, placed
+    size_t scratch_bytes;  // the largest of all layers'
+} nn__memory;
+
+/// Lifetimes and places of all tensors of a net with these layers. NS_ERR_MEMORY.
+ns_status nn__memory_plan(const nn__layer *layers, int layer_count, nn__memory *out, ns_error *err);
+void nn__memory_free(nn__memory *memory);
+
+/* ---- backends -------------------------------------------------------------------------------- */
+
+/// What runs the layers. `context` is the backend's own.
+typedef struct nn__backend {
+    /// Fills the second part of every layer. `*context` may be set even on failure.
+    ns_status (*describe)(nn__layer *layers, int layer_count, void **context, ns_error *err);
+    /// Called once after the layers are bound to memory.
+    ns_status (*build)(nn__layer *layers, int layer_count, void *context, ns_error *err);
+    void (*close)(nn__layer *layers, int layer_count, void *context);
+    void (*forward)(const nn__layer *layer);
+    void (*backward)(const nn__layer *layer);
+    /// Inference: brings changed weights into `prepared`. May be NULL.
+    void (*prepare)(const nn__layer *layer);
+    /// Converts trainable array `which` between its plain order and the backend's.
+    void (*param_in)(const nn__layer *layer, int which, const float *plain, float *own);
+    void (*param_out)(const nn__layer *layer, int which, const float *own, float *plain);
+    /// Converts the output `y` to plain (N, C, H, W), and a plain gradient to `dy`.
+    void (*output_out)(const nn__layer *layer, float *plain);
+    void (*output_gradient_in)(const nn__layer *layer, const float *plain);
+} nn__backend;
+
+extern const nn__backend nn__backend_reference;
+extern const nn__backend nn__backend_onednn;
+
+/// Fills library and ISA of the platform.
+void nn__onednn_describe(nn_platform *platform);
+
+/* ---- loops that know no layout (op_flat.c, loss.c) ---------------------------------------------
+ */
+
+void nn__flat_relu_forward(const nn__layer *layer);
+void nn__flat_relu_backward(const nn__layer *layer);
+void nn__flat_dropout_forward(const nn__layer *layer);
+void nn__flat_dropout_backward(const nn__layer *layer);
+void nn__flat_scale_forward(const nn__layer *layer);
+void nn__flat_scale_backward(const nn__layer *layer);
+/// out = a + b, each `count` long; `out` may be `a`; relu: out = max(0, a + b).
+void nn__flat_add(const float *a, const float *b, float *out, size_t count, bool relu);
+/// running = 0.9 running + 0.1 batch; the batch variance over `sample_count` values is biased.
+void nn__running_update(const nn__layer *layer, const float *mean, const float *variance);
+
+/// Dropout decides by element and key alone, so that neither threads nor passes matter.
+typedef struct nn__dropout {
+    uint32_t key;
+    uint32_t drop_below; // an element is dropped when its hash is below
+    float factor;        // of what stays: 1 / (1 - p)
+} nn__dropout;
+nn__dropout nn__dropout_of(const nn__layer *layer);
+static inline bool nn__dropout_keeps(const nn__dropout *dropout, uint32_t element) {
+    uint32_t hash = element ^ dropout->key; // finaliser of MurmurHash3 (Appleby)
+    hash = (hash ^ (hash >> 16)) * 0x85ebca6bU;
+    hash = (hash ^ (hash >> 13)) * 0xc2b2ae35U;
+    return (hash ^ (hash >> 16)) >= dropout->drop_below;
+}
+
+/// One batch's softmax cross-entropy.
+typedef struct nn__loss {
+    const float *logits; // (batch, classes)
+    const int32_t *labels;
+    int batch_size, class_count;
+    float smoothing;
+    float *gradient; // (batch, classes), of the mean loss
+    float *row_loss; // (batch)
+} nn__loss;
+float nn__loss_run(const nn__loss *loss);
+/// The same in double precision, one row after the other.
+float nn__loss_reference(const nn__loss *loss);
+
+#endif

@@ -1,0 +1,105 @@
+// Elementwise ops as flat loops: they see arrays, not shapes, so they serve every layout, blocked
+// ones with their zero padding included (each maps 0 to 0).
+//
+// All are bound by memory: one or two streams in, one out. Threads take equal contiguous parts, so
+// that a part that one thread wrote is read by the same thread in the next layer, from its cache.
+
+#include "nn/nn_internal.h"
+
+static size_t y_count(const nn__layer *layer) {
+    return layer->y_bytes / sizeof(float);
+}
+
+void nn__flat_relu_forward(const nn__layer *layer) {
+    const size_t count = y_count(layer);
+    const float *restrict x = layer->x[0];
+    float *restrict y = layer->y;
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        y[i] = x[i] > 0.0F ? x[i] : 0.0F;
+    }
+}
+
+void nn__flat_relu_backward(const nn__layer *layer) {
+    const size_t count = y_count(layer);
+    const float *restrict y = layer->y;
+    const float *restrict dy = layer->dy;
+    float *restrict dx = layer->dx[0];
+    if (dx == NULL) {
+        return;
+    }
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        dx[i] = y[i] > 0.0F ? dy[i] : 0.0F;
+    }
+}
+
+void nn__flat_add(const float *a, const float *b, float *out, size_t count, bool relu) {
+    const float floor = relu ? 0.0F : -__builtin_inff();
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        const float sum = a[i] + b[i];
+        out[i] = sum < floor ? floor : sum; // a NaN stays one
+    }
+}
+
+nn__dropout nn__dropout_of(const nn__layer *layer) {
+    ns_rng rng = ns_rng_stream(*layer->step, (uint64_t)layer->index, "dropout");
+    const double probability = (double)layer->node->value;
+    return (nn__dropout){(uint32_t)ns_rng_next(&rng), (uint32_t)(probability * 4294967296.0),
+                         (float)(1.0 / (1.0 - probability))};
+}
+
+static void drop(const nn__layer *layer, const float *restrict in, float *restrict out) {
+    const nn__dropout dropout = nn__dropout_of(layer);
+    const size_t count = y_count(layer);
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        out[i] = nn__dropout_keeps(&dropout, (uint32_t)i) ? in[i] * dropout.factor : 0.0F;
+    }
+}
+
+static void multiply(const nn__layer *layer, const float *restrict in, float *restrict out,
+                     float factor) {
+    const size_t count = y_count(layer);
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++) {
+        out[i] = in[i] * factor;
+    }
+}
+
+void nn__flat_dropout_forward(const nn__layer *layer) {
+    if (layer->training) {
+        drop(layer, layer->x[0], layer->y);
+    } else {
+        multiply(layer, layer->x[0], layer->y, 1.0F);
+    }
+}
+
+void nn__flat_dropout_backward(const nn__layer *layer) {
+    if (layer->dx[0] != NULL) {
+        drop(layer, layer->dy, layer->dx[0]);
+    }
+}
+
+void nn__flat_scale_forward(const nn__layer *layer) {
+    multiply(layer, layer->x[0], layer->y, layer->node->value);
+}
+
+void nn__flat_scale_backward(const nn__layer *layer) {
+    if (layer->dx[0] != NULL) {
+        multiply(layer, layer->dy, layer->dx[0], layer->node->value);
+    }
+}
+
+void nn__running_update(const nn__layer *layer, const float *mean, const float *variance) {
+    const float keep = 1.0F - NN__NORM_MOMENTUM;
+    const float sample_count =
+        (float)layer->batch_size * (float)layer->in.height * (float)layer->in.width;
+    const float unbias = sample_count > 1.0F ? sample_count / (sample_count - 1.0F) : 1.0F;
+    for (size_t c = 0; c < layer->params.running; c++) {
+        layer->running[0][c] = keep * layer->running[0][c] + NN__NORM_MOMENTUM * mean[c];
+        layer->running[1][c] =
+            keep * layer->running[1][c] + NN__NORM_MOMENTUM * unbias * variance[c];
+    }
+}

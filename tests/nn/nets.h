@@ -1,0 +1,95 @@
+// Small networks and batches that the tests of nn/ share.
+
+#ifndef NS_TESTS_NN_NETS_H
+#define NS_TESTS_NN_NETS_H
+
+#include <math.h>
+#include <string.h>
+
+#include "nn/nn.h"
+#include "tests/ns_test.h"
+
+/// Standard normal images and uniform labels, the same for the same seed.
+static inline void fill_batch(nn_net *net, size_t input_count, int batch_size, uint64_t seed) {
+    ns_rng rng = ns_rng_stream(seed, 0, "test batch");
+    for (size_t i = 0; i < input_count; i++) {
+        nn_net_input(net)[i] = (float)ns_rng_normal(&rng);
+    }
+    for (int i = 0; i < batch_size; i++) {
+        nn_net_labels(net)[i] = (int32_t)ns_rng_below(&rng, (uint64_t)nn_net_class_count(net));
+    }
+}
+
+static inline size_t input_count_of(const nn_graph *graph, int batch_size) {
+    const nn_shape in = graph->node[0].shape;
+    return (size_t)batch_size * (size_t)in.channels * (size_t)in.height * (size_t)in.width;
+}
+
+/// A net ready to step, with seeded weights and a seeded batch.
+static inline nn_net *net_ready(const nn_graph *graph, nn_net_options options) {
+    ns_error err = {0};
+    nn_net *net = NULL;
+    assert_ok(nn_net_new(graph, &options, &net, &err), &err);
+    nn_net_init(net, 7);
+    fill_batch(net, input_count_of(graph, options.batch_size), options.batch_size, 11);
+    return net;
+}
+
+/// Largest difference, relative to the largest magnitude of `want`.
+static inline double relative_error(const float *got, const float *want, size_t count) {
+    double difference = 0.0, magnitude = 1e-30;
+    for (size_t i = 0; i < count; i++) {
+        difference = fmax(difference, fabs((double)got[i] - (double)want[i]));
+        magnitude = fmax(magnitude, fabs((double)want[i]));
+        if (isnan(got[i]) || isnan(want[i])) {
+            return INFINITY;
+        }
+    }
+    return difference / magnitude;
+}
+
+#define assert_close(got, want, count, tolerance)                                                  \
+    do {                                                                                           \
+        const double assert_close_error_ = relative_error(got, want, count);                       \
+        if (!(assert_close_error_ <= (tolerance))) {                                               \
+            fail_msg("%s differs from %s by %.3g, more than %.3g", #got, #want,                    \
+                     assert_close_error_, (double)(tolerance));                                    \
+        }                                                                                          \
+    } while (0)
+
+/// The gradients of all parameters in plain order, zero at running statistics; malloced.
+static inline float *plain_gradients(const nn_graph *graph, nn_net *net) {
+    const nn_params params = nn_net_params(net);
+    float *plain = calloc(nn_graph_state_count(graph), sizeof *plain);
+    float *momentum = calloc(params.count, sizeof *momentum);
+    assert_non_null(plain);
+    assert_non_null(momentum);
+    // Gradients and momentum share a layout, and only momentum has a door to the plain one.
+    memcpy(momentum, params.momentum, params.count * sizeof *momentum);
+    memcpy(params.momentum, params.gradient, params.count * sizeof *momentum);
+    nn_net_get_momentum(net, plain);
+    memcpy(params.momentum, momentum, params.count * sizeof *momentum);
+    free(momentum);
+    return plain;
+}
+
+/// conv - norm - pool - residual block - strided depthwise - global pool - linear - scale: every
+/// kind of join and most ops, on odd sizes.
+static inline void small_net(nn_graph *graph, int width) {
+    nn_graph_init(graph);
+    int x = nn_add_input(graph, (nn_shape){3, 13, 11});
+    x = nn_add_batch_norm(graph, nn_add_conv(graph, x, width, 3, 1, 1, false), true);
+    x = nn_add_pool(graph, NN_OP_MAX_POOL, x, 2, 2, 0);
+    int y = nn_add_batch_norm(graph, nn_add_conv(graph, x, width, 3, 1, 1, false), true);
+    y = nn_add_batch_norm(graph, nn_add_conv(graph, y, width, 3, 1, 1, false), false);
+    x = nn_add_relu(graph, nn_add_add(graph, x, y));
+    y = nn_add_conv(graph, x, 2 * width, 3, 2, width, true);
+    x = nn_add_batch_norm(graph, nn_add_conv(graph, x, 2 * width, 1, 2, 1, false), false);
+    x = nn_add_add(graph, nn_add_add(graph, y, x), y);
+    x = nn_add_pool(graph, NN_OP_AVERAGE_POOL, x, 3, 1, 1);
+    x = nn_add_global_pool(graph, NN_OP_GLOBAL_MAX_POOL, x);
+    x = nn_add_linear(graph, nn_add_dropout(graph, x, 0.25F), 5);
+    (void)nn_add_scale(graph, x, 0.5F);
+}
+
+#endif
