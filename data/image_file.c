@@ -21,10 +21,12 @@ typedef struct signature {
 } signature;
 
 static const signature signatures[] = {
-    {DATA__KIND_PNG, "PNG", 0, "\x89PNG\r\n\x1a\n", 8}, {DATA__KIND_JPEG, "JPEG", 0, "\xff\xd8", 2},
-    {DATA__KIND_FOREIGN, "GIF", 0, "GIF8", 4},          {DATA__KIND_FOREIGN, "BMP", 0, "BM", 2},
-    {DATA__KIND_FOREIGN, "WebP", 8, "WEBP", 4},         {DATA__KIND_FOREIGN, "TIFF", 0, "II*\0", 4},
-    {DATA__KIND_FOREIGN, "TIFF", 0, "MM\0*", 4},        {DATA__KIND_FOREIGN, "HEIF", 4, "ftyp", 4},
+    // Either half of PNG's signature will do: the decoder then says that the other is damaged.
+    {DATA__KIND_PNG, "PNG", 0, "\x89PNG", 4},    {DATA__KIND_PNG, "PNG", 4, "\r\n\x1a\n", 4},
+    {DATA__KIND_JPEG, "JPEG", 0, "\xff\xd8", 2}, {DATA__KIND_FOREIGN, "GIF", 0, "GIF8", 4},
+    {DATA__KIND_FOREIGN, "BMP", 0, "BM", 2},     {DATA__KIND_FOREIGN, "WebP", 8, "WEBP", 4},
+    {DATA__KIND_FOREIGN, "TIFF", 0, "II*\0", 4}, {DATA__KIND_FOREIGN, "TIFF", 0, "MM\0*", 4},
+    {DATA__KIND_FOREIGN, "HEIF", 4, "ftyp", 4},
 };
 
 data__image_kind data__image_sniff(const uint8_t *bytes, size_t size_bytes, const char **format) {

@@ -1,0 +1,178 @@
+// JPEG: the reference images against their PNG twins, the crashing and truncated ones refused, and
+// damage of every kind that must not crash or leak (run under the sanitizers).
+
+#include "tests/data/sources.h"
+
+#include <ftw.h>
+
+static void jpeg_path(const char *name, char path[NS_PATH_MAX]) {
+    char part[NS_PATH_MAX / 2];
+    (void)snprintf(part, sizeof(part), "bad-input/jpeg/%s", name);
+    test_data_path(part, path, NS_PATH_MAX);
+}
+
+static data_image read_image(const char *name) {
+    ns_error err = {0};
+    char path[NS_PATH_MAX];
+    data_image image = {0};
+    jpeg_path(name, path);
+    assert_ok(data_image_read(path, &image, &err), &err);
+    return image;
+}
+
+/// Decoders may round differently, and smooth chroma differently: the mean must agree closely.
+static void test_reference_images(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        double mean_max; // difference, of 255
+    } cases[] = {
+        {"16bit-qtables", 1.0},
+        {"blank_800x280", 1.0},
+        {"extraneous-data", 1.0},
+        {"grayscale_16x24_sampling2x2", 1.0},
+        {"grayscale_square", 1.0},
+        {"mjpeg", 1.5},
+        {"non-interleaved-mcu", 1.5},
+        {"progressive3", 1.5},
+        {"restarts", 1.5},
+        {"rgb", 1.0},
+        {"ycck", 1.5},
+        {"mozilla/jpg-cmyk-1", 1.5},
+        {"mozilla/jpg-cmyk-2", 1.5},
+        {"mozilla/jpg-gray", 1.0},
+        {"mozilla/jpg-progressive", 1.5},
+        {"mozilla/jpg-size-33x33", 1.5},
+    };
+    for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
+        char name[128];
+        (void)snprintf(name, sizeof(name), "reftest/images/%s.jpg", cases[i].name);
+        data_image got = read_image(name);
+        (void)snprintf(name, sizeof(name), "reftest/images/%s.png", cases[i].name);
+        data_image want = read_image(name);
+        assert_int_equal(got.width, want.width);
+        assert_int_equal(got.height, want.height);
+        const size_t pixel_count = (size_t)got.width * (size_t)got.height;
+        double sum = 0.0;
+        for (size_t p = 0; p < pixel_count * 3; p++) {
+            const uint8_t a = got.pixels[got.channels == 3 ? p : p / 3];
+            const uint8_t b = want.pixels[want.channels == 3 ? p : p / 3];
+            sum += a > b ? a - b : b - a;
+        }
+        const double mean = sum / (double)(pixel_count * 3);
+        if (mean > cases[i].mean_max) {
+            fail_msg("%s: mean difference %.2f, at most %.2f", cases[i].name, mean,
+                     cases[i].mean_max);
+        }
+        data_image_free(&got);
+        data_image_free(&want);
+    }
+}
+
+static void test_refused_by_name(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *reason;
+    } cases[] = {
+        {"crashtest/images/empty.jpg", "empty"},
+        {"crashtest/images/max_size.jpg", "65500"},
+        {"crashtest/images/null_height.jpg", "Empty JPEG image"},
+        {"crashtest/images/missing-sos.jpg", "SOS"},
+        {"crashtest/images/missing-sof.jpg", "end of JPEG"},
+        {"crashtest/images/invalid-prediction-shift.jpg", "SOF type 0xc3"},
+        {"crashtest/images/derive-huffman-codes-overflow.jpg", "Huffman"},
+        {"crashtest/images/imagetestsuite/6903d4538fd33c8fd0ded32cb30d618e.jpg", "49157x27397"},
+        {"reftest/images/partial_progressive.jpg", "premature end"},
+    };
+    for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
+        ns_error err = {0};
+        char path[NS_PATH_MAX];
+        data_image image = {0};
+        jpeg_path(cases[i].name, path);
+        assert_status(data_image_read(path, &image, &err), NS_ERR_INPUT);
+        if (strstr(err.text, path) == NULL || strstr(err.text, cases[i].reason) == NULL) {
+            fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].reason);
+        }
+    }
+}
+
+static int read_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
+    (void)info;
+    (void)where;
+    const char *dot = strrchr(path, '.');
+    if (kind == FTW_F && dot != NULL && strcmp(dot, ".jpg") == 0) {
+        ns_error err = {0};
+        data_image image = {0};
+        data__image_header header = {0};
+        const ns_status status = data_image_read(path, &image, &err);
+        assert_true(status == NS_OK || status == NS_ERR_INPUT);
+        assert_int_equal(status == NS_OK, err.text[0] == 0);
+        if (status == NS_OK) {
+            assert_ok(data__image_read_header(path, &header, &err), &err);
+            assert_int_equal(header.width, image.width);
+            assert_int_equal(header.height, image.height);
+            assert_int_equal(header.channels, image.channels);
+        } else {
+            (void)data__image_read_header(path, &header, &err);
+        }
+        data_image_free(&image);
+    }
+    return 0;
+}
+
+static void test_the_whole_set_returns(void **state) {
+    (void)state;
+    char path[NS_PATH_MAX];
+    jpeg_path("", path);
+    assert_int_equal(nftw(path, read_entry, 16, FTW_PHYS), 0);
+}
+
+static void test_cut_ones_are_refused(void **state) {
+    (void)state;
+    ns_error err = {0};
+    char path[NS_PATH_MAX];
+    uint8_t *bytes = NULL;
+    size_t size_bytes = 0;
+    jpeg_path("reftest/images/mozilla/jpg-progressive.jpg", path);
+    assert_ok(ns_file_read(path, 1 << 20, &bytes, &size_bytes, &err), &err);
+    const size_t tail = 2; // without its end marker alone, every pixel is there
+    for (size_t cut = 0; cut < size_bytes - tail; cut += 7) {
+        data_image image = {0};
+        uint8_t *exact = malloc(cut + 1);
+        memcpy(exact, bytes, cut);
+        assert_status(data_image_decode(exact, cut, "cut", &image, &err), NS_ERR_INPUT);
+        free(exact);
+    }
+    free(bytes);
+}
+
+static void test_flipped_ones_return(void **state) {
+    (void)state;
+    ns_error err = {0};
+    char path[NS_PATH_MAX];
+    uint8_t *bytes = NULL;
+    size_t size_bytes = 0;
+    jpeg_path("reftest/images/mozilla/jpg-cmyk-1.jpg", path);
+    assert_ok(ns_file_read(path, 1 << 20, &bytes, &size_bytes, &err), &err);
+    ns_rng rng = ns_rng_stream(1, 0, "flips");
+    for (int i = 0; i < 500; i++) {
+        data_image image = {0};
+        const size_t at = ns_rng_below(&rng, size_bytes < 1000 ? size_bytes : 1000);
+        const uint8_t mask = (uint8_t)(1 + ns_rng_below(&rng, 255));
+        bytes[at] ^= mask;
+        const ns_status status = data_image_decode(bytes, size_bytes, "flipped", &image, &err);
+        assert_true(status == NS_OK || status == NS_ERR_INPUT);
+        data_image_free(&image);
+        bytes[at] ^= mask;
+    }
+    free(bytes);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reference_images),      cmocka_unit_test(test_refused_by_name),
+        cmocka_unit_test(test_the_whole_set_returns), cmocka_unit_test(test_cut_ones_are_refused),
+        cmocka_unit_test(test_flipped_ones_return),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
