@@ -1,0 +1,164 @@
+// What the commands of nightshift share: their exit codes, options, output and progress line.
+//
+// A command is one file, cmd_NAME.c, with one function of the type cli_run_fn that is listed in the
+// table of main.c. It declares its options as a table, calls the libraries, and prints results to
+// stdout; whatever goes wrong is one sentence on stderr ("nightshift: cannot ...").
+
+#ifndef NS_CLI_CLI_INTERNAL_H
+#define NS_CLI_CLI_INTERNAL_H
+
+#include "base/base.h"
+#include "data/data.h"
+#include "search/search.h"
+
+/// How a process ends, for scripts.
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_STOPPED = 3, // early, on request; running the command again goes on
+};
+
+/// `argv[0]` is the command's name. Returns an exit code.
+typedef int (*cli_run_fn)(int argc, char **argv);
+
+int cli__import(int argc, char **argv);
+int cli__inspect(int argc, char **argv);
+int cli__search(int argc, char **argv);
+int cli__resume(int argc, char **argv);
+int cli__status(int argc, char **argv);
+int cli__trials(int argc, char **argv);
+int cli__studies(int argc, char **argv);
+int cli__train(int argc, char **argv);
+int cli__evaluate(int argc, char **argv);
+int cli__predict(int argc, char **argv);
+int cli__export(int argc, char **argv);
+
+/* ---- options (options.c, the only caller of argp) -------------------------------------------- */
+
+/// Reads `text` into `*value`, whose type the function knows; the error says what is needed.
+typedef ns_status (*cli_parse_fn)(const char *text, void *value, ns_error *err);
+
+typedef struct cli_option {
+    const char *name; // without the two dashes
+    char letter;      // the short form, or 0
+    const char *arg;  // what --help calls its value; NULL: a flag
+    const char *doc;
+    cli_parse_fn parse;
+    void *value; // left alone when the option is not given
+} cli_option;
+
+typedef struct cli_syntax {
+    const char *operands; // "MODEL IMAGE..."
+    const char *doc;
+    const cli_option *options; // up to a row without a name
+    int operand_count_min, operand_count_max;
+} cli_syntax;
+
+#define CLI_MANY INT32_MAX
+
+/// What is left of the command line without its options; borrowed from argv.
+typedef struct cli_operands {
+    char **text;
+    int count;
+} cli_operands;
+
+/// Reads a command line. False after saying on stderr what is wrong: return CLI_USAGE.
+/// Exits by itself after --help and --usage, and on options that do not exist.
+bool cli__parse(const cli_syntax *syntax, int argc, char **argv, cli_operands *out);
+
+ns_status cli__parse_flag(const char *text, void *value, ns_error *err);   // bool
+ns_status cli__parse_text(const char *text, void *value, ns_error *err);   // const char *
+ns_status cli__parse_count(const char *text, void *value, ns_error *err);  // int, 1 to a million
+ns_status cli__parse_seed(const char *text, void *value, ns_error *err);   // uint64_t
+ns_status cli__parse_budget(const char *text, void *value, ns_error *err); // int64_t, node ms
+
+/// For parse functions of a command's own: a number in [min, max] and nothing after it.
+ns_status cli__integer_between(const char *text, int64_t min, int64_t max, int64_t *out,
+                               ns_error *err);
+ns_status cli__number_between(const char *text, double min, double max, double *out,
+                              ns_error *err);
+
+// Rows that several commands have.
+#define CLI_OPTION_JSON(flag)                                                                      \
+    {                                                                                              \
+        "json", 0, NULL, "Print one JSON object", cli__parse_flag, (flag)                          \
+    }
+#define CLI_OPTION_STORE(path)                                                                     \
+    {                                                                                              \
+        "store", 0, "FILE.db", "The study store (default: nightshift.db)", cli__parse_text, (path) \
+    }
+#define CLI_OPTION_THREADS(count)                                                                  \
+    {                                                                                              \
+        "threads", 0, "N", "Threads to use (default: all cores)", cli__parse_count, (count)        \
+    }
+#define CLI_STORE_DEFAULT "nightshift.db"
+
+/* ---- output (output.c) ----------------------------------------------------------------------- */
+
+/// Prints "nightshift: SENTENCE" on stderr; returns the exit code that `status` calls for.
+int cli__fail(ns_status status, const ns_error *err);
+/// Flushes stdout. A result that could not be written is a failure, whatever `exit_code` was.
+int cli__finish_output(int exit_code);
+
+/// Prints `json` (may be NULL: out of memory) as one line on stdout and frees it.
+ns_status cli__print_json(ns_json *json, ns_error *err);
+/// "12,345" in `out` (32 bytes); returns `out`.
+const char *cli__group_digits(int64_t value, char out[32]);
+/// Puts the text of a JSON array's or object's child into `out`: strings bare, numbers as %g.
+void cli__json_text(const ns_json *value, char *out, size_t size_bytes);
+
+/// A table of left- and right-aligned columns, printed when all of its cells are known.
+typedef struct cli_table cli_table;
+/// `align` has one letter a column, 'l' or 'r'. NULL when memory runs out; every call accepts that.
+cli_table *cli__table_new(const char *align);
+/// Adds the next cell, row by row.
+void cli__table_cell(cli_table *table, const char *format, ...) NS_PRINTF(2, 3);
+/// Prints it on stdout and frees it.
+ns_status cli__table_print(cli_table *table, ns_error *err);
+
+/* ---- what is known of things (show.c) -------------------------------------------------------- */
+
+/// An opened pack as inspect and import print it; `path` is what it is called.
+ns_json *cli__set_json(const data_set *set, const char *path);
+ns_status cli__set_print(const data_set *set, const char *path, ns_error *err);
+/// A study as search, resume and status print it, from search_status_json(). `store_path` is for
+/// the commands it suggests.
+void cli__study_print(const ns_json *study, const char *store_path);
+
+/* ---- progress (progress.c) ------------------------------------------------------------------- */
+
+/// One line on stderr about what is going on: redrawn in place on a terminal; else a log line now
+/// and then.
+typedef struct cli_progress {
+    ns_log *log;
+    FILE *log_stream;
+    bool terminal;
+    int64_t start_ms; // ns_clock_ms()
+    int64_t shown_ms; // when it was last drawn or logged
+} cli_progress;
+
+/// Also makes `progress->log`, whose lines and the progress line do not run into each other.
+ns_status cli__progress_start(cli_progress *progress, ns_error *err);
+/// Whether it is time to show something new; ask before composing it.
+bool cli__progress_due(const cli_progress *progress);
+void cli__progress_show(cli_progress *progress, const char *format, ...) NS_PRINTF(2, 3);
+/// Removes the line and closes the log; harmless on a progress of zeros.
+void cli__progress_end(cli_progress *progress);
+/// "23:59:59", the local time `left_ms` from now.
+void cli__progress_finish_time(int64_t left_ms, char out[16]);
+
+/* ---- interruption (stop.c) ------------------------------------------------------------------- */
+
+/// From now on SIGINT and SIGTERM only set a mark; the second of them kills.
+void cli__stop_catch(void);
+bool cli__stop_asked(void);
+
+/* ---- names (names.c) ------------------------------------------------------------------------- */
+
+/// A study's name: letters, digits, '.', '_', '-', at most 64, no '.' first. NS_ERR_USAGE.
+ns_status cli__name_check(const char *name, ns_error *err);
+/// The last part of `path` without its extension, made a legal name: "../x/my set.nsd" -> "my_set".
+void cli__name_from_path(const char *path, char out[65]);
+
+#endif

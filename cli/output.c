@@ -1,0 +1,168 @@
+// What goes to stdout and stderr: sentences about failures, JSON, tables.
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli_internal.h"
+
+int cli__fail(ns_status status, const ns_error *err) {
+    (void)fprintf(stderr, "nightshift: %s\n",
+                  err->text[0] != '\0' ? err->text : ns_status_text(status));
+    switch (status) {
+    case NS_ERR_USAGE:
+        return CLI_USAGE;
+    case NS_ERR_STOPPED:
+        return CLI_STOPPED;
+    default:
+        return CLI_FAILED;
+    }
+}
+
+int cli__finish_output(int exit_code) {
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return exit_code;
+    }
+    (void)fprintf(stderr, "nightshift: cannot write the result: %s\n",
+                  errno != 0 ? strerror(errno) : "standard output failed");
+    return exit_code == CLI_DONE ? CLI_FAILED : exit_code;
+}
+
+ns_status cli__print_json(ns_json *json, ns_error *err) {
+    char *text = NULL;
+    const ns_status status = json == NULL ? ns_fail(err, NS_ERR_MEMORY, "cannot print the result: "
+                                                                        "out of memory")
+                                          : ns_json_print(json, false, &text, err);
+    if (status == NS_OK) {
+        (void)puts(text);
+    }
+    free(text);
+    ns_json_free(json);
+    return status;
+}
+
+const char *cli__group_digits(int64_t value, char out[32]) {
+    char digits[24];
+    const int length = snprintf(digits, sizeof(digits), "%lld", (long long)value);
+    char *to = out;
+    for (int i = 0; i < length; i++) {
+        *to++ = digits[i];
+        const int left = length - 1 - i;
+        if (left > 0 && left % 3 == 0 && digits[i] != '-') {
+            *to++ = ',';
+        }
+    }
+    *to = '\0';
+    return out;
+}
+
+void cli__json_text(const ns_json *value, char *out, size_t size_bytes) {
+    const char *text = ns_json_value_string(value, NULL);
+    if (text != NULL) {
+        (void)snprintf(out, size_bytes, "%s", text);
+    } else {
+        (void)snprintf(out, size_bytes, "%g", ns_json_value_number(value, 0));
+    }
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+struct cli_table {
+    const char *align;
+    size_t column_count;
+    char **cells; // cell_count of them, malloced
+    size_t cell_count, cell_count_max;
+    bool failed; // out of memory
+};
+
+cli_table *cli__table_new(const char *align) {
+    cli_table *table = calloc(1, sizeof(*table));
+    if (table != NULL) {
+        table->align = align;
+        table->column_count = strlen(align);
+    }
+    return table;
+}
+
+static bool has_room(cli_table *table) {
+    if (table->cell_count < table->cell_count_max) {
+        return true;
+    }
+    const size_t count_max = table->cell_count_max == 0 ? 64 : 2 * table->cell_count_max;
+    char **cells = realloc(table->cells, count_max * sizeof(*cells));
+    if (cells == NULL) {
+        return false;
+    }
+    table->cells = cells;
+    table->cell_count_max = count_max;
+    return true;
+}
+
+void cli__table_cell(cli_table *table, const char *format, ...) {
+    if (table == NULL || table->failed) {
+        return;
+    }
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    const int length = vasprintf(&text, format, args);
+    va_end(args);
+    if (length < 0) {
+        table->failed = true;
+    } else if (!has_room(table)) {
+        free(text);
+        table->failed = true;
+    } else {
+        table->cells[table->cell_count++] = text;
+    }
+}
+
+// Characters of UTF-8 text: what is not a continuation byte. Enough for aligning names.
+static int text_width(const char *text) {
+    int width = 0;
+    for (; *text != '\0'; text++) {
+        width += ((unsigned char)*text & 0xC0U) != 0x80U;
+    }
+    return width;
+}
+
+static int column_width(const cli_table *table, size_t column) {
+    int width = 0;
+    for (size_t i = column; i < table->cell_count; i += table->column_count) {
+        const int cell = text_width(table->cells[i]);
+        width = cell > width ? cell : width;
+    }
+    return width;
+}
+
+static void print_rows(const cli_table *table, const int *width) {
+    for (size_t i = 0; i < table->cell_count; i++) {
+        const size_t column = i % table->column_count;
+        const bool last = column + 1 == table->column_count;
+        const int space = width[column] - text_width(table->cells[i]);
+        const bool right = table->align[column] == 'r';
+        (void)printf("%*s%s%*s%s", right ? space : 0, "", table->cells[i],
+                     right || last ? 0 : space, "", last ? "\n" : "  ");
+    }
+}
+
+ns_status cli__table_print(cli_table *table, ns_error *err) {
+    int *width = table != NULL ? calloc(table->column_count, sizeof(*width)) : NULL;
+    const bool failed = width == NULL || table->failed;
+    if (!failed) {
+        for (size_t column = 0; column < table->column_count; column++) {
+            width[column] = column_width(table, column);
+        }
+        print_rows(table, width);
+    }
+    for (size_t i = 0; table != NULL && i < table->cell_count; i++) {
+        free(table->cells[i]);
+    }
+    free(width);
+    if (table != NULL) {
+        free(table->cells);
+    }
+    free(table);
+    return failed ? ns_fail(err, NS_ERR_MEMORY, "cannot print a table: out of memory") : NS_OK;
+}
