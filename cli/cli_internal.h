@@ -76,22 +76,25 @@ ns_status cli__parse_budget(const char *text, void *value, ns_error *err); // in
 /// For parse functions of a command's own: a number in [min, max] and nothing after it.
 ns_status cli__integer_between(const char *text, int64_t min, int64_t max, int64_t *out,
                                ns_error *err);
-ns_status cli__number_between(const char *text, double min, double max, double *out,
-                              ns_error *err);
+ns_status cli__number_between(const char *text, double min, double max, double *out, ns_error *err);
+
+/// The words of commands that only name a study of a store.
+typedef struct cli_study_words {
+    const char *store_path;
+    const char *name; // NULL when it was left out
+    bool json;
+} cli_study_words;
+/// `operands` is "NAME", "[NAME]" or "". As cli__parse().
+bool cli__parse_study_words(const char *operands, const char *doc, int argc, char **argv,
+                            cli_study_words *out);
 
 // Rows that several commands have.
 #define CLI_OPTION_JSON(flag)                                                                      \
-    {                                                                                              \
-        "json", 0, NULL, "Print one JSON object", cli__parse_flag, (flag)                          \
-    }
+    { "json", 0, NULL, "Print one JSON object", cli__parse_flag, (flag) }
 #define CLI_OPTION_STORE(path)                                                                     \
-    {                                                                                              \
-        "store", 0, "FILE.db", "The study store (default: nightshift.db)", cli__parse_text, (path) \
-    }
+    { "store", 0, "FILE.db", "The study store (default: nightshift.db)", cli__parse_text, (path) }
 #define CLI_OPTION_THREADS(count)                                                                  \
-    {                                                                                              \
-        "threads", 0, "N", "Threads to use (default: all cores)", cli__parse_count, (count)        \
-    }
+    { "threads", 0, "N", "Threads to use (default: all cores)", cli__parse_count, (count) }
 #define CLI_STORE_DEFAULT "nightshift.db"
 
 /* ---- output (output.c) ----------------------------------------------------------------------- */
@@ -114,6 +117,8 @@ typedef struct cli_table cli_table;
 cli_table *cli__table_new(const char *align);
 /// Adds the next cell, row by row.
 void cli__table_cell(cli_table *table, const char *format, ...) NS_PRINTF(2, 3);
+/// The same for the accuracy `key` of `object`: "93.20 %", or "-" where there is none.
+void cli__table_accuracy(cli_table *table, const ns_json *object, const char *key);
 /// Prints it on stdout and frees it.
 ns_status cli__table_print(cli_table *table, ns_error *err);
 
@@ -125,6 +130,17 @@ ns_status cli__set_print(const data_set *set, const char *path, ns_error *err);
 /// A study as search, resume and status print it, from search_status_json(). `store_path` is for
 /// the commands it suggests.
 void cli__study_print(const ns_json *study, const char *store_path);
+
+/* ---- running a study (run_study.c) ------------------------------------------------------------
+ */
+
+#define CLI_COMMAND_BYTES 1024
+
+/// The command line for the record, cut when it is very long.
+void cli__command_join(int argc, char **argv, char out[CLI_COMMAND_BYTES]);
+/// Runs or resumes the study behind a progress line and prints how it stands, also when it was
+/// stopped early. Returns an exit code.
+int cli__study_run(search_config *config, bool json);
 
 /* ---- progress (progress.c) ------------------------------------------------------------------- */
 
@@ -156,9 +172,11 @@ bool cli__stop_asked(void);
 
 /* ---- names (names.c) ------------------------------------------------------------------------- */
 
+#define CLI_NAME_BYTES 65
+
 /// A study's name: letters, digits, '.', '_', '-', at most 64, no '.' first. NS_ERR_USAGE.
 ns_status cli__name_check(const char *name, ns_error *err);
 /// The last part of `path` without its extension, made a legal name: "../x/my set.nsd" -> "my_set".
-void cli__name_from_path(const char *path, char out[65]);
+void cli__name_from_path(const char *path, char out[CLI_NAME_BYTES]);
 
 #endif

@@ -4,11 +4,11 @@
 
 #include "cli/cli_internal.h"
 
-#define NAME_MAX_BYTES 64
+#define NAME_MAX_BYTES (CLI_NAME_BYTES - 1)
 
 static bool is_plain(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
 }
 
 ns_status cli__name_check(const char *name, ns_error *err) {
@@ -24,7 +24,7 @@ ns_status cli__name_check(const char *name, ns_error *err) {
                            name, NAME_MAX_BYTES);
 }
 
-void cli__name_from_path(const char *path, char out[65]) {
+void cli__name_from_path(const char *path, char out[CLI_NAME_BYTES]) {
     size_t end = strlen(path);
     while (end > 0 && path[end - 1] == '/') {
         end--;

@@ -16,7 +16,7 @@
 #define OPTIONS_MAX    20
 #define KEY_BASE       256 // options without a letter: KEY_BASE + their row
 #define PROGRAM_NAME   "nightshift"
-#define THREADS_LIMIT  1000000
+#define COUNT_LIMIT    1000000
 #define NAME_BYTES_MAX 64
 
 typedef struct parse_state {
@@ -100,6 +100,26 @@ bool cli__parse(const cli_syntax *syntax, int argc, char **argv, cli_operands *o
     return failed == 0;
 }
 
+bool cli__parse_study_words(const char *operands, const char *doc, int argc, char **argv,
+                            cli_study_words *out) {
+    *out = (cli_study_words){.store_path = CLI_STORE_DEFAULT};
+    const cli_option rows[] = {
+        CLI_OPTION_STORE(&out->store_path), CLI_OPTION_JSON(&out->json), {0}};
+    const cli_syntax syntax = {
+        .operands = operands,
+        .doc = doc,
+        .options = rows,
+        .operand_count_min = operands[0] == 'N',
+        .operand_count_max = operands[0] != '\0',
+    };
+    cli_operands names;
+    if (!cli__parse(&syntax, argc, argv, &names)) {
+        return false;
+    }
+    out->name = names.count > 0 ? names.text[0] : NULL;
+    return true;
+}
+
 ns_status cli__integer_between(const char *text, int64_t min, int64_t max, int64_t *out,
                                ns_error *err) {
     char *end = NULL;
@@ -141,7 +161,7 @@ ns_status cli__parse_text(const char *text, void *value, ns_error *err) {
 
 ns_status cli__parse_count(const char *text, void *value, ns_error *err) {
     int64_t count = 0;
-    NS_TRY(cli__integer_between(text, 1, THREADS_LIMIT, &count, err));
+    NS_TRY(cli__integer_between(text, 1, COUNT_LIMIT, &count, err));
     *(int *)value = (int)count;
     return NS_OK;
 }

@@ -1,6 +1,7 @@
 // What goes to stdout and stderr: sentences about failures, JSON, tables.
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,8 +32,9 @@ int cli__finish_output(int exit_code) {
 
 ns_status cli__print_json(ns_json *json, ns_error *err) {
     char *text = NULL;
-    const ns_status status = json == NULL ? ns_fail(err, NS_ERR_MEMORY, "cannot print the result: "
-                                                                        "out of memory")
+    const ns_status status = json == NULL ? ns_fail(err, NS_ERR_MEMORY,
+                                                    "cannot print the result: "
+                                                    "out of memory")
                                           : ns_json_print(json, false, &text, err);
     if (status == NS_OK) {
         (void)puts(text);
@@ -115,6 +117,15 @@ void cli__table_cell(cli_table *table, const char *format, ...) {
         table->failed = true;
     } else {
         table->cells[table->cell_count++] = text;
+    }
+}
+
+void cli__table_accuracy(cli_table *table, const ns_json *object, const char *key) {
+    const double value = ns_json_number(object, key, (double)NAN);
+    if (isnan(value)) {
+        cli__table_cell(table, "-");
+    } else {
+        cli__table_cell(table, "%.2f %%", 100 * value);
     }
 }
 

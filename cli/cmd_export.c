@@ -1,0 +1,107 @@
+// nightshift export: a model file, or a study's final model, in another format.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli_internal.h"
+
+typedef struct export_format {
+    const char *name;
+    ns_status (*write)(const nn_model *model, const char *path, ns_error *err);
+} export_format;
+
+static const export_format formats[] = {
+    {"nsm", nn_model_save},
+    {"onnx", nn_export_onnx},
+};
+
+static ns_status parse_format(const char *text, void *value, ns_error *err) {
+    for (size_t i = 0; i < NS_COUNT_OF(formats); i++) {
+        if (strcmp(text, formats[i].name) == 0) {
+            *(const export_format **)value = &formats[i];
+            return NS_OK;
+        }
+    }
+    return ns_fail(err, NS_ERR_USAGE, "nsm or onnx is needed");
+}
+
+/// A path: it has a slash or ends in .nsm. All else names a study.
+static bool is_path(const char *text) {
+    const size_t length = strlen(text);
+    return strchr(text, '/') != NULL || (length > 4 && strcmp(text + length - 4, ".nsm") == 0);
+}
+
+/// The model of the study `name`.
+static ns_status load_final(const char *store_path, const char *name, nn_model **out,
+                            ns_error *err) {
+    ns_json *study = NULL;
+    NS_TRY(search_status_json(store_path, name, &study, err));
+    const char *path = ns_json_string(study, "model", NULL);
+    const ns_status status =
+        path != NULL
+            ? nn_model_load(path, out, err)
+            : ns_fail(err, NS_ERR_NOT_FOUND,
+                      "cannot export study \"%s\": it has no final model yet (%s, phase "
+                      "%s)",
+                      name, ns_json_string(study, "state", ""), ns_json_string(study, "phase", ""));
+    ns_json_free(study);
+    return status;
+}
+
+typedef struct export_words {
+    const char *model, *store_path, *out_path;
+    const export_format *format;
+    bool json;
+} export_words;
+
+static ns_status run_export(const export_words *words, ns_error *err) {
+    if (words->format == NULL) {
+        return ns_fail(err, NS_ERR_USAGE, "cannot export without --format nsm or onnx");
+    }
+    if (words->out_path == NULL) {
+        return ns_fail(err, NS_ERR_USAGE, "cannot export without -o PATH");
+    }
+    nn_model *model = NULL;
+    NS_TRY(is_path(words->model) ? nn_model_load(words->model, &model, err)
+                                 : load_final(words->store_path, words->model, &model, err));
+    const ns_status status = words->format->write(model, words->out_path, err);
+    nn_model_free(model);
+    if (status != NS_OK) {
+        return status;
+    }
+    if (words->json) {
+        ns_json *result = ns_json_object_new();
+        ns_json_set_string(result, "format", words->format->name);
+        ns_json_set_string(result, "path", words->out_path);
+        return cli__print_json(result, err);
+    }
+    (void)printf("wrote %s\n", words->out_path);
+    return NS_OK;
+}
+
+int cli__export(int argc, char **argv) {
+    export_words words = {.store_path = CLI_STORE_DEFAULT};
+    const cli_option rows[] = {
+        {"format", 'f', "FORMAT", "nsm or onnx", parse_format, &words.format},
+        {"output", 'o', "PATH", "The file to write", cli__parse_text, &words.out_path},
+        CLI_OPTION_STORE(&words.store_path),
+        CLI_OPTION_JSON(&words.json),
+        {0},
+    };
+    const cli_syntax syntax = {
+        .operands = "NAME|MODEL",
+        .doc = "Writes a study's final model, or a model file (a path with a slash or ending in "
+               ".nsm), in another format. ONNX takes raw 0-255 pixels; preprocessing is inside.",
+        .options = rows,
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+    };
+    cli_operands operands;
+    if (!cli__parse(&syntax, argc, argv, &operands)) {
+        return CLI_USAGE;
+    }
+    words.model = operands.text[0];
+    ns_error err = {0};
+    const ns_status status = run_export(&words, &err);
+    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+}

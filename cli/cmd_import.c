@@ -1,0 +1,160 @@
+// nightshift import: labelled images into one pack.
+
+#include <string.h>
+
+#include "cli/cli_internal.h"
+
+typedef struct import_line {
+    cli_progress progress;
+    const char *source;
+} import_line;
+
+// "WxH" or "N" into data_import_options.
+static ns_status parse_size(const char *text, void *value, ns_error *err) {
+    data_import_options *options = value;
+    int width = 0;
+    int height = 0;
+    int end = 0;
+    const int count = sscanf(text, "%5dx%5d%n", &width, &height, &end);
+    if (count == 1) {
+        (void)sscanf(text, "%5d%n", &width, &end);
+        height = width;
+    }
+    if (count < 1 || text[end] != '\0' || width < 1 || height < 1) {
+        return ns_fail(err, NS_ERR_USAGE, "a size in pixels is needed, as 64x48 or 64");
+    }
+    options->width = width;
+    options->height = height;
+    return NS_OK;
+}
+
+static ns_status parse_channels(const char *text, void *value, ns_error *err) {
+    if (strcmp(text, "1") != 0 && strcmp(text, "3") != 0) {
+        return ns_fail(err, NS_ERR_USAGE, "1 (grey) or 3 (RGB) is needed");
+    }
+    *(int *)value = text[0] - '0';
+    return NS_OK;
+}
+
+// Three percentages into split_percent.
+static ns_status parse_split(const char *text, void *value, ns_error *err) {
+    int *percent = value;
+    int end = 0;
+    const int count = sscanf(text, "%3d,%3d,%3d%n", &percent[0], &percent[1], &percent[2], &end);
+    if (count != 3 || text[end] != '\0' || percent[0] < 0 || percent[1] < 0 || percent[2] < 0 ||
+        percent[0] + percent[1] + percent[2] != 100) {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "percentages of train, validation and test that sum to 100 are needed, "
+                       "as 80,10,10");
+    }
+    return NS_OK;
+}
+
+static ns_status parse_max_bad(const char *text, void *value, ns_error *err) {
+    double percent = 0;
+    NS_TRY(cli__number_between(text, 0, 100, &percent, err));
+    *(double *)value = percent / 100;
+    return NS_OK;
+}
+
+static ns_status parse_format(const char *text, void *value, ns_error *err) {
+    return data_format_parse(text, value, err);
+}
+
+static void on_image(void *context, size_t done, size_t total) {
+    import_line *line = context;
+    if (!cli__progress_due(&line->progress) || done == 0) {
+        return;
+    }
+    const int64_t used_ms = ns_clock_ms() - line->progress.start_ms + 1;
+    const double rate = (double)done * 1000 / (double)used_ms;
+    if (total == 0) {
+        cli__progress_show(&line->progress, "import %s  %zu images  %.0f images/s", line->source,
+                           done, rate);
+        return;
+    }
+    char left[32];
+    budget_format((int64_t)((double)(total - done) * 1000 / rate), left);
+    cli__progress_show(&line->progress, "import %s  %zu of %zu images  %.0f images/s  %s left",
+                       line->source, done, total, rate, left);
+}
+
+static ns_status run_import(const char *source, const char *out_path, data_import_options *options,
+                            ns_error *err) {
+    import_line line = {.source = source};
+    NS_TRY(cli__progress_start(&line.progress, err));
+    options->progress = on_image;
+    options->progress_context = &line;
+    const ns_status status = data_import(source, out_path, options, err);
+    cli__progress_end(&line.progress);
+    return status;
+}
+
+static ns_status print_result(const char *path, bool json, int64_t took_ms, ns_error *err) {
+    data_set *set = NULL;
+    NS_TRY(data_open(path, &set, err));
+    ns_status status = NS_OK;
+    if (json) {
+        ns_json *result = cli__set_json(set, path);
+        ns_json_set_int(result, "took_ms", took_ms);
+        status = cli__print_json(result, err);
+    } else {
+        status = cli__set_print(set, path, err);
+        (void)printf("imported in %.1f s\n", (double)took_ms / 1000);
+    }
+    data_close(set);
+    return status;
+}
+
+int cli__import(int argc, char **argv) {
+    data_import_options options = data_import_options_default();
+    const char *out_path = NULL;
+    bool json = false;
+    const cli_option rows[] = {
+        {"output", 'o', "SET.nsd", "The pack to write (default: SOURCE's name with .nsd)",
+         cli__parse_text, &out_path},
+        {"format", 0, "FORMAT", "auto, folder, csv or idx (default: auto)", parse_format,
+         &options.format},
+        {"size", 0, "WxH", "Pixels of every image (default: chosen from the data)", parse_size,
+         &options},
+        {"channels", 0, "1|3", "Grey or RGB (default: chosen from the data)", parse_channels,
+         &options.channels},
+        {"split", 0, "T,V,T",
+         "Percent train, validation and test of what the source does not assign "
+         "(default: 80,10,10)",
+         parse_split, options.split_percent},
+        {"seed", 0, "N", "Of the split (default: 0)", cli__parse_seed, &options.seed},
+        {"max-bad", 0, "PERCENT", "Stop when more images than this are bad (default: 5)",
+         parse_max_bad, &options.bad_fraction_max},
+        CLI_OPTION_THREADS(&options.thread_count),
+        CLI_OPTION_JSON(&json),
+        {0},
+    };
+    const cli_syntax syntax = {
+        .operands = "SOURCE",
+        .doc = "Packs labelled images into one file. SOURCE is a folder with a folder of images "
+               "per label (or train, validation and test folders of those), a CSV file of "
+               "TRAIN|VALIDATION|TEST|UNASSIGNED,path,label lines, or a folder of IDX files.",
+        .options = rows,
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+    };
+    cli_operands operands;
+    if (!cli__parse(&syntax, argc, argv, &operands)) {
+        return CLI_USAGE;
+    }
+    char default_path[80];
+    if (out_path == NULL) {
+        char name[CLI_NAME_BYTES];
+        cli__name_from_path(operands.text[0], name);
+        (void)snprintf(default_path, sizeof(default_path), "%s.nsd", name);
+        out_path = default_path;
+    }
+    ns_error err = {0};
+    const int64_t start_ms = ns_clock_ms();
+    ns_status status = run_import(operands.text[0], out_path, &options, &err);
+    if (status == NS_OK) {
+        status = print_result(out_path, json, ns_clock_ms() - start_ms, &err);
+    }
+    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+}

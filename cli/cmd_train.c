@@ -1,0 +1,261 @@
+// nightshift train: one genotype, trained by itself outside of any study.
+//
+// A checkpoint beside the model (MODEL.nsm.ckpt) is written now and then and when training is
+// stopped; the same command then goes on from it. It is removed once the model is there.
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli_internal.h"
+
+#define GENOTYPE_BYTES_MAX     ((size_t)1 << 20)
+#define EPOCHS_MAX             1000000
+#define CHECKPOINT_SUFFIX      ".ckpt"
+#define CHECKPOINT_INTERVAL_MS 15000
+
+typedef struct train_words {
+    const char *set_path, *genotype, *out_path;
+    int64_t budget_ms; // 0: none
+    int epoch_count;   // 0: no limit
+    uint64_t seed;
+    int thread_count;
+    bool json;
+} train_words;
+
+/// All that a training makes on its way.
+typedef struct train_job {
+    const train_words *words;
+    cli_progress progress;
+    char checkpoint_path[NS_PATH_MAX];
+    data_set *set;
+    search_space space;
+    search_candidate candidate;
+    nn_train_result result;
+    nn_model *model;
+    double val_accuracy; // NaN: the set has no validation images
+} train_job;
+
+static ns_status parse_epochs(const char *text, void *value, ns_error *err) {
+    int64_t count = 0;
+    NS_TRY(cli__integer_between(text, 1, EPOCHS_MAX, &count, err));
+    *(int *)value = (int)count;
+    return NS_OK;
+}
+
+/* ---- the genotype ---------------------------------------------------------------------------- */
+
+/// A file that holds a genotype, or an object with one under "genotype", as trials --json lists.
+static ns_status read_genotype(const char *path, const search_space *space, search_genotype *out,
+                               ns_error *err) {
+    uint8_t *text = NULL;
+    size_t size_bytes = 0;
+    ns_json *json = NULL;
+    NS_TRY(ns_file_read(path, GENOTYPE_BYTES_MAX, &text, &size_bytes, err));
+    ns_status status = ns_json_parse((const char *)text, &json, err);
+    if (status == NS_OK) {
+        const ns_json *member = ns_json_get(json, "genotype");
+        status = search_genotype_from_json(space, member != NULL ? member : json, out, err);
+    }
+    if (status != NS_OK) {
+        ns_error_prefix(err, "cannot read a genotype from %s", path);
+    }
+    ns_json_free(json);
+    free(text);
+    return status;
+}
+
+static ns_status make_candidate(train_job *job, ns_error *err) {
+    search_genotype genotype;
+    search_space_default(data_describe(job->set), &job->space);
+    if (strcmp(job->words->genotype, "anchor") == 0) {
+        search_genotype_anchor(&job->space, &genotype);
+    } else {
+        NS_TRY(read_genotype(job->words->genotype, &job->space, &genotype, err));
+    }
+    return search_decode(&job->space, &genotype, &job->candidate, err);
+}
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+static nn_verdict on_step(void *context, const nn_progress *now) {
+    train_job *job = context;
+    if (cli__progress_due(&job->progress)) {
+        const double fraction = now->fraction > 1e-6 ? now->fraction : 1e-6;
+        const int64_t left_ms = (int64_t)((double)now->used_ms * (1 - fraction) / fraction);
+        char left[32];
+        char end[16];
+        budget_format(left_ms, left);
+        cli__progress_finish_time(left_ms, end);
+        cli__progress_show(
+            &job->progress, "train  %.0f %%  epoch %d  loss %.3f  %.0f images/s  left %s  ends %s",
+            100 * now->fraction, now->epoch, now->loss, now->images_per_s, left, end);
+    }
+    return cli__stop_asked() ? NN_STOP : NN_CONTINUE;
+}
+
+static ns_status train(train_job *job, ns_error *err) {
+    const train_words *words = job->words;
+    nn_train_options options = nn_train_options_default();
+    options.recipe = job->candidate.recipe;
+    options.ms_max = words->budget_ms;
+    options.sample_count_max =
+        (uint64_t)words->epoch_count * data_describe(job->set)->split_count[DATA_TRAIN];
+    options.seed = words->seed;
+    options.thread_count = words->thread_count;
+    options.on_step = on_step;
+    options.context = job;
+    options.checkpoint_path = job->checkpoint_path;
+    options.checkpoint_interval_ms = CHECKPOINT_INTERVAL_MS;
+    NS_TRY(cli__progress_start(&job->progress, err));
+    cli__stop_catch();
+    const ns_status status =
+        nn_train(&job->candidate.graph, job->set, &options, &job->result, &job->model, err);
+    cli__progress_end(&job->progress);
+    if (status == NS_OK && job->result.stopped) {
+        return ns_fail(err, NS_ERR_STOPPED,
+                       "stopped after %.0f %% of the training; the same command goes on from %s",
+                       100 * job->result.last.fraction, job->checkpoint_path);
+    }
+    return status;
+}
+
+static ns_status judge(train_job *job, ns_error *err) {
+    job->val_accuracy = (double)NAN;
+    if (data_describe(job->set)->split_count[DATA_VALIDATION] == 0) {
+        return NS_OK;
+    }
+    ns_json *judgement = NULL;
+    NS_TRY(search_evaluate_json(job->model, job->set, DATA_VALIDATION, job->words->thread_count,
+                                &judgement, err));
+    job->val_accuracy = ns_json_number(judgement, "accuracy", (double)NAN);
+    ns_json_free(judgement);
+    return NS_OK;
+}
+
+static ns_status save(train_job *job, ns_error *err) {
+    ns_json *notes = nn_model_notes(job->model);
+    ns_json_set_string(notes, "origin", "train");
+    ns_json_set_string(notes, "nightshift", NS_VERSION);
+    ns_json_set_string(notes, "dataset_sha256", data_describe(job->set)->sha256);
+    ns_json_set(notes, "genotype", search_genotype_to_json(&job->space, &job->candidate.genotype));
+    ns_json_set_int(notes, "seed", (int64_t)job->words->seed);
+    ns_json_set_number(notes, "val_accuracy", job->val_accuracy);
+    NS_TRY(nn_model_save(job->model, job->words->out_path, err));
+    (void)unlink(job->checkpoint_path);
+    return NS_OK;
+}
+
+/* ---- the result ------------------------------------------------------------------------------ */
+
+static ns_json *result_json(const train_job *job) {
+    ns_json *json = ns_json_object_new();
+    ns_json_set_string(json, "model", job->words->out_path);
+    ns_json_set(json, "genotype", search_genotype_to_json(&job->space, &job->candidate.genotype));
+    ns_json_set_string(json, "hash", job->candidate.hash);
+    ns_json_set_int(json, "seed", (int64_t)job->words->seed);
+    ns_json_set_number(json, "val_accuracy", job->val_accuracy);
+    ns_json_set_int(json, "params", job->candidate.counts.params);
+    ns_json_set_int(json, "flops", job->candidate.counts.forward_flops);
+    ns_json_set_int(json, "samples", (int64_t)job->result.last.sample_count);
+    ns_json_set_int(json, "steps", job->result.last.step);
+    ns_json_set_number(json, "loss", job->result.last.loss);
+    ns_json_set_number(json, "images_per_s", job->result.last.images_per_s);
+    ns_json_set_int(json, "train_ms", job->result.last.used_ms);
+    ns_json_set_string(json, "weights_sha256", nn_model_describe(job->model)->weights_sha256);
+    return json;
+}
+
+static void print_result(const train_job *job) {
+    char digits[32];
+    const nn_counts *counts = &job->candidate.counts;
+    if (!isnan(job->val_accuracy)) {
+        (void)printf("validation accuracy  %.2f %%\n", 100 * job->val_accuracy);
+    }
+    (void)printf("size                 %s parameters, %.1f MFLOPs an image\n",
+                 cli__group_digits(counts->params, digits), (double)counts->forward_flops / 1e6);
+    (void)printf("training             %s images",
+                 cli__group_digits((int64_t)job->result.last.sample_count, digits));
+    (void)printf(" in %.1f s, %.0f images/s\n", (double)job->result.last.used_ms / 1000,
+                 job->result.last.images_per_s);
+    (void)printf("model                %s\n\nnext: nightshift evaluate %s %s\n",
+                 job->words->out_path, job->words->out_path, job->words->set_path);
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static ns_status run_job(train_job *job, ns_error *err) {
+    const train_words *words = job->words;
+    if ((size_t)snprintf(job->checkpoint_path, sizeof(job->checkpoint_path), "%s" CHECKPOINT_SUFFIX,
+                         words->out_path) >= sizeof(job->checkpoint_path)) {
+        return ns_fail(err, NS_ERR_USAGE, "cannot write %.64s...: the path is too long",
+                       words->out_path);
+    }
+    NS_TRY(data_open(words->set_path, &job->set, err));
+    NS_TRY(make_candidate(job, err));
+    NS_TRY(train(job, err));
+    NS_TRY(judge(job, err));
+    NS_TRY(save(job, err));
+    if (words->json) {
+        return cli__print_json(result_json(job), err);
+    }
+    print_result(job);
+    return NS_OK;
+}
+
+static ns_status run_train(const train_words *words, ns_error *err) {
+    if (words->out_path == NULL) {
+        return ns_fail(err, NS_ERR_USAGE, "cannot train without -o MODEL.nsm");
+    }
+    if (words->genotype == NULL) {
+        return ns_fail(err, NS_ERR_USAGE, "cannot train without --genotype anchor or FILE.json");
+    }
+    if (words->budget_ms == 0 && words->epoch_count == 0) {
+        return ns_fail(err, NS_ERR_USAGE, "cannot train without --budget or --epochs");
+    }
+    train_job *job = calloc(1, sizeof(*job)); // a space and a graph are too big for the stack
+    if (job == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot train: out of memory");
+    }
+    job->words = words;
+    const ns_status status = run_job(job, err);
+    nn_model_free(job->model);
+    data_close(job->set);
+    free(job);
+    return status;
+}
+
+int cli__train(int argc, char **argv) {
+    train_words words = {0};
+    const cli_option rows[] = {
+        {"genotype", 'g', "anchor|FILE.json",
+         "What to train: the hand-made anchor, or a genotype as trials --json lists it",
+         cli__parse_text, &words.genotype},
+        {"budget", 'b', "B", "Train for so long: 90s, 10m, 1h", cli__parse_budget,
+         &words.budget_ms},
+        {"epochs", 'e', "N", "Train for so many passes over the train images", parse_epochs,
+         &words.epoch_count},
+        {"output", 'o', "MODEL.nsm", "The model to write", cli__parse_text, &words.out_path},
+        {"seed", 0, "N", "Of all that is random (default: 0)", cli__parse_seed, &words.seed},
+        CLI_OPTION_THREADS(&words.thread_count),
+        CLI_OPTION_JSON(&words.json),
+        {0},
+    };
+    const cli_syntax syntax = {
+        .operands = "SET.nsd",
+        .doc = "Trains one network outside of any study. Of --budget and --epochs, the first "
+               "limit reached ends it. When stopped, the same command goes on.",
+        .options = rows,
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+    };
+    cli_operands operands;
+    if (!cli__parse(&syntax, argc, argv, &operands)) {
+        return CLI_USAGE;
+    }
+    words.set_path = operands.text[0];
+    ns_error err = {0};
+    const ns_status status = run_train(&words, &err);
+    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+}

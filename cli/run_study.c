@@ -1,0 +1,82 @@
+// A study run to its end behind a progress line: what search and resume have in common.
+
+#include <math.h>
+#include <string.h>
+
+#include "cli/cli_internal.h"
+
+static void on_progress(void *context, const search_progress *now) {
+    cli_progress *line = context;
+    if (!cli__progress_due(line)) {
+        return;
+    }
+    char what[64];
+    if (isnan(now->phase_fraction)) {
+        (void)snprintf(what, sizeof(what), "trial %d/%d", now->trial_done_count,
+                       now->trial_planned_count);
+    } else {
+        (void)snprintf(what, sizeof(what), "%.0f %%", 100 * now->phase_fraction);
+    }
+    char best[32] = "none yet";
+    if (!isnan(now->best_val_accuracy)) {
+        (void)snprintf(best, sizeof(best), "%.2f %%", 100 * now->best_val_accuracy);
+    }
+    const int64_t left_ms = now->budget_ms > now->spent_ms ? now->budget_ms - now->spent_ms : 0;
+    char used[32];
+    char left[32];
+    char end[16];
+    budget_format(now->spent_ms, used);
+    budget_format(left_ms, left);
+    cli__progress_finish_time(left_ms, end);
+    cli__progress_show(line, "%s  %s  best %s  used %s  left %s  ends %s", now->phase, what, best,
+                       used, left, end);
+}
+
+static ns_status run_with_progress(search_config *config, ns_error *err) {
+    cli_progress line = {0};
+    NS_TRY(cli__progress_start(&line, err));
+    config->log = line.log;
+    config->on_progress = on_progress;
+    config->context = &line;
+    const ns_status status = search_run(config, err);
+    cli__progress_end(&line);
+    return status;
+}
+
+static ns_status print_study(const search_config *config, bool json, ns_error *err) {
+    ns_json *study = NULL;
+    NS_TRY(search_status_json(config->store_path, config->study, &study, err));
+    if (json) {
+        return cli__print_json(study, err);
+    }
+    cli__study_print(study, config->store_path);
+    ns_json_free(study);
+    return NS_OK;
+}
+
+int cli__study_run(search_config *config, bool json) {
+    ns_error err = {0};
+    const ns_status status = run_with_progress(config, &err);
+    if (status != NS_OK && status != NS_ERR_STOPPED) {
+        return cli__fail(status, &err);
+    }
+    const ns_status printed = print_study(config, json, &err);
+    if (printed != NS_OK) {
+        return cli__fail(printed, &err);
+    }
+    if (status == NS_ERR_STOPPED) {
+        const bool default_store = strcmp(config->store_path, CLI_STORE_DEFAULT) == 0;
+        (void)fprintf(stderr, "nightshift: stopped early; to go on: nightshift resume %s%s%s\n",
+                      config->study, default_store ? "" : " --store ",
+                      default_store ? "" : config->store_path);
+        return CLI_STOPPED;
+    }
+    return CLI_DONE;
+}
+
+void cli__command_join(int argc, char **argv, char out[CLI_COMMAND_BYTES]) {
+    size_t used = (size_t)snprintf(out, CLI_COMMAND_BYTES, "nightshift");
+    for (int i = 0; i < argc && used < CLI_COMMAND_BYTES; i++) {
+        used += (size_t)snprintf(out + used, CLI_COMMAND_BYTES - used, " %s", argv[i]);
+    }
+}

@@ -1,0 +1,212 @@
+// How data sets and studies look to a person: what several commands print.
+
+#include <math.h>
+#include <string.h>
+
+#include "cli/cli_internal.h"
+
+#define DROPPED_SHOWN_MAX 20 // --json lists them all
+
+/* ---- data sets ------------------------------------------------------------------------------- */
+
+static ns_json *label_json(const data_set *set, int label) {
+    ns_json *json = ns_json_object_new();
+    ns_json_set_string(json, "label", data_describe(set)->labels[label]);
+    for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
+        ns_json_set_int(json, data_split_name((data_split)split),
+                        (int64_t)data_label_count(set, (data_split)split, label));
+    }
+    return json;
+}
+
+ns_json *cli__set_json(const data_set *set, const char *path) {
+    const data_info *info = data_describe(set);
+    ns_json *json = ns_json_object_new();
+    ns_json_set_string(json, "file", path);
+    ns_json_set_int(json, "images", (int64_t)info->image_count);
+    ns_json_set_int(json, "width", info->width);
+    ns_json_set_int(json, "height", info->height);
+    ns_json_set_int(json, "channels", info->channels);
+    ns_json *splits = ns_json_set(json, "splits", ns_json_object_new());
+    for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
+        ns_json_set_int(splits, data_split_name((data_split)split),
+                        (int64_t)info->split_count[split]);
+    }
+    ns_json *labels = ns_json_set(json, "labels", ns_json_array_new());
+    for (int label = 0; label < info->label_count; label++) {
+        ns_json_add(labels, label_json(set, label));
+    }
+    ns_json *mean = ns_json_set(json, "mean", ns_json_array_new());
+    ns_json *deviation = ns_json_set(json, "deviation", ns_json_array_new());
+    for (int channel = 0; channel < info->channels; channel++) {
+        ns_json_add_number(mean, (double)info->mean[channel]);
+        ns_json_add_number(deviation, (double)info->deviation[channel]);
+    }
+    ns_json_set_string(json, "source", info->source);
+    ns_json_set_string(json, "sha256", info->sha256);
+    ns_json *dropped = ns_json_set(json, "dropped", ns_json_array_new());
+    for (size_t i = 0; i < data_dropped_count(set); i++) {
+        const data_dropped one = data_dropped_at(set, i);
+        ns_json *entry = ns_json_add(dropped, ns_json_object_new());
+        ns_json_set_string(entry, "file", one.file);
+        ns_json_set_string(entry, "reason", one.reason);
+    }
+    return json;
+}
+
+static void count_cell(cli_table *table, size_t count) {
+    char digits[32];
+    cli__table_cell(table, "%s", cli__group_digits((int64_t)count, digits));
+}
+
+static ns_status print_labels(const data_set *set, ns_error *err) {
+    const data_info *info = data_describe(set);
+    cli_table *table = cli__table_new("lrrr");
+    cli__table_cell(table, "label");
+    for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
+        cli__table_cell(table, "%s", data_split_name((data_split)split));
+    }
+    for (int label = 0; label < info->label_count; label++) {
+        cli__table_cell(table, "%s", info->labels[label]);
+        for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
+            count_cell(table, data_label_count(set, (data_split)split, label));
+        }
+    }
+    cli__table_cell(table, "all");
+    for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
+        count_cell(table, info->split_count[split]);
+    }
+    return cli__table_print(table, err);
+}
+
+static void print_values(const char *name, const float *values, int count) {
+    (void)printf("%s", name);
+    for (int i = 0; i < count; i++) {
+        (void)printf(" %.1f", (double)values[i]);
+    }
+}
+
+static void print_dropped(const data_set *set) {
+    const size_t count = data_dropped_count(set);
+    if (count == 0) {
+        return;
+    }
+    (void)printf("\n%zu dropped:\n", count);
+    for (size_t i = 0; i < count && i < DROPPED_SHOWN_MAX; i++) {
+        const data_dropped one = data_dropped_at(set, i);
+        (void)printf("  %s: %s\n", one.file, one.reason);
+    }
+    if (count > DROPPED_SHOWN_MAX) {
+        (void)printf("  and %zu more; inspect --json lists them all\n", count - DROPPED_SHOWN_MAX);
+    }
+}
+
+ns_status cli__set_print(const data_set *set, const char *path, ns_error *err) {
+    const data_info *info = data_describe(set);
+    char digits[32];
+    (void)printf("%s: %s images, %dx%d %s, %d labels\n\n", path,
+                 cli__group_digits((int64_t)info->image_count, digits), info->width, info->height,
+                 info->channels == 1 ? "grey" : "RGB", info->label_count);
+    NS_TRY(print_labels(set, err));
+    print_values("\nmean", info->mean, info->channels);
+    print_values(", deviation", info->deviation, info->channels);
+    (void)printf(" of train pixels (0-255)\nsource %s\nsha256 %s\n", info->source, info->sha256);
+    print_dropped(set);
+    return NS_OK;
+}
+
+/* ---- studies --------------------------------------------------------------------------------- */
+
+static void print_percent(const char *name, const ns_json *study, const char *key) {
+    const double value = ns_json_number(study, key, (double)NAN);
+    if (!isnan(value)) {
+        (void)printf("%-21s%.2f %%\n", name, 100 * value);
+    }
+}
+
+static void print_winner(const ns_json *study) {
+    const ns_json *winner = ns_json_get(study, "winner");
+    const size_t count = ns_json_count(winner);
+    for (size_t i = 0; i < count; i++) {
+        const char *key = ns_json_key_at(winner, i);
+        char value[64];
+        cli__json_text(ns_json_get(winner, key), value, sizeof(value));
+        (void)printf("%s%s=%s",
+                     i == 0       ? "winner               "
+                     : i % 4 == 0 ? ",\n                     "
+                                  : ", ",
+                     key, value);
+    }
+    (void)printf("%s", count > 0 ? "\n" : "");
+    const int64_t params = ns_json_int(study, "params", 0);
+    if (params > 0) {
+        char digits[32];
+        (void)printf("%-21s%s parameters, %.1f MFLOPs an image\n", "size",
+                     cli__group_digits(params, digits),
+                     (double)ns_json_int(study, "flops", 0) / 1e6);
+    }
+}
+
+static void print_trials(const ns_json *study) {
+    const ns_json *trials = ns_json_get(study, "trials");
+    (void)printf("%-21s", "trials");
+    const char *comma = "";
+    for (size_t i = 0; i < ns_json_count(trials); i++) {
+        const char *state = ns_json_key_at(trials, i);
+        const int64_t count = ns_json_int(trials, state, 0);
+        if (count > 0) {
+            (void)printf("%s%lld %s", comma, (long long)count, state);
+            comma = ", ";
+        }
+    }
+    (void)printf("%s\n", *comma == '\0' ? "none" : "");
+}
+
+static void print_spent(const ns_json *study) {
+    char used[32];
+    char budget[32];
+    budget_format(ns_json_int(study, "node_ms_used", 0), used);
+    budget_format(ns_json_int(study, "budget_node_ms", 0), budget);
+    (void)printf("%-21s%s of %s; %.2f at %.2f per node-hour\n", "node time", used, budget,
+                 ns_json_number(study, "cost", 0), ns_json_number(study, "price", 0));
+}
+
+static void print_word(const char *name, const ns_json *study, const char *key) {
+    const char *text = ns_json_string(study, key, NULL);
+    if (text != NULL) {
+        (void)printf("%-21s%s\n", name, text);
+    }
+}
+
+// What to type next.
+static void print_next(const ns_json *study, const char *store_path) {
+    const char *name = ns_json_string(study, "study", "");
+    const char *state = ns_json_string(study, "state", "");
+    const char *model = ns_json_string(study, "model", NULL);
+    const bool default_store = strcmp(store_path, CLI_STORE_DEFAULT) == 0;
+    if (strcmp(state, "COMPLETE") == 0 && model != NULL) {
+        (void)printf("\nnext: nightshift predict %s IMAGE...\n"
+                     "      nightshift evaluate %s %s\n",
+                     model, model, ns_json_string(study, "dataset", "SET.nsd"));
+    } else if (strcmp(state, "INTERRUPTED") == 0) {
+        (void)printf("\nnext: nightshift resume %s%s%s\n", name, default_store ? "" : " --store ",
+                     default_store ? "" : store_path);
+    }
+}
+
+void cli__study_print(const ns_json *study, const char *store_path) {
+    const char *reason = ns_json_string(study, "stop_reason", NULL);
+    (void)printf("%-21s%s\n", "study", ns_json_string(study, "study", ""));
+    (void)printf("%-21s%s%s%s%s%s\n", "state", ns_json_string(study, "state", ""), ", phase ",
+                 ns_json_string(study, "phase", ""), reason != NULL ? ", stopped by " : "",
+                 reason != NULL ? reason : "");
+    print_word("data set", study, "dataset");
+    print_trials(study);
+    print_percent("validation accuracy", study, "best_val_accuracy");
+    print_percent("test accuracy", study, "test_accuracy");
+    print_winner(study);
+    print_spent(study);
+    print_word("model", study, "model");
+    print_word("onnx", study, "onnx");
+    print_next(study, store_path);
+}
