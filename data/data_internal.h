@@ -139,6 +139,10 @@ ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data_image 
 ns_status data__png_read_header(FILE *file, data__image_header *out, ns_error *err);
 ns_status data__jpeg_read_header(FILE *file, data__image_header *out, ns_error *err);
 
+static inline int data__clamp(int value, int low, int high) {
+    return value < low ? low : value > high ? high : value;
+}
+
 /* ---- sources --------------------------------------------------------------------------------- */
 
 /// One image that a source names.
