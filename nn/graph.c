@@ -184,11 +184,15 @@ nn_counts nn_graph_count(const nn_graph *graph) {
     return counts;
 }
 
+size_t nn__node_state_count(const nn_graph *graph, int index) {
+    const nn__params params = nn__node_params(graph, &graph->node[index]);
+    return params.trainable[0] + params.trainable[1] + 2 * params.running;
+}
+
 size_t nn_graph_state_count(const nn_graph *graph) {
     size_t count = 0;
     for (int i = 0; i < graph->node_count; i++) {
-        const nn__params params = nn__node_params(graph, &graph->node[i]);
-        count += params.trainable[0] + params.trainable[1] + 2 * params.running;
+        count += nn__node_state_count(graph, i);
     }
     return count;
 }

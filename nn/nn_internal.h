@@ -1,10 +1,12 @@
-// What the files of nn/ share below nn.h: the op table's rows, one prepared layer, the memory plan
-// and the face of a backend.
+// What the files of nn/ share below nn.h: the op table's rows, one prepared layer, the memory plan,
+// the face of a backend, and the parts of training, files and inference.
 //
 //   graph.c -> op_shape.c        builds graphs, asks the table for shapes and counts
 //   exec.c  -> backend           describes each layer (sizes), later runs it
 //           -> plan_memory.c     turns sizes and lifetimes into offsets in one arena
 //   op_ref.c, op_dnnl.c          the two backends; op_flat.c has the loops that know no layout
+//   train.c -> optim.c, checkpoint.c -> sealed_file.c
+//   infer.c, export_onnx.c -> fold.c
 
 #ifndef NS_NN_NN_INTERNAL_H
 #define NS_NN_NN_INTERNAL_H
@@ -64,6 +66,8 @@ size_t nn__shape_count(nn_shape shape);
 /// `count` rounded up to whole blocks.
 size_t nn__block_up(size_t count);
 nn__params nn__node_params(const nn_graph *graph, const nn_node *node);
+/// Its values in a state: the trainable ones, then running mean and variance.
+size_t nn__node_state_count(const nn_graph *graph, int index);
 
 /* ---- one layer, made ready ------------------------------------------------------------------- */
 
@@ -198,5 +202,80 @@ typedef struct nn__loss {
 float nn__loss_run(const nn__loss *loss);
 /// The same in double precision, one row after the other.
 float nn__loss_reference(const nn__loss *loss);
+
+/* ---- optimiser ------------------------------------------------------------------------------- */
+
+typedef struct nn__sgd {
+    float rate, momentum, weight_decay;
+} nn__sgd;
+
+/// One update of all parameters from their gradients. Allocates nothing.
+void nn__sgd_step(const nn_params *params, const nn__sgd *sgd, int thread_count);
+
+/* ---- folding and inference ------------------------------------------------------------------- */
+
+/// How a graph is rewritten for inference: batch norm, ReLU and scale absorbed, dropout gone.
+typedef struct nn__fold nn__fold;
+ns_status nn__fold_new(const nn_graph *graph, nn__fold **out, ns_error *err);
+void nn__fold_free(nn__fold *fold);
+const nn_graph *nn__fold_graph(const nn__fold *fold);
+/// Rewrites a state of the original graph; `folded` has room for as many values as `state`.
+void nn__fold_state(const nn__fold *fold, const float *state, float *folded);
+
+/// An nn_infer without weights, on the backend, batch, threads and memory of `options`; it wants
+/// nn__infer_set_state(), which takes the state of the unfolded graph, before it runs.
+ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, const float *mean,
+                        const float *deviation, nn_infer **out, ns_error *err);
+void nn__infer_set_state(nn_infer *infer, const float *state);
+
+/// NS_ERR_INPUT, naming the difference, unless graph and images agree in size and label count.
+ns_status nn__check_shape(const nn_graph *graph, const data_info *info, ns_error *err);
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+#define NN__MAGIC_BYTES 8
+
+/// A kind of sealed file: JSON and f32 values under one checksum (nn/sealed_file.c).
+typedef struct nn__sealed_kind {
+    const char *noun; // for sentences: "model file"
+    char magic[NN__MAGIC_BYTES];
+    uint32_t version; // newest format version this program knows
+} nn__sealed_kind;
+
+/// Writes atomically.
+ns_status nn__sealed_write(const nn__sealed_kind *kind, const char *path, const ns_json *json,
+                           const float *values, size_t value_count, ns_error *err);
+/// `*json` and `*values` (malloced) are the caller's. NS_ERR_NOT_FOUND, NS_ERR_CORRUPT,
+/// NS_ERR_VERSION.
+ns_status nn__sealed_read(const nn__sealed_kind *kind, const char *path, ns_json **json,
+                          float **values, size_t *value_count, ns_error *err);
+
+/// What makes a training the one it is; borrowed.
+typedef struct nn__training {
+    const nn_graph *graph;
+    const data_set *set;
+    const nn_recipe *recipe;
+    uint64_t seed;
+} nn__training;
+
+/// Where a training is, summed over all its lives.
+typedef struct nn__position {
+    int64_t step;          // finished steps
+    uint64_t sample_count; // the loader's position, too
+    int64_t used_ms;
+    int marks_done;
+    double step_ms; // running mean
+    double loss;    // smoothed
+} nn__position;
+
+/// `values`: state, then momentum, in plain layout; `value_count` of both together.
+ns_status nn__checkpoint_save(const char *path, const nn__training *training,
+                              const nn__position *position, const float *values, size_t value_count,
+                              ns_error *err);
+/// NS_ERR_CORRUPT, NS_ERR_VERSION; NS_ERR_INPUT when it is of another training. On failure nothing
+/// is filled.
+ns_status nn__checkpoint_load(const char *path, const nn__training *training,
+                              nn__position *position, float *values, size_t value_count,
+                              ns_error *err);
 
 #endif
