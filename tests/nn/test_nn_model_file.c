@@ -1,0 +1,222 @@
+// Model files: what goes in comes out, and no damage passes unnoticed.
+
+#include "tests/ns_test.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "nn/nn_internal.h"
+#include "tests/nn/fixture.h"
+
+#define PATH "model.nsm"
+
+enum { FILE_BYTES_MAX = 1 << 24, DIGEST_BYTES = NS_SHA256_HEX_MAX - 1, VERSION_AT = 8 };
+
+static nn_model *saved_model(void) {
+    static nn_graph graph;
+    ns_error err = {0};
+    fixture_every_op_graph(&graph);
+    nn_model *model = fixture_model_new(&graph, 7);
+    assert_non_null(model);
+    ns_json_set_number(nn_model_notes(model), "val_accuracy", 0.9425);
+    ns_json_set_string(nn_model_notes(model), "study", "zehn µ");
+    assert_ok(nn_model_save(model, PATH, &err), &err);
+    return model;
+}
+
+static void test_round_trip(void **state) {
+    (void)state;
+    ns_error err = {0};
+    nn_model *saved = saved_model();
+    nn_model *loaded = NULL;
+    assert_ok(nn_model_load(PATH, &loaded, &err), &err);
+    const nn_model_info *a = nn_model_describe(saved);
+    const nn_model_info *b = nn_model_describe(loaded);
+    char hash_a[NS_SHA256_HEX_MAX], hash_b[NS_SHA256_HEX_MAX];
+    assert_ok(nn_graph_hash(a->graph, hash_a, &err), &err);
+    assert_ok(nn_graph_hash(b->graph, hash_b, &err), &err);
+    assert_string_equal(hash_a, hash_b);
+    assert_string_equal(a->weights_sha256, b->weights_sha256);
+    assert_memory_equal(a->state, b->state, nn_graph_state_count(a->graph) * sizeof(float));
+    assert_memory_equal(a->mean, b->mean, sizeof a->mean);
+    assert_memory_equal(a->deviation, b->deviation, sizeof a->deviation);
+    assert_int_equal(a->label_count, b->label_count);
+    for (int i = 0; i < a->label_count; i++) {
+        assert_string_equal(a->labels[i], b->labels[i]);
+    }
+    assert_float_equal(ns_json_number(nn_model_notes(loaded), "val_accuracy", 0), 0.9425, 0);
+    assert_string_equal(ns_json_string(nn_model_notes(loaded), "study", ""), "zehn µ");
+    nn_model_free(saved);
+    nn_model_free(loaded);
+}
+
+static void test_notes_can_be_added_after_loading(void **state) {
+    (void)state;
+    ns_error err = {0};
+    nn_model *model = NULL;
+    nn_model_free(saved_model());
+    assert_ok(nn_model_load(PATH, &model, &err), &err);
+    ns_json_set_int(nn_model_notes(model), "rank", 3);
+    assert_ok(nn_model_save(model, PATH, &err), &err);
+    nn_model_free(model);
+    assert_ok(nn_model_load(PATH, &model, &err), &err);
+    assert_int_equal(ns_json_int(nn_model_notes(model), "rank", 0), 3);
+    nn_model_free(model);
+}
+
+/// Loads `bytes` as a model file; it must be refused with a sentence.
+static void assert_refused(const uint8_t *bytes, size_t size_bytes, ns_status want,
+                           const char *what) {
+    ns_error err = {0};
+    nn_model *model = NULL;
+    assert_ok(ns_file_write("damaged.nsm", bytes, size_bytes, &err), &err);
+    const ns_status got = nn_model_load("damaged.nsm", &model, &err);
+    if (got != want || model != NULL || strstr(err.text, "damaged.nsm") == NULL) {
+        fail_msg("%s: got \"%s\" (%s), want \"%s\"", what, ns_status_text(got), err.text,
+                 ns_status_text(want));
+    }
+}
+
+static void read_saved(uint8_t **bytes, size_t *size_bytes) {
+    ns_error err = {0};
+    nn_model_free(saved_model());
+    assert_ok(ns_file_read(PATH, FILE_BYTES_MAX, bytes, size_bytes, &err), &err);
+}
+
+static void test_every_flipped_byte_is_found(void **state) {
+    (void)state;
+    uint8_t *bytes = NULL;
+    size_t size_bytes = 0;
+    read_saved(&bytes, &size_bytes);
+    for (size_t at = 0; at < size_bytes; at += at < 64 ? 1 : size_bytes / 150) {
+        char what[64];
+        (void)snprintf(what, sizeof what, "byte %zu flipped", at);
+        bytes[at] ^= (uint8_t)(1U << at % 8);
+        assert_refused(bytes, size_bytes, NS_ERR_CORRUPT, what);
+        bytes[at] ^= (uint8_t)(1U << at % 8);
+    }
+    free(bytes);
+}
+
+static void test_every_cut_is_found(void **state) {
+    (void)state;
+    uint8_t *bytes = NULL;
+    size_t size_bytes = 0;
+    read_saved(&bytes, &size_bytes);
+    for (size_t length = 0; length < size_bytes; length += length < 100 ? 7 : size_bytes / 60) {
+        char what[64];
+        (void)snprintf(what, sizeof what, "cut to %zu bytes", length);
+        assert_refused(bytes, length, NS_ERR_CORRUPT, what);
+    }
+    free(bytes);
+}
+
+static void test_newer_version_is_named(void **state) {
+    (void)state;
+    uint8_t *bytes = NULL;
+    size_t size_bytes = 0;
+    char digest[NS_SHA256_HEX_MAX];
+    ns_error err = {0};
+    read_saved(&bytes, &size_bytes);
+    bytes[VERSION_AT] = 2;
+    assert_ok(ns_sha256_of(bytes, size_bytes - DIGEST_BYTES, digest, &err), &err);
+    memcpy(bytes + size_bytes - DIGEST_BYTES, digest, DIGEST_BYTES);
+    assert_refused(bytes, size_bytes, NS_ERR_VERSION, "version 2");
+    free(bytes);
+}
+
+/// Seals what `json` says with a good checksum; loading must still refuse it.
+static void assert_lie_refused(const char *text, const float *values, size_t count) {
+    const nn__sealed_kind kind = {"lie", {'N', 'S', 'M', 'O', 'D', 'E', 'L', '\n'}, 1};
+    ns_error err = {0};
+    ns_json *json = NULL;
+    nn_model *model = NULL;
+    assert_ok(ns_json_parse(text, &json, &err), &err);
+    assert_ok(nn__sealed_write(&kind, "lie.nsm", json, values, count, &err), &err);
+    ns_json_free(json);
+    const ns_status status = nn_model_load("lie.nsm", &model, &err);
+    if (status != NS_ERR_CORRUPT) {
+        fail_msg("%s: got \"%s\" (%s)", text, ns_status_text(status), err.text);
+    }
+}
+
+#define GRAPH                                                                                      \
+    "\"graph\":{\"nodes\":[{\"op\":\"input\",\"shape\":[1,2,2]},"                                  \
+    "{\"op\":\"linear\",\"input\":[0],\"out_channels\":2}]}"
+
+static void test_lies_are_refused(void **state) {
+    (void)state;
+    const float good[10] = {0};
+    const float bad[10] = {0, 0, 0, NAN};
+    const char *const all_well =
+        "{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[1],\"deviation\":[2],\"notes\":{}}";
+    assert_lie_refused("{}", good, 10);
+    assert_lie_refused("[]", good, 10);
+    assert_lie_refused(all_well, good, 9);
+    assert_lie_refused(all_well, bad, 10);
+    assert_lie_refused("{" GRAPH ",\"labels\":[\"a\"],\"mean\":[1],\"deviation\":[2],"
+                       "\"notes\":{}}",
+                       good, 10);
+    assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",3],\"mean\":[1],\"deviation\":[2],"
+                       "\"notes\":{}}",
+                       good, 10);
+    assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[],\"deviation\":[2],"
+                       "\"notes\":{}}",
+                       good, 10);
+    assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[1],\"deviation\":[0],"
+                       "\"notes\":{}}",
+                       good, 10);
+    assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[1],\"deviation\":[2],"
+                       "\"notes\":[]}",
+                       good, 10);
+    assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[1],\"deviation\":[2]}", good,
+                       10);
+    assert_lie_refused("{\"graph\":{\"nodes\":[]},\"labels\":[\"a\",\"b\"],\"mean\":[1],"
+                       "\"deviation\":[2],\"notes\":{}}",
+                       good, 0);
+}
+
+static void test_missing_file_is_not_found(void **state) {
+    (void)state;
+    ns_error err = {0};
+    nn_model *model = NULL;
+    assert_status(nn_model_load("nowhere.nsm", &model, &err), NS_ERR_NOT_FOUND);
+    assert_non_null(strstr(err.text, "nowhere.nsm"));
+}
+
+static void test_fits_names_the_difference(void **state) {
+    (void)state;
+    ns_error err = {0};
+    static nn_graph graph;
+    data_set *set = fixture_set_new("fits.nsd");
+    assert_non_null(set);
+    nn_model *model = saved_model();
+    assert_ok(nn_model_fits(model, set, &err), &err);
+    nn_model_free(model);
+
+    const char *const labels[] = {"oben links", "unten \"links\"", "kleiner", "d"};
+    data_info info = *data_describe(set);
+    info.labels = labels;
+    fixture_small_graph(&graph);
+    float *values = fixture_state_new(&graph, 1);
+    assert_ok(nn_model_new(&graph, values, &info, &model, &err), &err);
+    assert_status(nn_model_fits(model, set, &err), NS_ERR_INPUT);
+    assert_non_null(strstr(err.text, "kleiner"));
+    nn_model_free(model);
+    free(values);
+    data_close(set);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_notes_can_be_added_after_loading),
+        cmocka_unit_test(test_every_flipped_byte_is_found),
+        cmocka_unit_test(test_every_cut_is_found),
+        cmocka_unit_test(test_newer_version_is_named),
+        cmocka_unit_test(test_lies_are_refused),
+        cmocka_unit_test(test_missing_file_is_not_found),
+        cmocka_unit_test(test_fits_names_the_difference),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
