@@ -1,0 +1,204 @@
+// Inference: pixels in, class probabilities out.
+//
+// The model is folded (nn/fold.c), made ready once for one batch size, and then fed batch by batch;
+// the last batch is padded with what the input happened to hold and its spare answers are dropped,
+// which is sound because at rest no image influences another. Pixels are normalised through a table
+// of the 256 values of each channel, filled by the loader's own formula and so to the loader's own
+// bits; that pass is bound by writing 4 bytes a pixel and vanishes beside the network.
+
+#include "nn/nn_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct nn_infer {
+    nn_net *net;
+    nn__fold *fold;
+    float *folded_state;
+    const uint8_t **images; // of the batch at hand
+    nn_shape shape;
+    size_t batch_size;
+    size_t class_count;
+    int thread_count;
+    float level[DATA_CHANNELS_MAX][256]; // of each channel: what a pixel value becomes
+};
+
+static void fill_levels(nn_infer *infer, const float *mean, const float *deviation) {
+    for (int c = 0; c < infer->shape.channels; c++) {
+        for (int pixel = 0; pixel < 256; pixel++) {
+            infer->level[c][pixel] = ((float)pixel - mean[c]) * (1.0F / deviation[c]);
+        }
+    }
+}
+
+static ns_status prepare(nn_infer *infer, const nn_graph *graph, const nn_net_options *options,
+                         ns_error *err) {
+    NS_TRY(nn__fold_new(graph, &infer->fold, err));
+    infer->folded_state = malloc((nn_graph_state_count(graph) + 1) * sizeof(float));
+    infer->images = malloc(infer->batch_size * sizeof *infer->images);
+    if (infer->folded_state == NULL || infer->images == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "no memory for the folded weights");
+    }
+    NS_TRY(nn_net_new(nn__fold_graph(infer->fold), options, &infer->net, err));
+    infer->class_count = (size_t)nn_net_class_count(infer->net);
+    return NS_OK;
+}
+
+ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, const float *mean,
+                        const float *deviation, nn_infer **out, ns_error *err) {
+    nn_infer *infer = calloc(1, sizeof *infer);
+    if (infer == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "no memory for inference");
+    }
+    nn_net_options net_options = *options;
+    net_options.mode = NN_MODE_INFER;
+    infer->shape = graph->node[0].shape;
+    infer->batch_size = (size_t)options->batch_size;
+    infer->thread_count = options->thread_count > 0 ? options->thread_count : ns_cpu_count();
+    fill_levels(infer, mean, deviation);
+    const ns_status status = prepare(infer, graph, &net_options, err);
+    if (status != NS_OK) {
+        nn_infer_free(infer);
+        return status;
+    }
+    *out = infer;
+    return NS_OK;
+}
+
+void nn__infer_set_state(nn_infer *infer, const float *state) {
+    nn__fold_state(infer->fold, state, infer->folded_state);
+    nn_net_set_state(infer->net, infer->folded_state);
+}
+
+ns_status nn_infer_new(const nn_model *model, int batch_size, int thread_count, nn_infer **out,
+                       ns_error *err) {
+    const nn_model_info *info = nn_model_describe(model);
+    nn_net_options options = nn_net_options_default();
+    options.batch_size = batch_size;
+    options.thread_count = thread_count;
+    NS_TRY(nn__infer_new(info->graph, &options, info->mean, info->deviation, out, err));
+    nn__infer_set_state(*out, info->state);
+    return NS_OK;
+}
+
+void nn_infer_free(nn_infer *infer) {
+    if (infer == NULL) {
+        return;
+    }
+    nn_net_free(infer->net);
+    nn__fold_free(infer->fold);
+    free(infer->folded_state);
+    free(infer->images);
+    free(infer);
+}
+
+static size_t image_values(const nn_infer *infer) {
+    return (size_t)infer->shape.channels * (size_t)infer->shape.height * (size_t)infer->shape.width;
+}
+
+/// `pixels` (C, H, W) uint8 -> `x` (C, H, W).
+static void normalise(const nn_infer *infer, const uint8_t *pixels, float *x) {
+    const size_t plane = (size_t)infer->shape.height * (size_t)infer->shape.width;
+    for (int c = 0; c < infer->shape.channels; c++) {
+        const float *level = infer->level[c];
+        for (size_t i = 0; i < plane; i++) {
+            x[(size_t)c * plane + i] = level[pixels[(size_t)c * plane + i]];
+        }
+    }
+}
+
+static void softmax(const float *logits, size_t count, float *probabilities) {
+    float highest = logits[0];
+    for (size_t k = 1; k < count; k++) {
+        highest = fmaxf(highest, logits[k]);
+    }
+    float sum = 0;
+    for (size_t k = 0; k < count; k++) {
+        probabilities[k] = expf(logits[k] - highest);
+        sum += probabilities[k];
+    }
+    for (size_t k = 0; k < count; k++) {
+        probabilities[k] /= sum;
+    }
+}
+
+/// Probabilities (count, labels) of the first `count` of `infer->images`.
+static void run_batch(nn_infer *infer, size_t count, float *probabilities) {
+    float *x = nn_net_input(infer->net); // (batch, C, H, W)
+    const size_t stride = image_values(infer);
+#pragma omp parallel for schedule(static) num_threads(infer->thread_count) if (count > 1)
+    for (size_t i = 0; i < count; i++) {
+        normalise(infer, infer->images[i], x + i * stride);
+    }
+    nn_net_forward(infer->net);
+    const float *logits = nn_net_logits(infer->net); // (batch, labels)
+    for (size_t i = 0; i < count; i++) {
+        softmax(logits + i * infer->class_count, infer->class_count,
+                probabilities + i * infer->class_count);
+    }
+}
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+ns_status nn_infer_run(nn_infer *infer, const uint8_t *pixels, size_t count, float *probabilities,
+                       ns_error *err) {
+    (void)err; // nothing can fail today
+    for (size_t done = 0; done < count; done += infer->batch_size) {
+        const size_t now = smaller(infer->batch_size, count - done);
+        for (size_t i = 0; i < now; i++) {
+            infer->images[i] = pixels + (done + i) * image_values(infer);
+        }
+        run_batch(infer, now, probabilities + done * infer->class_count);
+    }
+    return NS_OK;
+}
+
+/// The images of a split that are to be judged, `count` of its `total`, evenly spread.
+typedef struct selection {
+    const data_set *set;
+    const uint32_t *indices;
+    size_t total, count;
+} selection;
+
+static void run_selected(nn_infer *infer, const selection *chosen, size_t first, size_t count,
+                         float *probabilities, int32_t *labels) {
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t index = chosen->indices[(first + i) * chosen->total / chosen->count];
+        infer->images[i] = data_pixels(chosen->set, index);
+        labels[first + i] = data_label(chosen->set, index);
+    }
+    run_batch(infer, count, probabilities + first * infer->class_count);
+}
+
+ns_status nn_infer_split(nn_infer *infer, const data_set *set, data_split split, size_t count_max,
+                         bool (*stop)(void *context), void *context, float **probabilities,
+                         int32_t **labels, size_t *count, ns_error *err) {
+    selection chosen = {.set = set};
+    chosen.indices = data_indices(set, split, &chosen.total);
+    chosen.count = count_max > 0 ? smaller(count_max, chosen.total) : chosen.total;
+    *count = chosen.count;
+    *probabilities = malloc((*count * infer->class_count + 1) * sizeof **probabilities);
+    *labels = malloc((*count + 1) * sizeof **labels);
+    ns_status status = NS_OK;
+    if (*probabilities == NULL || *labels == NULL) {
+        status = ns_fail(err, NS_ERR_MEMORY, "no memory for the answers to %zu images", *count);
+    }
+    for (size_t done = 0; status == NS_OK && done < *count; done += infer->batch_size) {
+        if (stop != NULL && stop(context)) {
+            status = ns_fail(err, NS_ERR_STOPPED, "stopped after %zu of %zu images", done, *count);
+        } else {
+            run_selected(infer, &chosen, done, smaller(infer->batch_size, *count - done),
+                         *probabilities, *labels);
+        }
+    }
+    if (status != NS_OK) {
+        free(*probabilities);
+        free(*labels);
+        *probabilities = NULL;
+        *labels = NULL;
+    }
+    return status;
+}
