@@ -1,0 +1,153 @@
+// Checkpoints: all that a training run knows, so that another process can go on as if nothing had
+// happened.
+//
+// A checkpoint is a sealed file (nn/sealed_file.c) whose values are the state and then the
+// momentum, both in plain layout, and whose JSON holds the position and the identity of the
+// training:
+//
+//   {"graph": SHA-256, "data": SHA-256, "recipe": {...}, "seed": n,
+//    "step": n, "sample_count": n, "used_ms": n, "marks_done": n, "step_ms": x,
+//    "loss": x}
+//
+// The random streams need no room: augmentation depends on (seed, epoch, image), dropout on (seed,
+// step). Between float and JSON every number keeps its bits, so a run limited by samples continues
+// exactly. Limits and callbacks are not part of the identity: the rest may be granted more or less.
+
+#include "nn/nn_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const nn__sealed_kind checkpoint_kind = {
+    .noun = "checkpoint", .magic = {'N', 'S', 'C', 'K', 'P', 'T', '0', '\n'}, .version = 1};
+
+static ns_json *recipe_to_json(const nn_recipe *recipe) {
+    ns_json *json = ns_json_object_new();
+    ns_json_set_int(json, "batch_size", recipe->batch_size);
+    ns_json_set_number(json, "rate_peak", (double)recipe->rate_peak);
+    ns_json_set_number(json, "momentum", (double)recipe->momentum);
+    ns_json_set_number(json, "weight_decay", (double)recipe->weight_decay);
+    ns_json_set_number(json, "label_smoothing", (double)recipe->label_smoothing);
+    ns_json_set_number(json, "warmup_fraction", (double)recipe->warmup_fraction);
+    ns_json_set_bool(json, "mirror", recipe->augment.mirror);
+    ns_json_set_int(json, "shift_px", recipe->augment.shift_px);
+    ns_json_set_int(json, "cutout_px", recipe->augment.cutout_px);
+    return json;
+}
+
+/// What must be equal for one training to go on from another's checkpoint. Owned by the caller.
+static ns_status describe(const nn__training *training, ns_json **out, ns_error *err) {
+    char graph_hash[NS_SHA256_HEX_MAX];
+    NS_TRY(nn_graph_hash(training->graph, graph_hash, err));
+    ns_json *json = ns_json_object_new();
+    ns_json_set_string(json, "graph", graph_hash);
+    ns_json_set_string(json, "data", data_describe(training->set)->sha256);
+    ns_json_set(json, "recipe", recipe_to_json(training->recipe));
+    ns_json_set_int(json, "seed", (int64_t)training->seed);
+    *out = json;
+    return NS_OK;
+}
+
+ns_status nn__checkpoint_save(const char *path, const nn__training *training,
+                              const nn__position *position, const float *values, size_t value_count,
+                              ns_error *err) {
+    ns_json *json = NULL;
+    NS_TRY(describe(training, &json, err));
+    ns_json_set_int(json, "step", position->step);
+    ns_json_set_int(json, "sample_count", (int64_t)position->sample_count);
+    ns_json_set_int(json, "used_ms", position->used_ms);
+    ns_json_set_int(json, "marks_done", position->marks_done);
+    ns_json_set_number(json, "step_ms", position->step_ms);
+    ns_json_set_number(json, "loss", position->loss);
+    const ns_status status =
+        nn__sealed_write(&checkpoint_kind, path, json, values, value_count, err);
+    ns_json_free(json);
+    return status;
+}
+
+/// NS_ERR_INPUT when the member `key` differs.
+static ns_status compare_member(const ns_json *theirs, const ns_json *ours, const char *key,
+                                ns_error *err) {
+    ns_status status = NS_OK;
+    char *theirs_text = NULL;
+    char *ours_text = NULL;
+    if (ns_json_get(theirs, key) == NULL) {
+        return ns_fail(err, NS_ERR_CORRUPT, "\"%s\" is missing", key);
+    }
+    NS_TRY_OUT(ns_json_print(ns_json_get(theirs, key), false, &theirs_text, err));
+    NS_TRY_OUT(ns_json_print(ns_json_get(ours, key), false, &ours_text, err));
+    if (strcmp(theirs_text, ours_text) != 0) {
+        status = ns_fail(err, NS_ERR_INPUT, "it is of another training: %s is %s, not %s", key,
+                         theirs_text, ours_text);
+    }
+out:
+    free(theirs_text);
+    free(ours_text);
+    return status;
+}
+
+static ns_status compare(const ns_json *theirs, const ns_json *ours, ns_error *err) {
+    for (size_t i = 0; i < ns_json_count(ours); i++) {
+        NS_TRY(compare_member(theirs, ours, ns_json_key_at(ours, i), err));
+    }
+    return NS_OK;
+}
+
+static ns_status read_position(const ns_json *json, nn__position *position, ns_error *err) {
+    const int64_t sample_count = ns_json_int(json, "sample_count", -1);
+    const int64_t marks_done = ns_json_int(json, "marks_done", -1);
+    position->step = ns_json_int(json, "step", -1);
+    position->used_ms = ns_json_int(json, "used_ms", -1);
+    position->step_ms = ns_json_number(json, "step_ms", (double)NAN);
+    position->loss = ns_json_number(json, "loss", (double)NAN);
+    if (position->step < 1 || position->used_ms < 0 || sample_count < position->step ||
+        marks_done < 0 || marks_done > NN_EVAL_MARKS_MAX || !(position->step_ms >= 0) ||
+        !isfinite(position->loss)) {
+        return ns_fail(err, NS_ERR_CORRUPT, "its position makes no sense");
+    }
+    position->sample_count = (uint64_t)sample_count;
+    position->marks_done = (int)marks_done;
+    return NS_OK;
+}
+
+static ns_status check_values(const float *values, size_t count, size_t expected, ns_error *err) {
+    if (count != expected) {
+        return ns_fail(err, NS_ERR_CORRUPT, "it holds %zu values instead of %zu", count, expected);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i])) {
+            return ns_fail(err, NS_ERR_CORRUPT, "its value %zu is %g", i, (double)values[i]);
+        }
+    }
+    return NS_OK;
+}
+
+ns_status nn__checkpoint_load(const char *path, const nn__training *training,
+                              nn__position *position, float *values, size_t value_count,
+                              ns_error *err) {
+    ns_json *json = NULL;
+    ns_json *ours = NULL;
+    float *found = NULL;
+    size_t found_count = 0;
+    NS_TRY(nn__sealed_read(&checkpoint_kind, path, &json, &found, &found_count, err));
+    ns_status status = describe(training, &ours, err);
+    if (status == NS_OK) {
+        status = compare(json, ours, err);
+    }
+    if (status == NS_OK) {
+        status = check_values(found, found_count, value_count, err);
+    }
+    if (status == NS_OK) {
+        status = read_position(json, position, err);
+    }
+    if (status == NS_OK) {
+        memcpy(values, found, value_count * sizeof *values);
+    } else {
+        ns_error_prefix(err, "cannot go on from checkpoint %s", path);
+    }
+    free(found);
+    ns_json_free(ours);
+    ns_json_free(json);
+    return status;
+}
