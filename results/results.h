@@ -30,7 +30,9 @@ typedef enum results_mode {
     RESULTS_CREATE, // made when missing
 } results_mode;
 
-/// NS_ERR_NOT_FOUND, NS_ERR_CORRUPT (not a nightshift store), NS_ERR_VERSION (newer), NS_ERR_IO.
+/// Opening for writing brings an older store up to date. NS_ERR_NOT_FOUND, NS_ERR_CORRUPT (not a
+/// nightshift store), NS_ERR_VERSION (newer; or older, for reading), NS_ERR_IO; NS_ERR_BUSY here
+/// and in every call below when another process keeps the store locked for 10 s.
 ns_status results_open(const char *path, results_mode mode, results_store **out, ns_error *err);
 void results_close(results_store *store);
 
@@ -89,7 +91,8 @@ typedef struct results_run_spec {
 } results_run_spec;
 
 /// Begins a run with its own attempt (purpose "overhead"), which books the node's time that no
-/// other attempt of the run took.
+/// other attempt of the run took. From the end of a run (or its reaping) on, every beat, claim or
+/// phase of it is NS_ERR_FENCED.
 ns_status results_run_begin(results_store *store, int64_t study_id, const results_run_spec *spec,
                             int64_t *run_id, ns_error *err);
 /// The node has been held `elapsed_ms` by this run: charges the overhead attempt what its other
@@ -146,8 +149,8 @@ typedef struct results_claim {
 ns_status results_claim_next(results_store *store, int64_t run_id, int64_t pid, int64_t reserve_ms,
                              results_claim *out, ns_error *err);
 void results_claim_clear(results_claim *claim);
-/// Books `charged_ms` in all (ignored when smaller than before). NS_ERR_FENCED: stop, another
-/// attempt owns the trial.
+/// Books `charged_ms` in all (ignored when smaller than before) and reserves `reserve_ms` anew, or
+/// as much as the budget has left. NS_ERR_FENCED: stop, another attempt owns the trial.
 ns_status results_beat(results_store *store, const results_claim *claim, int64_t charged_ms,
                        int64_t reserve_ms, ns_error *err);
 /// Records a value on the way: `fraction` of its schedule, validation accuracy. Replaces an equal
@@ -172,6 +175,7 @@ ns_status results_settle(results_store *store, const results_claim *claim,
 
 /// Ends every unfinished attempt of `study_id` made by process `pid` (0: by any process), charging
 /// its reservation; its trial is requeued, or FAIL(crash) when `attempt_count_max` attempts died.
+/// The attempt of a run itself counts, so reap with 0 before results_run_begin, not after.
 ns_status results_reap(results_store *store, int64_t study_id, int64_t pid, int attempt_count_max,
                        int *reaped_count, ns_error *err);
 

@@ -13,8 +13,7 @@
 /* ---- booking --------------------------------------------------------------------------------- */
 
 static ns_status fail_fenced(const char *what, ns_error *err) {
-    return ns_fail(err, NS_ERR_FENCED, "%s was taken for dead and ended: its process must stop",
-                   what);
+    return ns_fail(err, NS_ERR_FENCED, "%s has been ended: its process must stop", what);
 }
 
 // `found` state of a run or attempt: 0 running, 1 ended by its owner, 2 died.
@@ -212,7 +211,8 @@ static ns_status phase_beat(results_store *store, int64_t attempt_id, int64_t ch
                             ns_error *err) {
     bool open;
     NS_TRY(results__attempt_open(store, attempt_id, &open, err));
-    return open ? results__attempt_book(store, attempt_id, charged_ms, 0, err) : NS_OK;
+    return open ? results__attempt_book(store, attempt_id, charged_ms, 0, err)
+                : fail_fenced("this attempt", err);
 }
 
 ns_status results_phase_beat(results_store *store, int64_t attempt_id, int64_t charged_ms,
