@@ -83,6 +83,9 @@ void search_genotype_canonicalise(const search_space *space, search_genotype *ge
             zero_gene(genotype, search__stage_gene_find(space, i + 1, "pool"));
         }
     }
+    if (!layout.head_pools) {
+        zero_gene(genotype, search__gene_find(space, "head_pool"));
+    }
     fold_gene(space, genotype, "batch_size", search__batch_size);
     fold_gene(space, genotype, "shift_percent", search__percent_px);
     fold_gene(space, genotype, "cutout_percent", search__percent_px);

@@ -22,7 +22,7 @@
 #define TOURNAMENT_COUNT   3
 #define WARMUP_COUNT       4
 #define FIRST_DRAW_COUNT   5
-#define FIRST_TRIES_MAX    50 // draws that cost too much do not count, up to here
+#define FIRST_TRIES_MAX    200 // draws that cost too much do not count, up to here
 #define COST_OF_ANCHOR_MAX 2.0
 #define REPEATS_MAX        16
 

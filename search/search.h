@@ -100,8 +100,8 @@ typedef struct search_sampler {
 const search_sampler *search_sampler_find(const char *name);
 const search_sampler *search_sampler_at(size_t index);
 
-/// Hopeless on its own schedule: `value` is far below what others had at the same fraction
-/// (below median - 3 MAD, and below every COMPLETE one, after at least 4 others).
+/// Hopeless on its own schedule: `value` is far below what at least 4 others had at the same
+/// fraction (median - 3 robust standard deviations; NaN among the others is passed over).
 bool search_is_hopeless(double value, const double *others, size_t count);
 
 /* ---- a study --------------------------------------------------------------------------------- */

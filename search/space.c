@@ -3,25 +3,23 @@
 //   image -> stem -> stage 1 -> ... -> stage 3 or 4 -> head -> logits
 //
 //   stem    one convolution; stride 1 for sides up to 40 px, 2 up to 80, 4 above, so that stages
-//   see
-//           20 to 80 px; images that are still larger are pooled down to that
+//           see 20 to 80 px; images that are still larger are pooled down to that
 //   stage   entry convolution to the stage's width -> pool 2x2 -> body at half the side
 //           plain:    depth counts all its convolutions, the entry included
 //           residual: depth counts blocks of two convolutions around which the input is added
 //   head    global pool -> linear
 //
 // Every convolution is followed by batch norm and ReLU. Every stage halves its map, the last one
-// only if its pool is not "none", and none does once the map is a single pixel high or wide: then,
-// and for a head over a single pixel, the kind of pool means nothing
-// (search_genotype_canonicalise). So every genotype is a legal network for every image. Four stages
-// are for images above 80 px.
+// only if its pool is not "none", and none does once the map is a single pixel high or wide. There,
+// and in a head over a single pixel, the kind of pool means nothing. So every genotype is a legal
+// network for every image. Images above 80 px have four stages.
 //
-// Widths are multiples of 16, the block that the fastest kernels work in; a stage offers about half
-// to four times the anchor's (search/genotype.c). Depth stops at 3: within hours on a CPU wider
+// Widths are multiples of 16, the block that the fastest kernels work in; a stage offers from half
+// to four times the anchor's (search/genotype.c). Depth stops at 3: within hours on a CPU, wider
 // nets win.
 //
 // Recipe genes are chosen so that each means the same whatever the others are: the rate is that of
-// a batch of 256 and scales linearly with the batch (Goyal et al. 2017), shift and cutout are
+// a batch of 256 and scales linearly with the batch (Goyal et al. 2017); shift and cutout are
 // percents of the image's shorter side.
 
 #include <assert.h>
@@ -35,8 +33,7 @@
 
 /* ---- genes ----------------------------------------------------------------------------------- */
 
-// The ends of lists, so that counts need not be written.
-#define END_NUMBER (-1.0)
+#define END_NUMBER (-1.0) // ends a list, so that no count is written
 
 static const double STEM_WIDTHS[] = {8, 16, 24, 32, 48, 64, END_NUMBER};
 static const double STAGE_WIDTHS[SEARCH__STAGES_MAX][SEARCH_CHOICES_MAX] = {

@@ -1,0 +1,254 @@
+// Decoding: the anchor is the network it claims to be; every genotype is legal at every size;
+// equal canonical form means equal network and recipe, and different means different.
+
+#include <math.h>
+#include <string.h>
+
+#include "tests/search/search_test.h"
+
+#define DRAW_COUNT 50
+
+static void decode(const search_space *space, const search_genotype *genotype,
+                   search_candidate *out) {
+    ns_error err = {0};
+    assert_ok(search_decode(space, genotype, out, &err), &err);
+}
+
+/* ---- the anchor ------------------------------------------------------------------------------ */
+
+static int conv_norm_relu(nn_graph *graph, int node, int width) {
+    return nn_add_batch_norm(graph, nn_add_conv(graph, node, width, 3, 1, 1, false), true);
+}
+
+static int residual(nn_graph *graph, int node, int width) {
+    const int branch = conv_norm_relu(graph, conv_norm_relu(graph, node, width), width);
+    return nn_add_add(graph, node, branch);
+}
+
+/// ResNet-9 with `w` channels in its stem.
+static void build_resnet9(nn_graph *graph, int w) {
+    nn_graph_init(graph);
+    int node = nn_add_input(graph, (nn_shape){1, 28, 28});
+    node = conv_norm_relu(graph, node, w);
+    node = conv_norm_relu(graph, node, 2 * w);
+    node = nn_add_pool(graph, NN_OP_MAX_POOL, node, 2, 2, 0);
+    node = residual(graph, node, 2 * w);
+    node = conv_norm_relu(graph, node, 4 * w);
+    node = nn_add_pool(graph, NN_OP_MAX_POOL, node, 2, 2, 0);
+    node = conv_norm_relu(graph, node, 4 * w);
+    node = residual(graph, node, 4 * w);
+    node = nn_add_global_pool(graph, NN_OP_GLOBAL_MAX_POOL, node);
+    node = nn_add_linear(graph, node, 10);
+    (void)nn_add_scale(graph, node, 0.25F);
+}
+
+static void test_anchor_is_resnet9(void **state) {
+    (void)state;
+    ns_error err = {0};
+    const search_space space = test_space(IMAGE_CASES[0], 10);
+    search_genotype anchor;
+    search_genotype_anchor(&space, &anchor);
+    static search_candidate candidate;
+    decode(&space, &anchor, &candidate);
+    static nn_graph graph;
+    build_resnet9(&graph, 16);
+    char hash[NS_SHA256_HEX_MAX];
+    assert_ok(nn_graph_hash(&graph, hash, &err), &err);
+    assert_string_equal(candidate.hash, hash);
+    assert_int_equal(candidate.counts.params, 153594);
+    assert_in_range(candidate.counts.forward_flops, 32000000, 34000000);
+}
+
+static void test_anchor_recipe(void **state) {
+    (void)state;
+    const search_space space = test_space(IMAGE_CASES[0], 10);
+    search_genotype anchor;
+    search_genotype_anchor(&space, &anchor);
+    static search_candidate candidate;
+    decode(&space, &anchor, &candidate);
+    assert_string_equal(candidate.recipe_text,
+                        "batch=128 rate=0.2 momentum=0.9 decay=0.005 smoothing=0.1 warmup=0.2 "
+                        "mirror=1 shift=2 cutout=8");
+}
+
+static void test_anchor_takes_smaller_batches_of_few_images(void **state) {
+    (void)state;
+    const search_space space = test_space((image_case){3, 64, 64, 200}, 2);
+    search_genotype anchor;
+    search_genotype_anchor(&space, &anchor);
+    static search_candidate candidate;
+    decode(&space, &anchor, &candidate);
+    assert_int_equal(candidate.recipe.batch_size, 32);
+    assert_float_equal(candidate.recipe.rate_peak, 0.05, 1e-6);
+}
+
+/* ---- every genotype -------------------------------------------------------------------------- */
+
+static void check_candidate(const search_space *space, const search_candidate *candidate) {
+    const nn_graph *graph = &candidate->graph;
+    const nn_shape out = graph->node[graph->node_count - 1].shape;
+    assert_int_equal(out.channels, space->label_count);
+    assert_int_equal(out.height * out.width, 1);
+    assert_true(candidate->counts.params > 0);
+    assert_true(candidate->counts.train_flops > candidate->counts.forward_flops);
+    assert_in_range(candidate->recipe.batch_size, 1, 256);
+    assert_true((size_t)candidate->recipe.batch_size <= space->train_count);
+    assert_true(candidate->recipe.rate_peak > 0);
+    assert_true(strlen(candidate->recipe_text) < sizeof candidate->recipe_text - 1);
+    for (int i = 0; i < graph->node_count; i++) {
+        assert_true(graph->node[i].shape.height <= space->image.height);
+        assert_true(graph->node[i].shape.width <= space->image.width);
+    }
+}
+
+static void test_every_genotype_is_legal(void **state) {
+    (void)state;
+    ns_rng rng = ns_rng_stream(1, 0, "decode test");
+    static search_candidate candidate;
+    for (size_t i = 0; i < NS_COUNT_OF(IMAGE_CASES); i++) {
+        const search_space space = test_space(IMAGE_CASES[i], i % 2 == 0 ? 2 : 1000);
+        search_genotype genotype;
+        search_genotype_anchor(&space, &genotype);
+        for (int draw = 0; draw < DRAW_COUNT; draw++) {
+            decode(&space, &genotype, &candidate);
+            check_candidate(&space, &candidate);
+            search_genotype_random(&space, &rng, &genotype);
+        }
+    }
+}
+
+/// Whether two genotypes come to the same network and recipe.
+static bool same_effect(const search_space *space, const search_genotype *left,
+                        const search_genotype *right) {
+    static search_candidate a;
+    static search_candidate b;
+    decode(space, left, &a);
+    decode(space, right, &b);
+    return strcmp(a.hash, b.hash) == 0 && strcmp(a.recipe_text, b.recipe_text) == 0;
+}
+
+static void test_canonical_form_tells_networks_apart(void **state) {
+    (void)state;
+    ns_rng rng = ns_rng_stream(2, 0, "decode test");
+    for (size_t i = 0; i < NS_COUNT_OF(IMAGE_CASES); i++) {
+        const search_space space = test_space(IMAGE_CASES[i], 10);
+        for (int draw = 0; draw < DRAW_COUNT; draw++) {
+            search_genotype parent;
+            search_genotype_random(&space, &rng, &parent);
+            search_genotype child = parent;
+            search_genotype_mutate(&space, &rng, &child);
+            assert_false(same_effect(&space, &parent, &child));
+        }
+    }
+}
+
+static void test_inactive_genes_change_nothing(void **state) {
+    (void)state;
+    const search_space space = test_space((image_case){1, 3, 3, 100}, 2);
+    search_genotype plain = {0};
+    search_genotype other = {0};
+    other.choice[test_gene(&space, "stage2_pool")] = 1; // its map is a pixel by then
+    other.choice[test_gene(&space, "head_pool")] = 1;
+    other.choice[test_gene(&space, "shift_percent")] = 1; // 4 % of 3 px
+    assert_true(same_effect(&space, &plain, &other));
+    other.choice[test_gene(&space, "stage1_pool")] = 1;
+    assert_false(same_effect(&space, &plain, &other));
+}
+
+/* ---- single genes ---------------------------------------------------------------------------- */
+
+static int count_kind(const nn_graph *graph, nn_op_kind kind) {
+    int count = 0;
+    for (int i = 0; i < graph->node_count; i++) {
+        count += graph->node[i].kind == kind ? 1 : 0;
+    }
+    return count;
+}
+
+static void test_depth_of_both_blocks(void **state) {
+    (void)state;
+    const search_space space = test_space(IMAGE_CASES[0], 10);
+    static search_candidate candidate;
+    search_genotype genotype = {0}; // plain, depth 1 everywhere
+    decode(&space, &genotype, &candidate);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_CONV), 1 + 3);
+    genotype.choice[test_gene(&space, "stage1_depth")] = 2;
+    decode(&space, &genotype, &candidate);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_CONV), 1 + 3 + 2);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_ADD), 0);
+    genotype.choice[test_gene(&space, "stage1_block")] = 1;
+    decode(&space, &genotype, &candidate);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_CONV), 1 + 3 + 6);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_ADD), 3);
+}
+
+static void test_pools(void **state) {
+    (void)state;
+    const search_space space = test_space(IMAGE_CASES[0], 10);
+    static search_candidate candidate;
+    search_genotype genotype = {0};
+    decode(&space, &genotype, &candidate);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_MAX_POOL), 3);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_SCALE), 1);
+    genotype.choice[test_gene(&space, "stage1_pool")] = 1; // average
+    genotype.choice[test_gene(&space, "stage3_pool")] = 2; // none
+    genotype.choice[test_gene(&space, "head_pool")] = 1;   // average
+    decode(&space, &genotype, &candidate);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_AVERAGE_POOL), 1);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_MAX_POOL), 1);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_GLOBAL_AVERAGE_POOL), 1);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_SCALE), 0);
+}
+
+static void test_stem_stride_by_size(void **state) {
+    (void)state;
+    static const struct {
+        int side_px, stage_px; // of the image, and of what the first stage sees
+    } CASES[] = {{40, 40},  {41, 21},  {80, 40},  {81, 21},
+                 {224, 56}, {320, 80}, {324, 40}, {4096, 64}};
+    static search_candidate candidate;
+    for (size_t i = 0; i < NS_COUNT_OF(CASES); i++) {
+        const int side_px = CASES[i].side_px;
+        const search_space space = test_space((image_case){3, side_px, side_px, 1000}, 10);
+        const search_genotype genotype = {0};
+        decode(&space, &genotype, &candidate);
+        int node = 3; // after input, convolution, batch norm
+        while (candidate.graph.node[node].kind == NN_OP_MAX_POOL) {
+            node++;
+        }
+        assert_int_equal(candidate.graph.node[node].shape.height, CASES[i].stage_px);
+    }
+}
+
+static void test_a_space_of_other_genes_is_refused(void **state) {
+    (void)state;
+    const search_space space = {
+        .gene_count = 1,
+        .gene = {{.name = "layer1", .choice_count = 3, .value = {0, 1, 2}}},
+        .image = {1, 28, 28},
+        .label_count = 10,
+        .train_count = 100,
+    };
+    const search_genotype genotype = {0};
+    static search_candidate candidate;
+    ns_error err = {0};
+    assert_status(search_decode(&space, &genotype, &candidate, &err), NS_ERR_INPUT);
+    assert_string_equal(err.text,
+                        "genotype: this space has no gene \"stem_width\", which a network needs");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_anchor_is_resnet9),
+        cmocka_unit_test(test_anchor_recipe),
+        cmocka_unit_test(test_anchor_takes_smaller_batches_of_few_images),
+        cmocka_unit_test(test_every_genotype_is_legal),
+        cmocka_unit_test(test_canonical_form_tells_networks_apart),
+        cmocka_unit_test(test_inactive_genes_change_nothing),
+        cmocka_unit_test(test_depth_of_both_blocks),
+        cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_stem_stride_by_size),
+        cmocka_unit_test(test_a_space_of_other_genes_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
