@@ -226,6 +226,9 @@ static void test_tables_keep_the_rules(void **unused) {
     const results_outcome outcome = complete(0.5, 80);
     assert_ok(results_settle(f.store, &claim, &outcome, &err), &err);
     assert_ok(results_beat(f.store, &running, 50, 100, &err), &err);
+    static const char second_owner[] =
+        "INSERT INTO attempts (study_id, run_id, trial_id, purpose, state, pid, started_unix_ms)"
+        " VALUES (1, 1, 2, 'trial', 'RUNNING', 3, 0)";
     const char *const forbidden[] = {
         "UPDATE trials SET detail = 'x' WHERE number = 0",
         "UPDATE trials SET state = 'WAITING' WHERE number = 0",
@@ -240,8 +243,7 @@ static void test_tables_keep_the_rules(void **unused) {
         "UPDATE trials SET fence = 0 WHERE number = 1",
         "UPDATE trials SET state = 'ASLEEP' WHERE number = 1",
         "UPDATE trials SET state = 'FAIL' WHERE number = 1", // without a reason
-        "INSERT INTO attempts (study_id, run_id, trial_id, purpose, state, pid, started_unix_ms)"
-        " VALUES (1, 1, 2, 'trial', 'RUNNING', 3, 0)", // a second owner
+        second_owner,
         "UPDATE studies SET result = 'no JSON'",
     };
     for (size_t i = 0; i < NS_COUNT_OF(forbidden); i++) {

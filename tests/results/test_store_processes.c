@@ -137,18 +137,18 @@ static void storm(fixture *f, int kill_count) {
 static void read_log(settled *out) {
     FILE *file = fopen("processes.log", "r");
     assert_non_null(file);
-    char kind;
-    int number, fence;
     char line[64];
     while (fgets(line, sizeof(line), file) != NULL) {
-        fence = 0;
-        assert_true(sscanf(line, "%c %d %d", &kind, &number, &fence) >= 2);
-        assert_true(number >= 0 && number < TRIAL_COUNT && fence < 64);
-        if (kind == 'c') {
-            out->claim_count[number][fence]++;
-        } else {
+        char *end;
+        const long number = strtol(line + 1, &end, 10);
+        assert_true(end > line + 1 && number >= 0 && number < TRIAL_COUNT);
+        if (line[0] == 's') {
             out->settle_count[number]++;
+            continue;
         }
+        const long fence = strtol(end, &end, 10);
+        assert_true(line[0] == 'c' && *end == '\n' && fence > 0 && fence < 64);
+        out->claim_count[number][fence]++;
     }
     (void)fclose(file);
 }
