@@ -123,6 +123,27 @@ static ns_status check_values(const float *values, size_t count, size_t expected
     return NS_OK;
 }
 
+ns_status nn_checkpoint_progress(const char *path, nn_progress *out, ns_error *err) {
+    ns_json *json = NULL;
+    float *values = NULL;
+    size_t value_count = 0;
+    nn__position position;
+    NS_TRY(nn__sealed_read(&checkpoint_kind, path, &json, &values, &value_count, err));
+    const ns_status status = read_position(json, &position, err);
+    if (status == NS_OK) {
+        *out = (nn_progress){.step = position.step,
+                             .sample_count = position.sample_count,
+                             .loss = position.loss,
+                             .used_ms = position.used_ms,
+                             .val_accuracy = NAN};
+    } else {
+        ns_error_prefix(err, "checkpoint %s is damaged", path);
+    }
+    free(values);
+    ns_json_free(json);
+    return status;
+}
+
 ns_status nn__checkpoint_load(const char *path, const nn__training *training,
                               nn__position *position, float *values, size_t value_count,
                               ns_error *err) {

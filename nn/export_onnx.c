@@ -26,6 +26,7 @@ enum {
     TENSORS_PER_OP = 4,      // batch norm: scale, shift, mean, variance
     ATTRIBUTES_MAX = 6,      // of one node
     INPUTS_MAX = 5,          // of one node
+    DIMS_MAX = 4,            // of the input and the output
     OP_BYTES_MAX = 16 << 10, // of messages for one op of ours
     FIXED_BYTES = 64 << 10,
     NAME_BYTES_MAX = 64,
@@ -166,7 +167,7 @@ static Onnx__ValueInfoProto *make_value(builder *b, const char *name, const int6
     Onnx__TensorShapeProto *shape = take(b, sizeof *shape);
     onnx__tensor_shape_proto__init(shape);
     tensor->shape = shape;
-    shape->dim = take(b, 4 * sizeof *shape->dim);
+    shape->dim = take(b, DIMS_MAX * sizeof(void *));
     for (size_t i = 0; i == 0 || dims[i - 1] != 0; i++) {
         Onnx__TensorShapeProto__Dimension *dim = take(b, sizeof *dim);
         onnx__tensor_shape_proto__dimension__init(dim);

@@ -80,7 +80,7 @@ static ns_status check_state(const nn_graph *graph, const float *state, ns_error
 }
 
 static ns_status copy_labels(nn_model *model, const data_info *info, ns_error *err) {
-    size_t text_bytes = 0;
+    size_t text_bytes = 1;
     for (int i = 0; i < info->label_count; i++) {
         text_bytes += strlen(info->labels[i]) + 1;
     }
@@ -101,7 +101,7 @@ static ns_status copy_labels(nn_model *model, const data_info *info, ns_error *e
 
 static ns_status copy_state(nn_model *model, const float *state, ns_error *err) {
     const size_t state_bytes = nn_graph_state_count(&model->graph) * sizeof *state;
-    model->state = malloc(state_bytes);
+    model->state = malloc(state_bytes + 1); // a graph may have no weights
     if (model->state == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "no memory for %zu bytes of weights", state_bytes);
     }

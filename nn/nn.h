@@ -254,6 +254,10 @@ typedef struct nn_model nn_model;
 ns_status nn_train(const nn_graph *graph, const data_set *set, const nn_train_options *options,
                    nn_train_result *result, nn_model **model, ns_error *err);
 
+/// Where the training of a checkpoint stands: step, sample_count, used_ms and loss; the rest is 0
+/// or NaN. NS_ERR_NOT_FOUND, NS_ERR_CORRUPT, NS_ERR_VERSION.
+ns_status nn_checkpoint_progress(const char *path, nn_progress *out, ns_error *err);
+
 /* ---- model file ------------------------------------------------------------------------------ */
 
 /// A trained classifier as it is kept: graph, weights (plain layout), preprocessing, label names,

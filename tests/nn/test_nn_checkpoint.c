@@ -20,7 +20,7 @@ typedef struct context {
 } context;
 
 static const nn__position somewhere = {.step = 321,
-                                       .sample_count = 321 * 64,
+                                       .sample_count = 20544,
                                        .used_ms = 123456789,
                                        .marks_done = 2,
                                        .step_ms = 17.300000000000001,
@@ -81,6 +81,20 @@ static void assert_refused(const nn__training *training, size_t count, ns_status
     }
 }
 
+static void test_progress_can_be_asked(void **state) {
+    const context *c = *state;
+    ns_error err = {0};
+    nn_progress progress = {0};
+    save(c);
+    assert_ok(nn_checkpoint_progress(PATH, &progress, &err), &err);
+    assert_int_equal(progress.step, somewhere.step);
+    assert_int_equal(progress.sample_count, somewhere.sample_count);
+    assert_int_equal(progress.used_ms, somewhere.used_ms);
+    assert_status(nn_checkpoint_progress("nowhere.ckpt", &progress, &err), NS_ERR_NOT_FOUND);
+    assert_ok(ns_file_write("short.ckpt", "NSCKPT0\n", 8, &err), &err);
+    assert_status(nn_checkpoint_progress("short.ckpt", &progress, &err), NS_ERR_CORRUPT);
+}
+
 static void test_another_training_is_refused(void **state) {
     const context *c = *state;
     static nn_graph graph;
@@ -123,6 +137,7 @@ static void test_damage_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_comes_back),
+        cmocka_unit_test(test_progress_can_be_asked),
         cmocka_unit_test(test_another_training_is_refused),
         cmocka_unit_test(test_damage_is_refused),
     };

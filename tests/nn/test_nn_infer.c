@@ -69,9 +69,9 @@ static void check_graph(const nn_graph *graph, const char *name) {
         memset(got, 0, sizeof got);
         assert_ok(nn_infer_new(model, batch_sizes[b], 2, &infer, &err), &err);
         assert_ok(nn_infer_run(infer, pixels, COUNT, got, &err), &err);
-        assert_close(got, want, COUNT * LABELS, name);
+        assert_close(got, want, (size_t)COUNT * LABELS, name);
         assert_ok(nn_infer_run(infer, pixels, 2, got, &err), &err); // a state of its own: none
-        assert_close(got, want, COUNT * LABELS, name);
+        assert_close(got, want, (size_t)COUNT * LABELS, name);
         assert_ok(nn_infer_run(infer, pixels, 0, got, &err), &err);
         nn_infer_free(infer);
     }

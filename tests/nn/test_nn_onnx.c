@@ -28,7 +28,7 @@ static void write_case(const nn_graph *graph, const char *folder) {
     assert_ok(ns_path_join(folder, "model.onnx", path, &err), &err);
     assert_ok(nn_export_onnx(model, path, &err), &err);
     assert_ok(ns_path_join(folder, "pixels.bin", path, &err), &err);
-    assert_ok(ns_file_write(path, pixels, COUNT * IMAGE, &err), &err);
+    assert_ok(ns_file_write(path, pixels, (size_t)COUNT * IMAGE, &err), &err);
     assert_ok(ns_path_join(folder, "probabilities.bin", path, &err), &err);
     assert_ok(ns_file_write(path, probabilities, sizeof probabilities, &err), &err);
     free(pixels);

@@ -46,7 +46,7 @@ static nn_train_options options_for(watcher *w) {
     options.recipe.batch_size = BATCH;
     options.recipe.rate_peak = 0.1F;
     options.recipe.augment = (data_augment){.shift_px = 1};
-    options.sample_count_max = BATCH * STEPS;
+    options.sample_count_max = (uint64_t)BATCH * STEPS;
     options.seed = 17;
     options.thread_count = 2;
     options.on_step = watch_step;
@@ -110,7 +110,7 @@ static void test_it_learns(void **state) {
     watcher w = {0};
     nn_train_result result;
     nn_train_options options = options_for(&w);
-    options.sample_count_max = 8 * FIXTURE_TRAIN_COUNT;
+    options.sample_count_max = 8UL * FIXTURE_TRAIN_COUNT;
     nn_model *model = train(f, &options, &result);
     const double accuracy = accuracy_of(model, f->set);
     print_message("loss %.3f -> %.3f, accuracy %.3f\n", w.first_loss, result.last.loss, accuracy);
@@ -243,7 +243,7 @@ static void test_too_little_is_said(void **state) {
     nn_train_result result;
     nn_model *model = NULL;
     nn_train_options options = options_for(&w);
-    options.sample_count_max = BATCH - 1;
+    options.sample_count_max = (uint64_t)BATCH - 1;
     assert_status(nn_train(&f->graph, f->set, &options, &result, &model, &err), NS_ERR_BUDGET);
     assert_null(model);
     assert_int_not_equal(strlen(err.text), 0);
@@ -255,7 +255,7 @@ static void test_large_batch_is_lowered(void **state) {
     nn_train_result result;
     nn_train_options options = options_for(&w);
     options.recipe.batch_size = 100000;
-    options.sample_count_max = 2 * FIXTURE_TRAIN_COUNT;
+    options.sample_count_max = 2UL * FIXTURE_TRAIN_COUNT;
     nn_model *model = train(f, &options, &result);
     assert_int_equal(result.last.step, 2);
     assert_int_equal(result.last.sample_count, 2 * FIXTURE_TRAIN_COUNT);
@@ -296,7 +296,7 @@ static void test_marks_measure_accuracy(void **state) {
     watcher w = {0};
     nn_train_result result;
     nn_train_options options = options_for(&w);
-    options.sample_count_max = 8 * FIXTURE_TRAIN_COUNT;
+    options.sample_count_max = 8UL * FIXTURE_TRAIN_COUNT;
     options.eval_mark[0] = 0.25;
     options.eval_mark[1] = 0.5;
     options.eval_mark[2] = 1.0;
