@@ -210,7 +210,7 @@ typedef struct nn_progress {
     double loss;     // smoothed
     int64_t used_ms; // training time, over all lives
     double images_per_s;
-    float val_accuracy; // at a checkpoint of the schedule; NaN in the step callback
+    float val_accuracy; // at a mark, of the weights at `fraction`; NaN in the step callback
 } nn_progress;
 
 typedef nn_verdict (*nn_progress_fn)(void *context, const nn_progress *progress);
@@ -225,9 +225,9 @@ typedef struct nn_train_options {
     uint64_t seed;
     int thread_count; // 0: all cores
     nn_backend backend;
-    size_t mem_bytes_max;
-    nn_progress_fn on_step;              // after every step; may be NULL
-    nn_progress_fn on_mark;              // after each evaluation below; may be NULL
+    size_t mem_bytes_max;   // of the training net; the smaller one of the marks has it once more
+    nn_progress_fn on_step; // after every step; may be NULL
+    nn_progress_fn on_mark; // after each evaluation below; may be NULL
     double eval_mark[NN_EVAL_MARKS_MAX]; // fractions, ascending, at which to measure val_accuracy
     int eval_mark_count;
     int eval_image_count_max; // validation images to use at a mark; 0: all

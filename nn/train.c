@@ -101,15 +101,6 @@ static nn_progress progress_now(const trainer *t) {
     };
 }
 
-static nn_verdict report(const trainer *t, nn_progress_fn callback, float val_accuracy) {
-    if (callback == NULL) {
-        return NN_CONTINUE;
-    }
-    nn_progress progress = progress_now(t);
-    progress.val_accuracy = val_accuracy;
-    return callback(t->options->context, &progress);
-}
-
 /* ---- set-up ---------------------------------------------------------------------------------- */
 
 static nn_net_options net_options_of(const trainer *t) {
@@ -208,6 +199,14 @@ static ns_status run_step(trainer *t, ns_error *err) {
     return NS_OK;
 }
 
+static nn_verdict report_step(const trainer *t) {
+    if (t->options->on_step == NULL) {
+        return NN_CONTINUE;
+    }
+    const nn_progress progress = progress_now(t);
+    return t->options->on_step(t->options->context, &progress);
+}
+
 /// `since_ms` is the clock when the step began; its callback counts as part of it.
 static void measure_step(trainer *t, int64_t since_ms) {
     const double step_ms = (double)(ns_clock_ms() - since_ms);
@@ -287,13 +286,13 @@ static ns_status run_marks(trainer *t, nn_verdict *verdict, ns_error *err) {
     if (t->position.marks_done == done || options->on_mark == NULL || !mark_fits(t)) {
         return NS_OK;
     }
-    float accuracy = NAN;
-    const ns_status status = measure_accuracy(t, &accuracy, err);
+    nn_progress progress = progress_now(t); // before measuring takes time and moves the fraction
+    const ns_status status = measure_accuracy(t, &progress.val_accuracy, err);
     if (status == NS_ERR_STOPPED) {
         return NS_OK;
     }
     NS_TRY(status);
-    *verdict = report(t, options->on_mark, accuracy);
+    *verdict = options->on_mark(options->context, &progress);
     return NS_OK;
 }
 
@@ -327,7 +326,7 @@ static ns_status run_steps(trainer *t, nn_verdict *verdict, ns_error *err) {
     while (*verdict == NN_CONTINUE && step_fits(t)) {
         const int64_t since_ms = ns_clock_ms();
         NS_TRY(run_step(t, err));
-        *verdict = report(t, t->options->on_step, NAN);
+        *verdict = report_step(t);
         measure_step(t, since_ms);
         if (*verdict == NN_CONTINUE) {
             NS_TRY(run_marks(t, verdict, err));
