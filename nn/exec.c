@@ -201,7 +201,7 @@ static ns_status net_describe(nn_net *net, const nn_graph *graph, const nn_net_o
         net->options.thread_count = ns_cpu_count();
     }
     net->backend =
-        options->backend == NN_BACKEND_REFERENCE ? &nn__backend_reference : &nn__backend_reference;
+        options->backend == NN_BACKEND_REFERENCE ? &nn__backend_reference : &nn__backend_onednn;
     net->layer = calloc((size_t)graph->node_count, sizeof *net->layer);
     if (net->layer == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "cannot describe a network: out of memory");

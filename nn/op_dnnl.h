@@ -1,0 +1,119 @@
+// What the files of the oneDNN backend share; nothing outside op_dnnl*.c includes this.
+//
+// A layer's forward and backward are programs: short lists of primitives, each with its operands.
+// While a layer is described no memory exists yet, so an operand names a place ("the weights",
+// "scratch at 4096"); once the arena is there, every place becomes an address, once. A step then
+// only executes lists. A reorder is one more primitive in the list, added where the layout an
+// operand has is not the one a kernel wants.
+
+#ifndef NS_NN_OP_DNNL_H
+#define NS_NN_OP_DNNL_H
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "nn/nn_internal.h"
+
+#define NN__CALLS_MAX    8
+#define NN__OPERANDS_MAX 11
+#define NN__OWNED_MAX    24
+
+/// Where an operand lives, in terms of nn__layer.
+typedef enum nn__place {
+    NN__PLACE_X0,
+    NN__PLACE_X1,
+    NN__PLACE_Y,
+    NN__PLACE_DY,
+    NN__PLACE_DX0,
+    NN__PLACE_DX1,
+    NN__PLACE_WEIGHTS, // value[0]; batch norm: the scale
+    NN__PLACE_BIAS,    // value[1]; batch norm: the shift
+    NN__PLACE_WEIGHTS_GRADIENT,
+    NN__PLACE_BIAS_GRADIENT,
+    NN__PLACE_RUNNING_MEAN,
+    NN__PLACE_RUNNING_VARIANCE,
+    NN__PLACE_KEPT,
+    NN__PLACE_PREPARED,
+    NN__PLACE_TEMPORARY,  // in scratch, from its start
+    NN__PLACE_SCRATCHPAD, // in scratch, behind all temporaries
+    NN__PLACE_CALLER,     // set before each run
+} nn__place;
+
+/// An operand: its layout and where it lives.
+typedef struct nn__tensor {
+    dnnl_memory_desc_t md;
+    nn__place place;
+    size_t offset; // bytes
+} nn__tensor;
+
+/// One primitive with all it touches.
+typedef struct nn__call {
+    const_dnnl_primitive_desc_t pd; // borrowed from the layer
+    dnnl_primitive_t primitive;
+    int operand_count;
+    dnnl_exec_arg_t operand[NN__OPERANDS_MAX];
+    nn__place place[NN__OPERANDS_MAX];
+    size_t offset[NN__OPERANDS_MAX];
+} nn__call;
+
+typedef struct nn__program {
+    int call_count;
+    nn__call call[NN__CALLS_MAX];
+    size_t temporary_bytes, scratchpad_bytes;
+} nn__program;
+
+/// The backend's part of one layer.
+typedef struct nn__prim {
+    dnnl_engine_t engine; // of the context
+    dnnl_stream_t stream;
+    dnnl_memory_desc_t y;                           // of the output and its gradient
+    dnnl_memory_desc_t param[NN__PARAMS_MAX];       // own layout of the parameters...
+    dnnl_memory_desc_t param_plain[NN__PARAMS_MAX]; // ...and the plain one
+    nn__program forward, backward;
+    nn__program prepare;                   // inference: the kernel's weights from `value`
+    nn__program param_in[NN__PARAMS_MAX];  // plain -> own; empty where they are the same
+    nn__program param_out[NN__PARAMS_MAX]; // own -> plain
+    nn__program output_out, output_in;     // the same for y and dy of the last layer
+    dnnl_primitive_desc_t owned[NN__OWNED_MAX];
+    int owned_count;
+} nn__prim;
+
+static inline nn__prim *nn__prim_of(const nn__layer *layer) {
+    return layer->prim;
+}
+
+/// Describes a primitive (any oneDNN operation descriptor); the layer owns the result. With
+/// `hint` for backward. `relu`: max(0, .) after it. NULL when oneDNN has no such primitive.
+const_dnnl_primitive_desc_t nn__pd_new(nn__prim *prim, const void *op_desc,
+                                       const_dnnl_primitive_desc_t hint, bool relu);
+/// The layout that a described primitive wants for one of its operands.
+const dnnl_memory_desc_t *nn__pd_layout(const_dnnl_primitive_desc_t pd, dnnl_query_t what);
+
+/// Appends the primitive to the program; its operands follow. The scratchpad is seen to.
+ns_status nn__program_add(nn__prim *prim, nn__program *program, const_dnnl_primitive_desc_t pd,
+                          nn__call **out, ns_error *err);
+ns_status nn__call_operand(const nn__prim *prim, nn__call *call, int arg, const nn__tensor *tensor,
+                           ns_error *err);
+/// Appends a copy from one layout to another.
+ns_status nn__program_reorder(nn__prim *prim, nn__program *program, const nn__tensor *from,
+                              const nn__tensor *to, ns_error *err);
+/// A temporary of this layout, within the program.
+nn__tensor nn__program_temporary(nn__program *program, const dnnl_memory_desc_t *md);
+/// `*out` is `have` in layout `want`: itself, or a temporary that the program fills by a reorder.
+ns_status nn__program_read(nn__prim *prim, nn__program *program, const nn__tensor *have,
+                           const dnnl_memory_desc_t *want, nn__tensor *out, ns_error *err);
+void nn__program_run(const nn__prim *prim, const nn__program *program);
+
+/// Plain layout of a tensor of this many dimensions.
+dnnl_memory_desc_t nn__md_plain(const dnnl_dim_t *dims, int dim_count);
+/// Dimensions alone: the primitive chooses the layout.
+dnnl_memory_desc_t nn__md_any(const dnnl_memory_desc_t *like);
+
+/// How one kind of op is described and run (op_dnnl_ops.c).
+typedef struct nn__dnnl_op {
+    ns_status (*describe)(nn__layer *layer, ns_error *err);
+    void (*forward)(const nn__layer *layer);
+    void (*backward)(const nn__layer *layer);
+} nn__dnnl_op;
+const nn__dnnl_op *nn__dnnl_op_of(nn_op_kind kind);
+
+#endif
