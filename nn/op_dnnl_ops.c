@@ -297,7 +297,8 @@ static nn__tensor norm_kept(const nn__layer *layer, int which) {
                         (size_t)which * norm_array_bytes(layer)};
 }
 
-/// mean, variance, scale, and the mask when there is one: common to both directions.
+/// mean, variance, scale, shift, and the mask when there is one: common to both directions (2.6
+/// counts the shift among backward's inputs too).
 static ns_status norm_operands(nn__layer *layer, nn__call *call, const_dnnl_primitive_desc_t pd,
                                ns_error *err) {
     nn__prim *prim = layer->prim;
@@ -305,6 +306,7 @@ static ns_status norm_operands(nn__layer *layer, nn__call *call, const_dnnl_prim
     nn__tensor mean = {vector, NN__PLACE_RUNNING_MEAN, 0};
     nn__tensor variance = {vector, NN__PLACE_RUNNING_VARIANCE, 0};
     const nn__tensor scale = {vector, NN__PLACE_WEIGHTS, 0};
+    const nn__tensor shift = {vector, NN__PLACE_BIAS, 0};
     if (layer->training) {
         mean = norm_kept(layer, 0);
         variance = norm_kept(layer, 1);
@@ -312,6 +314,7 @@ static ns_status norm_operands(nn__layer *layer, nn__call *call, const_dnnl_prim
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_MEAN, &mean, err));
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_VARIANCE, &variance, err));
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_SCALE, &scale, err));
+    NS_TRY(nn__call_operand(prim, call, DNNL_ARG_SHIFT, &shift, err));
     const dnnl_memory_desc_t *mask = nn__pd_layout(pd, dnnl_query_workspace_md);
     if (layer->training && mask != NULL && dnnl_memory_desc_get_size(mask) > 0) {
         const nn__tensor kept = {*mask, NN__PLACE_KEPT, 2 * norm_array_bytes(layer)};
@@ -324,11 +327,9 @@ static ns_status norm_operands(nn__layer *layer, nn__call *call, const_dnnl_prim
 static ns_status norm_forward(nn__layer *layer, const_dnnl_primitive_desc_t pd, ns_error *err) {
     nn__prim *prim = layer->prim;
     const nn__tensor x = input_tensor(layer, 0), y = {prim->y, NN__PLACE_Y, 0};
-    const nn__tensor shift = {prim->param[1], NN__PLACE_BIAS, 0};
     nn__call *call = NULL;
     NS_TRY(nn__program_add(prim, &prim->forward, pd, &call, err));
     NS_TRY(norm_operands(layer, call, pd, err));
-    NS_TRY(nn__call_operand(prim, call, DNNL_ARG_SHIFT, &shift, err));
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_SRC, &x, err));
     return nn__call_operand(prim, call, DNNL_ARG_DST, &y, err);
 }
