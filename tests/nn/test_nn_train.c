@@ -228,7 +228,10 @@ static void test_used_time_is_kept(void **state) {
     options.sample_count_max = 0;
     options.ms_max = 100000;
     assert_null(train(f, &options, &result));
-    options.ms_max = result.last.used_ms > 0 ? result.last.used_ms : 1;
+    ns_error err = {0};
+    nn_progress kept;
+    assert_ok(nn_checkpoint_progress(CHECKPOINT, &kept, &err), &err);
+    options.ms_max = kept.used_ms > 0 ? kept.used_ms : 1;
     nn_model *model = train(f, &options, &result);
     assert_non_null(model);
     assert_int_equal(result.last.step, 3);
