@@ -73,6 +73,63 @@ static inline float *plain_gradients(const nn_graph *graph, nn_net *net) {
     return plain;
 }
 
+/// Loss at `state` moved by `distance` along `direction`, all in plain order.
+static inline double loss_along(nn_net *net, const float *state, const float *direction,
+                                size_t count, double distance) {
+    float *moved = calloc(count, sizeof *moved);
+    assert_non_null(moved);
+    for (size_t i = 0; i < count; i++) {
+        moved[i] = (float)((double)state[i] + distance * (double)direction[i]);
+    }
+    nn_net_set_state(net, moved);
+    free(moved);
+    return (double)nn_net_forward_backward(net, 3);
+}
+
+/// Takes a quarter of the parameters at random, moves each a little up its gradient, and returns
+/// the slope that the gradient promises along that direction.
+static inline double random_direction(const float *gradient, size_t count, ns_rng *rng,
+                                      float *direction) {
+    double slope = 0.0, squares = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        const bool moves = gradient[i] != 0.0F && ns_rng_below(rng, 4) == 0;
+        direction[i] = moves ? (gradient[i] > 0.0F ? 1.0F : -1.0F) : 0.0F;
+        slope += (double)direction[i] * (double)gradient[i];
+        squares += (double)direction[i] * (double)direction[i];
+    }
+    for (size_t i = 0; i < count && squares > 0.0; i++) {
+        direction[i] /= (float)sqrt(squares);
+    }
+    return squares > 0.0 ? slope / sqrt(squares) : 0.0;
+}
+
+/// Along `trial_count` random directions, the slope of the loss by central differences is what the
+/// gradients say.
+static inline void assert_slopes(const nn_graph *graph, nn_net *net, int trial_count) {
+    const size_t count = nn_graph_state_count(graph);
+    float *state = calloc(count, sizeof *state), *direction = calloc(count, sizeof *direction);
+    assert_non_null(state);
+    assert_non_null(direction);
+    nn_net_get_state(net, state);
+    (void)nn_net_forward_backward(net, 3);
+    float *gradient = plain_gradients(graph, net);
+    const double step = 1e-3;
+    ns_rng rng = ns_rng_stream(1, 0, "direction");
+    for (int trial = 0; trial < trial_count; trial++) {
+        const double promised = random_direction(gradient, count, &rng, direction);
+        const double up = loss_along(net, state, direction, count, step);
+        const double down = loss_along(net, state, direction, count, -step);
+        const double measured = (up - down) / (2.0 * step);
+        if (!(fabs(measured - promised) <= 0.02 * fabs(promised) + 1e-3)) {
+            fail_msg("slope %g by differences, %g by backward", measured, promised);
+        }
+    }
+    nn_net_set_state(net, state);
+    free(direction);
+    free(gradient);
+    free(state);
+}
+
 /// conv - norm - pool - residual block - strided depthwise - global pool - linear - scale: every
 /// kind of join and most ops, on odd sizes.
 static inline void small_net(nn_graph *graph, int width) {
