@@ -184,7 +184,8 @@ static ns_status train(retraining *r, const search_candidate *candidate, nn_mode
     ns_error why = {0};
     const ns_status status =
         nn_train(&candidate->graph, r->run->set, &options, &result, model, &why);
-    if (status == NS_ERR_NAN || status == NS_ERR_LIMIT || status == NS_ERR_MEMORY) {
+    if (status == NS_ERR_NAN || status == NS_ERR_LIMIT || status == NS_ERR_MEMORY ||
+        status == NS_ERR_BUDGET) {
         ns_log_write(r->run->config->log, NS_LOG_WARN, "retraining failed: %s", why.text);
         return NS_OK;
     }

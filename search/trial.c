@@ -10,8 +10,9 @@
 //      +--------------------------------------------------+--> COMPLETE  trained to the end of its
 //                                                         |              schedule and validated
 //                                                         +--> PRUNED    hopeless at a mark
-//                                                         +--> FAIL      invalid | oom | nan, or
-//                                                                        crash (by results_reap)
+//                                                         +--> FAIL      invalid | oom | nan |
+//                                                         timeout,
+//                                                                        or crash (by results_reap)
 //
 // Invariants:
 //   1. Only the attempt with the current fence settles a trial, and a settled trial never changes.
@@ -212,6 +213,9 @@ static void outcome_of_failure(ns_status status, const ns_error *why, results_ou
     case NS_ERR_MEMORY:
     case NS_ERR_LIMIT:
         outcome->fail_reason = "oom";
+        break;
+    case NS_ERR_BUDGET:
+        outcome->fail_reason = "timeout";
         break;
     default:
         outcome->fail_reason = "invalid";
