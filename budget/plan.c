@@ -6,11 +6,10 @@
 //
 // The rule, and its reasons:
 //   finish   what evaluation and export are predicted to take, plus a margin of 1 % of the budget,
-//            at least 1 s and at most 30 s: a study that ends late has broken its promise, while 1
-//            % less training is not to be seen in the result.
+//            at least 1 s and at most 30 s: a study that ends late has broken its promise, while
+//            1 % less training is not to be seen in the result.
 //   search   44 % of the rest up to ten minutes, growing with the logarithm of the budget to 75 %
-//   at
-//            24 hours. Accuracy grows with the logarithm of training time: the first minutes of
+//            at 24 hours. Accuracy grows with the logarithm of training time: the first minutes of
 //            retraining are worth more than any search, while after hours another doubling of it
 //            buys little and a better architecture and recipe buy more.
 //   skipped  below one minute the whole budget trains the anchor: trials of a few seconds rank

@@ -289,7 +289,7 @@ static ns_status run_phases(supervisor *s, const char *from, ns_error *err) {
     const search__run *run = s->run;
     const phase phases[] = {
         {"search", search__worker_main, run->worker_count, CRASHES_MAX,
-         run->plan.search_end_ms + SEARCH_OVERTIME_MS},
+         run->plan.search_end_ms + run->plan.trial_ms / 2 + SEARCH_OVERTIME_MS},
         {"retrain", search__retrain_main, 1, PHASE_ATTEMPTS_MAX, run->plan.total_ms},
         {"finish", search__finish_main, 1, PHASE_ATTEMPTS_MAX, run->plan.total_ms},
     };

@@ -9,8 +9,8 @@
 
 #include "search/search_internal.h"
 
-/// Set-up, validation and bookkeeping around a trial's training, as a part of its training time.
-#define TRIAL_OVERHEAD_PERCENT 10
+/// Rounds drift: the last trial may end this part of a trial past the search's share.
+#define OVERTIME_PERCENT 10
 
 /// Gives the process its own cores of those it may use, so that two workers never share one; left
 /// alone when there are not enough.
@@ -37,8 +37,8 @@ static void pin(const search__run *run, int slot) {
 }
 
 static bool has_room_for_trial(const search__run *run) {
-    const int64_t trial_ms = run->plan.trial_ms * (100 + TRIAL_OVERHEAD_PERCENT) / 100;
-    return search__position_ms(run) + trial_ms <= run->plan.search_end_ms;
+    const int64_t overtime_ms = run->plan.trial_ms * OVERTIME_PERCENT / 100;
+    return search__position_ms(run) + run->plan.trial_ms <= run->plan.search_end_ms + overtime_ms;
 }
 
 static ns_status work(search__run *run, int slot, results_store *store, ns_error *err) {
