@@ -98,6 +98,9 @@ ns_status search__result_write(results_store *store, const search__run *run, con
 /* ---- supervisor.c ---------------------------------------------------------------------------- */
 
 ns_status search__supervise(search__run *run, ns_error *err);
+/// Settles what a study is after its phases ended with `status`; returns it, or what went wrong.
+ns_status search__conclude(const search__run *run, results_store *store, ns_status status,
+                           ns_error *err);
 
 /* ---- space and genotype ---------------------------------------------------------------------- */
 

@@ -14,7 +14,8 @@
 
 #include "search/search_internal.h"
 
-#define WORKERS_MAX 8 // by default; more threads each beyond that many cores
+#define RUN_MS_MIN  500 // what is left of a budget below this starts nothing
+#define WORKERS_MAX 8   // by default; more threads each beyond that many cores
 
 /// How fast a network surely classifies, before anything is measured: multiply-adds and the rest.
 #define INFER_FLOPS_PER_MS 2.5e7 // of one thread
@@ -23,6 +24,7 @@
 search_config search_config_default(void) {
     return (search_config){
         .store_path = "nightshift.db",
+        .command = "",
         .sampler = "evolution",
         .price = 20.0,
         .process_start_ms = ns_clock_process_start_ms(),
@@ -258,15 +260,18 @@ static ns_status study_open(search__run *run, results_store *store, bool *done, 
     return status;
 }
 
-/// Cleans up after earlier runs and begins this one.
-static ns_status run_begin(search__run *run, results_store *store, ns_error *err) {
+/// Cleans up after earlier runs: what they held waits again, and what they used is counted.
+static ns_status bury_earlier_runs(search__run *run, results_store *store, ns_error *err) {
     int reaped_count = 0;
     NS_TRY(results_reap(store, run->study_id, 0, INT32_MAX, &reaped_count, err));
     results_study study;
     NS_TRY(results_study_get(store, run->config->study, &study, err));
     run->base_ms = study.charged_node_ms;
     results_study_clear(&study);
+    return NS_OK;
+}
 
+static ns_status run_begin(search__run *run, results_store *store, ns_error *err) {
     char host[256] = "";
     gethostname(host, sizeof(host) - 1);
     const nn_platform platform = nn_platform_describe();
@@ -288,6 +293,12 @@ static ns_status open_and_begin(search__run *run, bool *done, ns_error *err) {
     NS_TRY(results_open(run->config->store_path, RESULTS_CREATE, &store, err));
     ns_status status = study_open(run, store, done, err);
     if (status == NS_OK && !*done) {
+        status = bury_earlier_runs(run, store, err);
+    }
+    if (status == NS_OK && !*done && run->base_ms + RUN_MS_MIN > run->config->budget_node_ms) {
+        *done = true;
+        status = search__conclude(run, store, NS_ERR_BUDGET, err);
+    } else if (status == NS_OK && !*done) {
         status = run_begin(run, store, err);
     }
     results_close(store);

@@ -304,25 +304,25 @@ static ns_status run_phases(supervisor *s, const char *from, ns_error *err) {
     return NS_OK;
 }
 
-/// Settles what the study is after its phases ended with `status`.
-static ns_status conclude(supervisor *s, ns_status status, ns_error *err) {
-    char path[NS_PATH_MAX];
-    const int64_t study_id = s->run->study_id;
+ns_status search__conclude(const search__run *run, results_store *store, ns_status status,
+                           ns_error *err) {
     if (status == NS_OK || status == NS_ERR_BUDGET) {
-        const ns_status found =
-            results_model_get(s->store, study_id, "final", path, NULL, NULL, err);
-        if (found == NS_OK) {
-            return results_study_update(s->store, study_id, RESULTS_STUDY_COMPLETE, "done",
+        char path[NS_PATH_MAX];
+        double val_accuracy = 0;
+        int trial_number = 0;
+        if (results_model_get(store, run->study_id, "final", path, &val_accuracy, &trial_number,
+                              err) == NS_OK) {
+            return results_study_update(store, run->study_id, RESULTS_STUDY_COMPLETE, "done",
                                         "budget", NULL, err);
         }
-        NS_TRY(results_study_update(s->store, study_id, RESULTS_STUDY_FAIL, NULL, "budget", NULL,
+        NS_TRY(results_study_update(store, run->study_id, RESULTS_STUDY_FAIL, NULL, "budget", NULL,
                                     err));
         return ns_fail(err, NS_ERR_BUDGET,
                        "study '%s' used its whole budget before it had a model to keep",
-                       s->run->config->study);
+                       run->config->study);
     }
     ns_error ignored = {0}; // what stopped the study is the thing to tell
-    results_study_update(s->store, study_id, RESULTS_STUDY_INTERRUPTED, NULL,
+    results_study_update(store, run->study_id, RESULTS_STUDY_INTERRUPTED, NULL,
                          status == NS_ERR_STOPPED ? "interrupted" : "failed", NULL, &ignored);
     return status;
 }
@@ -337,7 +337,7 @@ ns_status search__supervise(search__run *run, ns_error *err) {
         status = run_phases(&s, study.phase, err);
         results_study_clear(&study);
         if (s.store != NULL) {
-            status = conclude(&s, status, err);
+            status = search__conclude(run, s.store, status, err);
             ns_error ignored = {0};
             const ns_status ended = results_run_end(s.store, run->run_id, elapsed_ms(&s),
                                                     status == NS_OK ? err : &ignored);
