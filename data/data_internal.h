@@ -189,7 +189,7 @@ ns_status data__csv_list(const char *source, data__listing *listing, ns_error *e
 /// Whether `name` looks like an IDX file of images.
 bool data__idx_is_images(const char *name);
 /// The whole import of IDX files.
-ns_status data__idx_import(const char *source, const char *out_path,
+ns_status data__idx_import(const char *path, const char *out_path,
                            const data_import_options *options, ns_error *err);
 /// JSON text of the options as used, for the pack; `*out` is malloced.
 ns_status data__provenance(const data_import_options *options, data_format format, char **out,

@@ -47,7 +47,7 @@ static ns_status axis_alloc(axis *a, int count, int source_count, ns_error *err)
     a->first = malloc(n * sizeof(*a->first));
     a->tap_count = malloc(n * sizeof(*a->tap_count));
     a->weight_at = malloc(n * sizeof(*a->weight_at));
-    a->weights = malloc(taps_max * sizeof(*a->weights));
+    a->weights = calloc(taps_max, sizeof(*a->weights));
     if (a->first == NULL || a->tap_count == NULL || a->weight_at == NULL || a->weights == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "out of memory while scaling an image");
     }
@@ -105,7 +105,7 @@ static ns_status axis_build(axis *a, ratio scale, int source_count, int count, n
     }
     size_t used = 0;
     for (int i = 0; i < count; i++) {
-        const int64_t start = offset + 2 * i * scale.source;
+        const int64_t start = offset + 2 * scale.source * i;
         uint32_t *weights = a->weights + used;
         a->weight_at[i] = used;
         a->tap_count[i] = scale.target < scale.source
@@ -158,7 +158,7 @@ static ns_status resample(const data_image *image, const axis *columns, const ax
     const int row_end = rows->first[last] + rows->tap_count[last];
     const size_t row_size = (size_t)columns->count * (size_t)image->channels;
     const size_t source_row_bytes = (size_t)image->width * (size_t)image->channels;
-    uint16_t *between = malloc((size_t)(row_end - row_first) * row_size * sizeof(*between));
+    uint16_t *between = calloc((size_t)(row_end - row_first) * row_size, sizeof(*between));
     if (between == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "out of memory while scaling an image");
     }

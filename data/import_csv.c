@@ -41,11 +41,15 @@ static void on_field(void *bytes, size_t size_bytes, void *context) {
         return;
     }
     if (m->field_count < FIELD_COUNT) {
-        char *copy = strndup(bytes != NULL ? bytes : "", size_bytes);
+        char *copy = malloc(size_bytes + 1);
         if (copy == NULL) {
             m->status = ns_fail(m->err, NS_ERR_MEMORY, "out of memory while reading %s", m->source);
             return;
         }
+        if (size_bytes > 0) {
+            memcpy(copy, bytes, size_bytes);
+        }
+        copy[size_bytes] = 0;
         free(m->fields[m->field_count]);
         m->fields[m->field_count] = copy;
     }

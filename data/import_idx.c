@@ -80,7 +80,7 @@ static ns_status read_header(idx_file *file, int dim_count, ns_error *err) {
     }
     NS_TRY(idx_read(file, bytes + 4, 4 * (size_t)dim_count, err));
     for (int i = 0; i < DIMS_MAX; i++) {
-        const uint8_t *b = bytes + 4 + 4 * i;
+        const uint8_t *b = bytes + 4 + 4 * (size_t)i;
         file->dims[i] = i >= dim_count ? 1
                                        : (size_t)b[0] << 24 | (size_t)b[1] << 16 |
                                              (size_t)b[2] << 8 | (size_t)b[3];
@@ -201,10 +201,10 @@ static void labels_name(const char *images, char out[NS_PATH_MAX]) {
             *at++ = *images++;
         }
     }
-    *at = 0;
-    if (ends_in_gz(out)) {
-        out[strlen(out) - 3] = 0;
+    if (at - out > 3 && memcmp(at - 3, ".gz", 3) == 0) {
+        at -= 3;
     }
+    *at = 0;
 }
 
 static ns_status find_labels(const char *dir, const char *images, char out[NS_PATH_MAX],

@@ -185,7 +185,7 @@ static void sum_plane(const uint8_t *plane, size_t pixel_count, uint64_t sums[2]
     for (size_t i = 0; i < pixel_count; i++) {
         const uint32_t value = plane[i];
         sum += value;
-        square_sum += value * value;
+        square_sum += (uint64_t)value * value;
     }
     sums[0] = sum;
     sums[1] = square_sum;
@@ -206,7 +206,7 @@ ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int l
     const size_t index = writer->image_count;
     uint64_t *sums = writer->image_sums + index * 2 * (size_t)writer->channels;
     for (int c = 0; c < writer->channels; c++) {
-        sum_plane(pixels + (size_t)c * plane_size, plane_size, sums + 2 * c);
+        sum_plane(pixels + (size_t)c * plane_size, plane_size, sums + 2 * (size_t)c);
     }
     writer->image_labels[index] = (uint16_t)label;
     writer->image_splits[index] = (uint8_t)split;

@@ -126,7 +126,7 @@ static void assert_decodes_to(const png_spec *spec, int channels, const uint8_t 
     assert_int_equal(image.width, spec->width);
     assert_int_equal(image.height, spec->height);
     assert_int_equal(image.channels, channels);
-    assert_memory_equal(image.pixels, want, spec->width * spec->height * (size_t)channels);
+    assert_memory_equal(image.pixels, want, (size_t)spec->width * spec->height * (size_t)channels);
     data_image_free(&image);
 }
 
