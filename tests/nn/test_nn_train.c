@@ -278,6 +278,18 @@ static void test_nan_is_reported(void **state) {
     assert_non_null(strstr(err.text, "step"));
 }
 
+static void test_memory_limit_is_kept(void **state) {
+    const fixture *f = *state;
+    watcher w = {0};
+    ns_error err = {0};
+    nn_train_result result;
+    nn_model *model = NULL;
+    nn_train_options options = options_for(&w);
+    options.mem_bytes_max = 10000;
+    assert_status(nn_train(&f->graph, f->set, &options, &result, &model, &err), NS_ERR_LIMIT);
+    assert_null(model);
+}
+
 static void test_misfits_are_refused(void **state) {
     const fixture *f = *state;
     watcher w = {0};
@@ -333,6 +345,7 @@ int main(void) {
         cmocka_unit_test(test_too_little_is_said),
         cmocka_unit_test(test_large_batch_is_lowered),
         cmocka_unit_test(test_nan_is_reported),
+        cmocka_unit_test(test_memory_limit_is_kept),
         cmocka_unit_test(test_misfits_are_refused),
         cmocka_unit_test(test_marks_measure_accuracy),
     };
