@@ -13,9 +13,6 @@
 
 #include "nn/op_dnnl.h"
 
-#define WINOGRAD_SIDE_MIN     7
-#define WINOGRAD_CHANNELS_MIN 16
-
 /* ---- helpers --------------------------------------------------------------------------------- */
 
 static const nn__prim *prim_before(const nn__layer *layer, int which) {
@@ -193,14 +190,24 @@ static const_dnnl_primitive_desc_t conv_backward_data(nn__layer *layer, const co
     return status == dnnl_success ? nn__pd_new(layer->prim, &desc, hint, false) : NULL;
 }
 
-/// Winograd's F(4x4, 3x3) (Lavin & Gray 2015) needs 2.25 times fewer multiplications than the
-/// definition; on maps too small to fill its tiles, and with few channels, it loses again.
+/// Winograd's F(4x4, 3x3) (Lavin & Gray 2015) needs a quarter of the multiplications, but works on
+/// whole tiles of 4x4 outputs and moves each tile twice more. Measured against the direct kernels
+/// (2.6.3, AVX-512, all three directions): 1.3 to 2.4 times faster from 32 channels on where the
+/// tiles are filled by 0.6 (maps of 4, 7, 8, 10, ... pixels, not 3, 5, 6), even at 16 channels
+/// where tiles are nearly full, and slower where there are few tiles to share the transformed
+/// weights.
 static bool winograd_pays(const nn__layer *layer) {
     const nn_node *node = layer->node;
-    return node->kernel == 3 && node->stride == 1 && node->groups == 1 &&
-           node->shape.height >= WINOGRAD_SIDE_MIN && node->shape.width >= WINOGRAD_SIDE_MIN &&
-           layer->in.channels >= WINOGRAD_CHANNELS_MIN &&
-           node->out_channels >= WINOGRAD_CHANNELS_MIN;
+    if (node->kernel != 3 || node->stride != 1 || node->pad != 1 || node->groups != 1) {
+        return false;
+    }
+    const int rows = (node->shape.height + 3) / 4, columns = (node->shape.width + 3) / 4;
+    const double filled =
+        (double)(node->shape.height * node->shape.width) / (double)(16 * rows * columns);
+    const int narrow =
+        layer->in.channels < node->out_channels ? layer->in.channels : node->out_channels;
+    return narrow >= 16 && filled >= (narrow >= 32 ? 0.6 : 0.9) &&
+           (int64_t)layer->batch_size * rows * columns >= 32;
 }
 
 /// All three by one algorithm; false when oneDNN lacks one of them.
