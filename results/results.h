@@ -95,11 +95,12 @@ typedef struct results_run_spec {
 /// phase of it is NS_ERR_FENCED.
 ns_status results_run_begin(results_store *store, int64_t study_id, const results_run_spec *spec,
                             int64_t *run_id, ns_error *err);
-/// The node has been held `elapsed_ms` by this run: charges the overhead attempt what its other
-/// attempts did not (never less than before), and reserves `reserve_ms` more, or as much as the
-/// budget has left; `*reserved_ms` says how much. Running attempts may lag by up to `lag_ms`.
+/// The node has been held `elapsed_ms` by this run. Of that, what no attempt has booked is charged
+/// to the overhead attempt or, while another attempt runs that may still book it, kept reserved; in
+/// addition reserves `reserve_ms` ahead, or as much as the budget has left. `*reserved_ms` is the
+/// whole reservation.
 ns_status results_run_beat(results_store *store, int64_t run_id, int64_t elapsed_ms,
-                           int64_t reserve_ms, int64_t lag_ms, int64_t *reserved_ms, ns_error *err);
+                           int64_t reserve_ms, int64_t *reserved_ms, ns_error *err);
 /// The last beat: charges exactly, refunds the reservation, ends the run.
 ns_status results_run_end(results_store *store, int64_t run_id, int64_t elapsed_ms, ns_error *err);
 

@@ -1,10 +1,10 @@
 // Runs and attempts: who holds the node, and what that has cost.
 //
-// All of a run's wall-clock time ends up in exactly one attempt each millisecond: training in its
-// trial's, the rest (start, proposing, waiting) in the run's own attempt, purpose "overhead". The
-// overhead is what is left of the run's elapsed time when the other attempts' charges are taken
-// away, so a study's charge follows the clock whatever the attempts have booked so far; the lag
-// allowance keeps it from booking what a running attempt has used and will book itself.
+// All of a run's wall-clock time ends up in exactly one attempt: training in its trial's, the rest
+// (start, proposing, waiting) in the run's own attempt, purpose "overhead". While another attempt
+// runs, nobody can tell yet whose the unbooked time is, so the overhead only keeps it reserved; once
+// none runs, it is charged what the others left. Charged and reserved together never fall behind the
+// clock, and the charges of a run that has ended are the time it took, to the millisecond.
 
 #include <string.h>
 
@@ -101,24 +101,25 @@ ns_status results_run_begin(results_store *store, int64_t study_id, const result
 }
 
 typedef struct run_row {
-    int64_t study_id, attempt_id; // of the overhead
-    bool open;                    // false: ended by its owner
+    int64_t study_id, attempt_id, charged_ms; // of the overhead
+    bool open;                                // false: ended by its owner
 } run_row;
 
 static ns_status run_get(results_store *store, int64_t run_id, run_row *out, ns_error *err) {
-    int64_t row[3] = {0};
+    int64_t row[4] = {0};
     bool found;
     *out = (run_row){0};
     NS_TRY(results__read(store,
-                         "SELECT study_id, attempt_id, " STATE_CODE " FROM attempts"
+                         "SELECT study_id, attempt_id, charged_ms, " STATE_CODE " FROM attempts"
                          "  WHERE run_id = ?1 AND purpose = 'overhead'",
                          RESULTS__ARGS(results__int(run_id)), row, NS_COUNT_OF(row), &found, err));
     if (!found) {
         return ns_fail(err, NS_ERR_NOT_FOUND, "store %s has no run with id %lld", store->path,
                        (long long)run_id);
     }
-    *out = (run_row){.study_id = row[0], .attempt_id = row[1], .open = row[2] == 0};
-    return row[2] == 2 ? fail_fenced("this run", err) : NS_OK;
+    *out = (run_row){
+        .study_id = row[0], .attempt_id = row[1], .charged_ms = row[2], .open = row[3] == 0};
+    return row[3] == 2 ? fail_fenced("this run", err) : NS_OK;
 }
 
 ns_status results__run_study(results_store *store, int64_t run_id, int64_t *study_id,
@@ -129,41 +130,45 @@ ns_status results__run_study(results_store *store, int64_t run_id, int64_t *stud
     return run.open ? NS_OK : fail_fenced("this run", err);
 }
 
-// Both sums are over the run's attempts other than its overhead.
-static ns_status overhead_ms(results_store *store, int64_t run_id, int64_t elapsed_ms,
-                             int64_t lag_ms, int64_t *out, ns_error *err) {
-    int64_t others[2] = {0}; // charged, how many run
+/// What of `elapsed_ms` no attempt has booked yet, the overhead included, and whether another attempt
+/// still runs and may book it.
+static ns_status unbooked_ms(results_store *store, int64_t run_id, int64_t elapsed_ms, int64_t *out,
+                             bool *others_run, ns_error *err) {
+    int64_t row[2] = {0}; // charged by all, how many others run
     bool found;
     NS_TRY(results__read(store,
-                         "SELECT sum(charged_ms), sum(state = 'RUNNING') FROM attempts"
-                         "  WHERE run_id = ?1 AND purpose <> 'overhead'",
-                         RESULTS__ARGS(results__int(run_id)), others, 2, &found, err));
-    *out = elapsed_ms - others[0] - (others[1] > 0 ? lag_ms : 0);
+                         "SELECT sum(charged_ms),"
+                         "  sum(state = 'RUNNING' AND purpose <> 'overhead') FROM attempts"
+                         "  WHERE run_id = ?1",
+                         RESULTS__ARGS(results__int(run_id)), row, NS_COUNT_OF(row), &found, err));
+    *out = elapsed_ms > row[0] ? elapsed_ms - row[0] : 0;
+    *others_run = row[1] > 0;
     return NS_OK;
 }
 
 static ns_status run_beat(results_store *store, int64_t run_id, int64_t elapsed_ms,
-                          int64_t reserve_ms, int64_t lag_ms, int64_t *reserved_ms, ns_error *err) {
+                          int64_t reserve_ms, int64_t *reserved_ms, ns_error *err) {
     run_row run;
-    int64_t charged_ms = 0;
+    int64_t rest_ms = 0;
+    bool others_run = false;
     bool found;
     NS_TRY(run_get(store, run_id, &run, err));
     if (!run.open) {
         return fail_fenced("this run", err);
     }
-    NS_TRY(overhead_ms(store, run_id, elapsed_ms, lag_ms, &charged_ms, err));
-    NS_TRY(results__attempt_book(store, run.attempt_id, charged_ms, reserve_ms, err));
+    NS_TRY(unbooked_ms(store, run_id, elapsed_ms, &rest_ms, &others_run, err));
+    NS_TRY(results__attempt_book(store, run.attempt_id, run.charged_ms + (others_run ? 0 : rest_ms),
+                                 reserve_ms + (others_run ? rest_ms : 0), err));
     return results__read(store, "SELECT reserved_ms FROM attempts WHERE attempt_id = ?1",
                          RESULTS__ARGS(results__int(run.attempt_id)), reserved_ms, 1, &found, err);
 }
 
 ns_status results_run_beat(results_store *store, int64_t run_id, int64_t elapsed_ms,
-                           int64_t reserve_ms, int64_t lag_ms, int64_t *reserved_ms,
-                           ns_error *err) {
+                           int64_t reserve_ms, int64_t *reserved_ms, ns_error *err) {
     *reserved_ms = 0;
     NS_TRY(results__begin(store, err));
-    return results__end(
-        store, run_beat(store, run_id, elapsed_ms, reserve_ms, lag_ms, reserved_ms, err), err);
+    return results__end(store, run_beat(store, run_id, elapsed_ms, reserve_ms, reserved_ms, err),
+                        err);
 }
 
 ns_status results__run_close(results_store *store, int64_t run_id, const char *state,
@@ -176,13 +181,14 @@ ns_status results__run_close(results_store *store, int64_t run_id, const char *s
 
 static ns_status run_end(results_store *store, int64_t run_id, int64_t elapsed_ms, ns_error *err) {
     run_row run;
-    int64_t charged_ms = 0;
+    int64_t rest_ms = 0;
+    bool others_run = false;
     NS_TRY(run_get(store, run_id, &run, err));
     if (!run.open) {
         return NS_OK;
     }
-    NS_TRY(overhead_ms(store, run_id, elapsed_ms, 0, &charged_ms, err));
-    NS_TRY(results__attempt_end(store, run.attempt_id, charged_ms, "DONE", err));
+    NS_TRY(unbooked_ms(store, run_id, elapsed_ms, &rest_ms, &others_run, err));
+    NS_TRY(results__attempt_end(store, run.attempt_id, run.charged_ms + rest_ms, "DONE", err));
     return results__run_close(store, run_id, "DONE", err);
 }
 
@@ -191,8 +197,7 @@ ns_status results_run_end(results_store *store, int64_t run_id, int64_t elapsed_
     return results__end(store, run_end(store, run_id, elapsed_ms, err), err);
 }
 
-/* ---- phases: attempts that are no trial -------------------------------------------------------
- */
+/* ---- phases: attempts that are no trial ------------------------------------------------------ */
 
 static ns_status phase_begin(results_store *store, int64_t run_id, const char *purpose, int64_t pid,
                              int64_t *attempt_id, ns_error *err) {

@@ -31,7 +31,6 @@
 #define TICK_MS            50
 #define BEAT_MS            400
 #define SLICE_MS           1000
-#define LAG_MS             600 // workers book every half second
 #define PROGRESS_MS        250
 #define GRACE_MS           1400 // from SIGTERM to SIGKILL
 #define EXIT_MS            150  // kept back for ending this process
@@ -148,8 +147,7 @@ static int64_t elapsed_ms(const supervisor *s) {
 static ns_status beat(supervisor *s, ns_error *err) {
     int64_t reserved_ms = 0;
     s->beat_ms = ns_clock_ms();
-    NS_TRY(results_run_beat(s->store, s->run->run_id, elapsed_ms(s), SLICE_MS, LAG_MS, &reserved_ms,
-                            err));
+    NS_TRY(results_run_beat(s->store, s->run->run_id, elapsed_ms(s), SLICE_MS, &reserved_ms, err));
     if (search__position_ms(s->run) + EXIT_MS >= s->run->config->budget_node_ms) {
         return ns_fail(err, NS_ERR_BUDGET, "the budget is used");
     }

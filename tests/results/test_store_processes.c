@@ -223,7 +223,7 @@ static void test_reader_during_writes(void **unused) {
         int64_t reserved_ms;
         must(results_open(f.path, RESULTS_WRITE, &f.store, &err), &err);
         for (int64_t at_ms = 1;; at_ms++) {
-            must(results_run_beat(f.store, f.run_id, at_ms, 5, 0, &reserved_ms, &err), &err);
+            must(results_run_beat(f.store, f.run_id, at_ms, 5, &reserved_ms, &err), &err);
         }
     }
     results_study study;
