@@ -152,6 +152,9 @@ static ns_status judge(const evaluate_words *words, ns_json **result, ns_error *
     }
     if (status == NS_OK) {
         status = search_evaluate_json(model, set, words->split, words->thread_count, result, err);
+        if (status != NS_OK) {
+            ns_error_prefix(err, "cannot evaluate %s on %s", words->model_path, words->set_path);
+        }
     }
     data_close(set);
     nn_model_free(model);

@@ -1,0 +1,81 @@
+# Sources, good and bad, and what import and inspect say of them.
+source "$(dirname "$0")/harness.sh"
+
+make_images "good set/lying1" 20
+make_images "good set/größe" 30
+
+expect 0 'good_set.nsd: 50 images, 16x16 grey, 2 labels' import "good set"
+expect 0 'größe +24 +3 +3' inspect good_set.nsd
+expect_json 'd["images"] == 50 and d["splits"] == {"train": 40, "validation": 5, "test": 5}
+    and d["labels"][0]["label"] == "größe" and d["dropped"] == []' inspect good_set.nsd --json
+expect_json 'd["width"] == 8 and d["height"] == 6 and d["channels"] == 3 and d["file"] == "b.nsd"
+    and d["splits"]["train"] == 30' \
+    import "good set" -o b.nsd --size 8x6 --channels 3 --split 60,20,20 --json
+
+# Bad images are named, and too many of them stop the import.
+cp -r "good set" bad
+head -c 60 bad/lying1/0.png >bad/lying1/cut.png
+: >bad/lying1/empty.png
+echo text >bad/lying1/notes.txt
+expect_json 'any("cut.png" in x["file"] and x["reason"] for x in d["dropped"])
+    and any("empty.png" in x["file"] for x in d["dropped"])
+    and any("notes.txt" in x["file"] for x in d["dropped"])' \
+    import bad -o bad.nsd --max-bad 20 --json
+expect 0 'dropped:' inspect bad.nsd
+expect 1 'bad' import bad -o worse.nsd --max-bad 1
+expect_absent 'worse.nsd*'
+
+expect 1 'cannot import nosuch: No such file' import nosuch
+mkdir nothing
+expect 1 'nothing' import nothing
+make_images one/label 5
+expect 1 'label' import one
+make_images few/label 5
+make_images few/lone1 1
+expect 1 'lone1' import few
+expect_absent 'nothing.nsd*'
+expect_absent 'one.nsd*'
+expect_absent 'few.nsd*'
+
+# Manifests: the line is named.
+printf 'UNASSIGNED,good set/lying1/%d.png,a\n' {0..9} >good.csv
+printf 'UNASSIGNED,good set/größe/%d.png,b\n' {0..9} >>good.csv
+expect 0 '20 images' import good.csv -o csv.nsd
+(cat good.csv; echo 'TRAIN,only two') >fields.csv
+expect 1 'line 21|fields.csv:21' import fields.csv
+(cat good.csv; echo 'EXAM,good set/lying1/0.png,a') >partition.csv
+expect 1 'EXAM' import partition.csv
+grep -qE 'line 21|:21' err || fail "partition.csv: no line in \"$(cat err)\""
+expect_absent 'fields.nsd*'
+expect_absent 'partition.nsd*'
+
+# IDX files that are cut or disagree.
+mkdir idx
+printf '\0\0\10\3\0\0\0\5\0\0\0\2\0\0\0\2short' >idx/train-images-idx3-ubyte
+printf '\0\0\10\1\0\0\0\5\0\1\0\1\0' >idx/train-labels-idx1-ubyte
+expect 1 'train-images' import idx
+expect_absent 'idx.nsd*'
+
+# Damaged packs.
+head -c 6000 good_set.nsd >short.nsd
+expect 1 'short.nsd' inspect short.nsd
+cp good_set.nsd flipped.nsd
+printf 'X' | dd of=flipped.nsd bs=1 seek=5000 conv=notrunc status=none
+expect 1 'flipped.nsd' inspect flipped.nsd
+expect 1 'nosuch.nsd: No such file' inspect nosuch.nsd
+expect 1 'harness.sh' inspect "$HERE/harness.sh"
+
+# No room: every file of this shell is limited to 1 KiB, and a failed write is told.
+(
+    trap '' XFSZ
+    ulimit -f 1
+    exec "$PROGRAM" import "good set" -o full.nsd >/dev/null 2>err
+)
+CODE=$?
+[ "$CODE" -eq 1 ] || fail "import without room: exit code $CODE, want 1"
+grep -q 'nightshift: cannot' err || fail "import without room: \"$(cat err)\""
+expect_absent 'full.nsd*'
+expect 1 'cannot' import "good set" -o /nosuch/folder/x.nsd
+expect 1 'folder' import "good set" -o idx
+
+finish

@@ -1,0 +1,85 @@
+# One network: train, evaluate, predict, export.
+source "$(dirname "$0")/harness.sh"
+
+make_images source/lying1 150
+make_images source/upright 150
+"$PROGRAM" import source -o set.nsd >/dev/null 2>&1 || fail "import"
+
+expect_json 'd["model"] == "m.nsm" and d["val_accuracy"] > 0.9 and d["params"] > 1000
+    and d["samples"] > 0 and d["genotype"]["stem_width"] > 0 and len(d["weights_sha256"]) == 64' \
+    train set.nsd --genotype anchor --epochs 8 --threads 1 -o m.nsm --seed 1 --json
+expect_absent 'm.nsm.*'
+sha256=$("$PYTHON" -c 'import json; print(json.load(open("out"))["weights_sha256"])')
+"$PYTHON" -c 'import json; json.dump(json.load(open("out"))["genotype"], open("g.json", "w"))'
+expect_json "d['weights_sha256'] == '$sha256'" \
+    train set.nsd --genotype g.json --epochs 8 --threads 1 -o m2.nsm --seed 1 --json
+cp out trial.json # an object with a member "genotype", as an element of trials --json
+expect 0 '^validation accuracy' train set.nsd --genotype trial.json --epochs 1 --threads 1 -o m3.nsm
+
+echo '{"stem_width": 3}' >wrong.json
+expect 1 'wrong.json' train set.nsd --genotype wrong.json --epochs 1 --threads 1 -o w.nsm
+echo '{' >broken.json
+expect 1 'broken.json' train set.nsd --genotype broken.json --epochs 1 --threads 1 -o w.nsm
+expect 1 'nosuch.json' train set.nsd --genotype nosuch.json --epochs 1 --threads 1 -o w.nsm
+expect 1 'nosuch.nsd' train nosuch.nsd --genotype anchor --epochs 1 --threads 1 -o w.nsm
+expect_absent 'w.nsm*'
+
+# Stopped by Ctrl-C, then finished by the same command.
+set -m # a background job that may be interrupted
+"$PROGRAM" train set.nsd --genotype anchor --budget 4s -o s.nsm >out 2>err &
+pid=$!
+sleep 1.5
+kill -INT $pid
+wait $pid
+CODE=$?
+set +m
+[ "$CODE" -eq 3 ] || fail "interrupted training: exit code $CODE, want 3: $(cat err)"
+grep -q 'the same command goes on' err || fail "interrupted training: \"$(cat err)\""
+[ -f s.nsm.ckpt ] || fail "interrupted training left no checkpoint"
+expect_absent 's.nsm'
+expect 0 '^model +s.nsm' train set.nsd --genotype anchor --budget 4s -o s.nsm
+expect_absent 's.nsm.*'
+
+# Judging
+expect_json 'd["split"] == "test" and d["labels"] == ["lying1", "upright"] and d["count"] == 30
+    and sum(map(sum, d["confusion"])) == 30 and len(d["per_label"]) == 2
+    and d["accuracy"] == (d["confusion"][0][0] + d["confusion"][1][1]) / 30' \
+    evaluate m.nsm set.nsd --json --confusion c.csv
+[ "$(head -n 1 c.csv)" = '"true \ predicted","lying1","upright"' ] || fail "c.csv: $(cat c.csv)"
+[ "$(wc -l <c.csv)" -eq 3 ] || fail "c.csv: $(cat c.csv)"
+expect 0 '^accuracy .* of 240 train images' evaluate m.nsm set.nsd --split train
+"$PROGRAM" import source -o wide.nsd --size 32x16 >/dev/null 2>&1 || fail "import"
+expect 1 'cannot evaluate m.nsm on wide.nsd: .*16x16' evaluate m.nsm wide.nsd
+expect 1 'nosuch.nsm' evaluate nosuch.nsm set.nsd
+
+# Labelling: the one that cannot be read is named, the others are labelled.
+expect_json 'len(d["predictions"]) == 2 and d["predictions"][0]["file"] == "source/lying1/0.png"
+    and all(p["confidences"] == sorted(p["confidences"], reverse=True) and
+            abs(sum(p["confidences"]) - 1) < 1e-5 and len(p["displayNames"]) == 2
+            for p in d["predictions"])' \
+    predict m.nsm source/lying1/0.png source/upright/0.png --json
+expect_json 'len(d["predictions"][0]["displayNames"]) == 1' \
+    predict m.nsm source/lying1/0.png --top 1 --json
+expect_json 'all(c >= 0.5 for c in d["predictions"][0]["confidences"])' \
+    predict m.nsm source/lying1/0.png --min-confidence 0.5 --json
+echo text >text.png
+run predict m.nsm text.png source/lying1/0.png nosuch.png --json
+[ "$CODE" -eq 1 ] || fail "unreadable images: exit code $CODE, want 1"
+check_json 'len(d["predictions"]) == 1' "predict of unreadable images"
+grep -q 'text.png' err && grep -q 'nosuch.png' err || fail "unreadable images: \"$(cat err)\""
+
+# Formats, and a model that is damaged.
+expect 0 '^wrote m.onnx' export m.nsm --format onnx -o m.onnx
+expect_json 'd == {"format": "nsm", "path": "copy.nsm"}' \
+    export ./m.nsm --format nsm -o copy.nsm --json
+cmp -s m.nsm copy.nsm || fail "an exported .nsm differs from the original"
+expect 1 'cannot' export m.nsm --format onnx -o /nosuch/folder/m.onnx
+cp m.nsm damaged.nsm
+printf 'X' | dd of=damaged.nsm bs=1 seek=3000 conv=notrunc status=none
+expect 1 'damaged.nsm' predict damaged.nsm source/lying1/0.png
+head -c 1000 m.nsm >short.nsm
+expect 1 'short.nsm' evaluate short.nsm set.nsd
+expect 1 'short.nsm' export short.nsm --format onnx -o short.onnx
+expect_absent 'short.onnx*'
+
+finish
