@@ -153,9 +153,8 @@ static size_t count_params(const nn_net *net) {
     return count;
 }
 
-/// Every byte of the net, counted (base NULL) or bound. Returns the bytes.
-static size_t carve(nn_net *net, char *base) {
-    carver c = {base, 0};
+/// Every byte of the net, counted or bound. Returns the bytes.
+static size_t carve(nn_net *net, carver c) {
     const bool training = net->options.mode == NN_MODE_TRAIN;
     const size_t batch = (size_t)net->options.batch_size;
     const size_t logits = batch * (size_t)nn_net_class_count(net);
@@ -184,7 +183,7 @@ static size_t carve(nn_net *net, char *base) {
         layer->running[1] = take_floats(&c, nn__block_up(layer->params.running));
         layer->prepared = take(&c, layer->prepared_bytes);
     }
-    if (base != NULL) {
+    if (c.base != NULL) {
         bind_tensors(net, tensors);
         bind_params(net);
     }
@@ -214,7 +213,7 @@ static ns_status net_describe(nn_net *net, const nn_graph *graph, const nn_net_o
     NS_TRY(net->backend->describe(net->layer, net->layer_count, &net->context, err));
     NS_TRY(nn__memory_plan(net->layer, net->layer_count, &net->memory, err));
     net->param_count = count_params(net);
-    net->plan = (nn_plan){nn_graph_count(graph), carve(net, NULL)};
+    net->plan = (nn_plan){nn_graph_count(graph), carve(net, (carver){NULL, 0})};
     return NS_OK;
 }
 
@@ -256,7 +255,7 @@ static ns_status net_allocate(nn_net *net, ns_error *err) {
     NS_TRY(ns_arena_new(needed, &net->arena, err));
     char *base = ns_arena_alloc(net->arena, needed, 64);
     assert(base != NULL);
-    const size_t bound = carve(net, base);
+    const size_t bound = carve(net, (carver){base, 0});
     assert(bound == needed);
     (void)bound;
     return net->backend->build(net->layer, net->layer_count, net->context, err);

@@ -8,6 +8,7 @@
 // some ten thousand of them, nothing beside one convolution. Rows are summed in order, so that the
 // thread count does not matter.
 
+#include <assert.h>
 #include <math.h>
 
 #include "nn/nn_internal.h"
@@ -26,6 +27,7 @@ static float row_loss(const nn__loss *loss, int row) {
         sum += g[k];
         mean += (z[k] - max) / (float)classes;
     }
+    assert(sum >= 1.0F || isnan(sum)); // the largest logit's share
     const int label = loss->labels[row];
     const float smooth = loss->smoothing;
     const float scale = 1.0F / (sum * (float)loss->batch_size);

@@ -164,9 +164,9 @@ ns_status nn__program_read(nn__prim *prim, nn__program *program, const nn__tenso
 static void *place_address(const nn__layer *layer, nn__place place, size_t temporary_bytes) {
     switch (place) {
     case NN__PLACE_X0:
-        return (void *)(uintptr_t)layer->x[0];
+        return (void *)layer->x[0];
     case NN__PLACE_X1:
-        return (void *)(uintptr_t)layer->x[1];
+        return (void *)layer->x[1];
     case NN__PLACE_Y:
         return layer->y;
     case NN__PLACE_DY:
@@ -250,8 +250,7 @@ static void run_between(const nn__prim *prim, const nn__program *program, const 
     for (int i = 0; i < call->operand_count; i++) {
         if (call->place[i] == NN__PLACE_CALLER) {
             const bool source = call->operand[i].arg == DNNL_ARG_FROM;
-            (void)dnnl_memory_set_data_handle(call->operand[i].memory,
-                                              source ? (void *)(uintptr_t)from : to);
+            (void)dnnl_memory_set_data_handle(call->operand[i].memory, source ? (void *)from : to);
         }
     }
     nn__program_run(prim, program);

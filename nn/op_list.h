@@ -28,20 +28,20 @@
 #define NS_NN_OP_LIST_H
 
 // clang-format off
-//     kind                 name             in fields  reads fx fy bx by shape   flops   params reference
-#define NN_OP_LIST(X)                                                                                      \
-    X(INPUT,               "input",               0, IMAGE,  NONE,   0, 0, 0, 0, image,  none,   none,   none)         \
-    X(CONV,                "conv",                1, CONV,   INPUT,  1, 1, 2, 2, conv,   conv,   conv,   conv)         \
-    X(BATCH_NORM,          "batch_norm",          1, RELU,   INPUT,  3, 1, 3, 2, same,   norm,   norm,   batch_norm)   \
-    X(RELU,                "relu",                1, NONE,   OUTPUT, 1, 1, 1, 2, same,   point,  none,   relu)         \
-    X(ADD,                 "add",                 2, RELU,   NONE,   1, 1, 0, 0, equal,  point,  none,   add)          \
-    X(MAX_POOL,            "max_pool",            1, WINDOW, NONE,   1, 1, 1, 1, window, window, none,   max_pool)     \
-    X(AVERAGE_POOL,        "average_pool",        1, WINDOW, NONE,   1, 1, 1, 1, window, window, none,   average_pool) \
-    X(GLOBAL_MAX_POOL,     "global_max_pool",     1, NONE,   NONE,   1, 1, 1, 1, pixel,  global, none,   max_pool)     \
-    X(GLOBAL_AVERAGE_POOL, "global_average_pool", 1, NONE,   NONE,   1, 1, 1, 1, pixel,  global, none,   average_pool) \
-    X(LINEAR,              "linear",              1, OUT,    INPUT,  1, 1, 2, 2, linear, linear, linear, linear)       \
-    X(DROPOUT,             "dropout",             1, VALUE,  NONE,   1, 1, 1, 1, same,   point,  none,   dropout)      \
-    X(SCALE,               "scale",               1, VALUE,  NONE,   1, 1, 1, 1, same,   point,  none,   scale)
+#define NN_OP_LIST(X) \
+/*  kind                 name                   in  fields  reads   fx  fy  bx  by  shape   flops   params  reference */ \
+  X(INPUT,               "input",               0,  IMAGE,  NONE,   0,  0,  0,  0,  image,  none,   none,   none) \
+  X(CONV,                "conv",                1,  CONV,   INPUT,  1,  1,  2,  2,  conv,   conv,   conv,   conv) \
+  X(BATCH_NORM,          "batch_norm",          1,  RELU,   INPUT,  3,  1,  3,  2,  same,   norm,   norm,   batch_norm) \
+  X(RELU,                "relu",                1,  NONE,   OUTPUT, 1,  1,  1,  2,  same,   point,  none,   relu) \
+  X(ADD,                 "add",                 2,  RELU,   NONE,   1,  1,  0,  0,  equal,  point,  none,   add) \
+  X(MAX_POOL,            "max_pool",            1,  WINDOW, NONE,   1,  1,  1,  1,  window, window, none,   max_pool) \
+  X(AVERAGE_POOL,        "average_pool",        1,  WINDOW, NONE,   1,  1,  1,  1,  window, window, none,   average_pool) \
+  X(GLOBAL_MAX_POOL,     "global_max_pool",     1,  NONE,   NONE,   1,  1,  1,  1,  pixel,  global, none,   max_pool) \
+  X(GLOBAL_AVERAGE_POOL, "global_average_pool", 1,  NONE,   NONE,   1,  1,  1,  1,  pixel,  global, none,   average_pool) \
+  X(LINEAR,              "linear",              1,  OUT,    INPUT,  1,  1,  2,  2,  linear, linear, linear, linear) \
+  X(DROPOUT,             "dropout",             1,  VALUE,  NONE,   1,  1,  1,  1,  same,   point,  none,   dropout) \
+  X(SCALE,               "scale",               1,  VALUE,  NONE,   1,  1,  1,  1,  same,   point,  none,   scale)
 // clang-format on
 
 /// Sets of nn_node's fields.

@@ -164,7 +164,7 @@ void nn__ref_conv_backward(const nn__layer *layer) {
     zero(layer->gradient[1], layer->params.trainable[1]);
     zero(layer->dx[0], tensor_count(layer, layer->in));
     FOR_EACH(layer, node->shape) {
-        conv_taps(layer, n, c, h, w, tap_backward, (void *)(uintptr_t)layer);
+        conv_taps(layer, n, c, h, w, tap_backward, (void *)layer);
         if (node->bias) {
             layer->gradient[1][c] += layer->dy[at(node->shape, n, c, h, w)];
         }

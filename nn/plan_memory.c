@@ -32,19 +32,24 @@ static size_t align_up(size_t bytes) {
 
 /* ---- placement ------------------------------------------------------------------------------- */
 
+/// A buffer to be sorted with others.
+typedef struct entry {
+    nn__buffer *buffer;
+} entry;
+
 static int compare_size_falling(const void *a, const void *b) {
-    const nn__buffer *const *left = a, *const *right = b;
-    if ((*left)->size_bytes != (*right)->size_bytes) {
-        return (*left)->size_bytes < (*right)->size_bytes ? 1 : -1;
+    const nn__buffer *left = ((const entry *)a)->buffer, *right = ((const entry *)b)->buffer;
+    if (left->size_bytes != right->size_bytes) {
+        return left->size_bytes < right->size_bytes ? 1 : -1;
     }
-    return *left < *right ? -1 : 1; // equal sizes keep their order
+    return left < right ? -1 : 1; // equal sizes keep their order
 }
 
 /// The lowest offset at which `buffer` meets none of the `placed` ones, which are sorted by offset.
-static size_t lowest_gap(const nn__buffer *buffer, nn__buffer *const *placed, int placed_count) {
+static size_t lowest_gap(const nn__buffer *buffer, const entry *placed, int placed_count) {
     size_t offset = 0;
     for (int i = 0; i < placed_count; i++) {
-        const nn__buffer *other = placed[i];
+        const nn__buffer *other = placed[i].buffer;
         if (other->last < buffer->first || buffer->last < other->first) {
             continue; // never at once
         }
@@ -57,33 +62,34 @@ static size_t lowest_gap(const nn__buffer *buffer, nn__buffer *const *placed, in
     return offset;
 }
 
-static void insert_by_offset(nn__buffer **placed, int placed_count, nn__buffer *buffer) {
+static void insert_by_offset(entry *placed, int placed_count, entry added) {
     int at = placed_count;
-    while (at > 0 && placed[at - 1]->offset > buffer->offset) {
+    while (at > 0 && placed[at - 1].buffer->offset > added.buffer->offset) {
         placed[at] = placed[at - 1];
         at--;
     }
-    placed[at] = buffer;
+    placed[at] = added;
 }
 
 /// `order` and `placed` have room for all.
-static size_t place(nn__buffer *buffers, int count, nn__buffer **order, nn__buffer **placed) {
+static size_t place(nn__buffer *buffers, int count, entry *order, entry *placed) {
     for (int i = 0; i < count; i++) {
-        order[i] = &buffers[i];
+        order[i].buffer = &buffers[i];
     }
     qsort(order, (size_t)count, sizeof *order, compare_size_falling);
     size_t total = 0;
     for (int i = 0; i < count; i++) {
-        order[i]->offset = lowest_gap(order[i], placed, i);
+        nn__buffer *buffer = order[i].buffer;
+        buffer->offset = lowest_gap(buffer, placed, i);
         insert_by_offset(placed, i, order[i]);
-        const size_t end = order[i]->offset + align_up(order[i]->size_bytes);
+        const size_t end = buffer->offset + align_up(buffer->size_bytes);
         total = end > total ? end : total;
     }
     return total;
 }
 
 ns_status nn__buffers_place(nn__buffer *buffers, int count, size_t *total_bytes, ns_error *err) {
-    nn__buffer **work = calloc(2 * (size_t)count + 1, sizeof *work);
+    entry *work = calloc(2 * (size_t)count + 1, sizeof *work);
     if (work == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "cannot plan %d buffers: out of memory", count);
     }
