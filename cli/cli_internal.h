@@ -140,7 +140,7 @@ void cli__study_print(const ns_json *study, const char *store_path);
 void cli__command_join(int argc, char **argv, char out[CLI_COMMAND_BYTES]);
 /// Runs or resumes the study behind a progress line and prints how it stands, also when it was
 /// stopped early. Returns an exit code.
-int cli__study_run(search_config *config, bool json);
+int cli__study_run(const search_config *config, bool json);
 
 /* ---- progress (progress.c) ------------------------------------------------------------------- */
 

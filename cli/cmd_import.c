@@ -1,5 +1,6 @@
 // nightshift import: labelled images into one pack.
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli_internal.h"
@@ -9,22 +10,36 @@ typedef struct import_line {
     const char *source;
 } import_line;
 
+#define NUMBER_MAX 99999
+
+/// Whether `text` is exactly `count` plain numbers with `separator` between them.
+static bool read_numbers(const char *text, char separator, int count, int *out) {
+    for (int i = 0; i < count; i++) {
+        char *end = NULL;
+        const long value = *text >= '0' && *text <= '9' ? strtol(text, &end, 10) : -1;
+        if (value < 0 || value > NUMBER_MAX || *end != (i + 1 < count ? separator : '\0')) {
+            return false;
+        }
+        out[i] = (int)value;
+        text = end + 1;
+    }
+    return true;
+}
+
 // "WxH" or "N" into data_import_options.
 static ns_status parse_size(const char *text, void *value, ns_error *err) {
     data_import_options *options = value;
-    int width = 0;
-    int height = 0;
-    int end = 0;
-    const int count = sscanf(text, "%5dx%5d%n", &width, &height, &end);
-    if (count == 1) {
-        (void)sscanf(text, "%5d%n", &width, &end);
-        height = width;
+    int side[2] = {0};
+    if (read_numbers(text, '\0', 1, side)) {
+        side[1] = side[0];
+    } else if (!read_numbers(text, 'x', 2, side)) {
+        side[0] = 0;
     }
-    if (count < 1 || text[end] != '\0' || width < 1 || height < 1) {
+    if (side[0] < 1 || side[1] < 1) {
         return ns_fail(err, NS_ERR_USAGE, "a size in pixels is needed, as 64x48 or 64");
     }
-    options->width = width;
-    options->height = height;
+    options->width = side[0];
+    options->height = side[1];
     return NS_OK;
 }
 
@@ -39,9 +54,7 @@ static ns_status parse_channels(const char *text, void *value, ns_error *err) {
 // Three percentages into split_percent.
 static ns_status parse_split(const char *text, void *value, ns_error *err) {
     int *percent = value;
-    int end = 0;
-    const int count = sscanf(text, "%3d,%3d,%3d%n", &percent[0], &percent[1], &percent[2], &end);
-    if (count != 3 || text[end] != '\0' || percent[0] < 0 || percent[1] < 0 || percent[2] < 0 ||
+    if (!read_numbers(text, ',', DATA_SPLIT_COUNT, percent) ||
         percent[0] + percent[1] + percent[2] != 100) {
         return ns_fail(err, NS_ERR_USAGE,
                        "percentages of train, validation and test that sum to 100 are needed, "
@@ -79,13 +92,14 @@ static void on_image(void *context, size_t done, size_t total) {
                        line->source, done, total, rate, left);
 }
 
-static ns_status run_import(const char *source, const char *out_path, data_import_options *options,
-                            ns_error *err) {
+static ns_status run_import(const char *source, const char *out_path,
+                            const data_import_options *options, ns_error *err) {
     import_line line = {.source = source};
     NS_TRY(cli__progress_start(&line.progress, err));
-    options->progress = on_image;
-    options->progress_context = &line;
-    const ns_status status = data_import(source, out_path, options, err);
+    data_import_options told = *options;
+    told.progress = on_image;
+    told.progress_context = &line;
+    const ns_status status = data_import(source, out_path, &told, err);
     cli__progress_end(&line.progress);
     return status;
 }

@@ -95,17 +95,12 @@ static ns_status make_config(const char *set_path, const search_options *options
                                        : ns_path_absolute(set_path, data_path, err);
 }
 
-static int search_set(const char *set_path, search_options *options, const char *command) {
-    char default_name[CLI_NAME_BYTES];
+static int search_set(const char *set_path, const search_options *options, const char *command) {
     char data_path[NS_PATH_MAX];
     char *storage = NULL;
     ns_error err = {0};
     search_config config = search_config_default();
     config.command = command;
-    if (options->study == NULL) {
-        cli__name_from_path(set_path, default_name);
-        options->study = default_name;
-    }
     const ns_status status = make_config(set_path, options, data_path, &config, &storage, &err);
     const int code =
         status == NS_OK ? cli__study_run(&config, options->json) : cli__fail(status, &err);
@@ -147,6 +142,11 @@ int cli__search(int argc, char **argv) {
     cli_operands operands;
     if (!cli__parse(&syntax, argc, argv, &operands)) {
         return CLI_USAGE;
+    }
+    char default_name[CLI_NAME_BYTES];
+    if (options.study == NULL) {
+        cli__name_from_path(operands.text[0], default_name);
+        options.study = default_name;
     }
     return search_set(operands.text[0], &options, command);
 }

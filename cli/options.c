@@ -77,7 +77,7 @@ static error_t on_argp(int key, char *text, struct argp_state *state) {
 
 bool cli__parse(const cli_syntax *syntax, int argc, char **argv, cli_operands *out) {
     struct argp_option rows[OPTIONS_MAX + 1] = {0};
-    for (int row = 0; syntax->options[row].name != NULL && row < OPTIONS_MAX; row++) {
+    for (int row = 0; row < OPTIONS_MAX && syntax->options[row].name != NULL; row++) {
         const cli_option *option = &syntax->options[row];
         rows[row] = (struct argp_option){
             .name = option->name,

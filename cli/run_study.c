@@ -32,13 +32,14 @@ static void on_progress(void *context, const search_progress *now) {
                        used, left, end);
 }
 
-static ns_status run_with_progress(search_config *config, ns_error *err) {
+static ns_status run_with_progress(const search_config *config, ns_error *err) {
     cli_progress line = {0};
     NS_TRY(cli__progress_start(&line, err));
-    config->log = line.log;
-    config->on_progress = on_progress;
-    config->context = &line;
-    const ns_status status = search_run(config, err);
+    search_config shown = *config;
+    shown.log = line.log;
+    shown.on_progress = on_progress;
+    shown.context = &line;
+    const ns_status status = search_run(&shown, err);
     cli__progress_end(&line);
     return status;
 }
@@ -54,7 +55,7 @@ static ns_status print_study(const search_config *config, bool json, ns_error *e
     return NS_OK;
 }
 
-int cli__study_run(search_config *config, bool json) {
+int cli__study_run(const search_config *config, bool json) {
     ns_error err = {0};
     const ns_status status = run_with_progress(config, &err);
     if (status != NS_OK && status != NS_ERR_STOPPED) {
