@@ -10,12 +10,12 @@ static void on_progress(void *context, const search_progress *now) {
     if (!cli__progress_due(line)) {
         return;
     }
-    char what[64];
-    if (isnan(now->phase_fraction)) {
-        (void)snprintf(what, sizeof(what), "trial %d/%d", now->trial_done_count,
+    char what[64] = "";
+    if (!isnan(now->phase_fraction)) {
+        (void)snprintf(what, sizeof(what), "  %.0f %%", 100 * now->phase_fraction);
+    } else if (strcmp(now->phase, "search") == 0) {
+        (void)snprintf(what, sizeof(what), "  trial %d/%d", now->trial_done_count,
                        now->trial_planned_count);
-    } else {
-        (void)snprintf(what, sizeof(what), "%.0f %%", 100 * now->phase_fraction);
     }
     char best[32] = "none yet";
     if (!isnan(now->best_val_accuracy)) {
@@ -28,7 +28,7 @@ static void on_progress(void *context, const search_progress *now) {
     budget_format(now->spent_ms, used);
     budget_format(left_ms, left);
     cli__progress_finish_time(left_ms, end);
-    cli__progress_show(line, "%s  %s  best %s  used %s  left %s  ends %s", now->phase, what, best,
+    cli__progress_show(line, "%s%s  best %s  used %s  left %s  ends %s", now->phase, what, best,
                        used, left, end);
 }
 
