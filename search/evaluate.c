@@ -4,6 +4,24 @@
 
 #include "search/search_internal.h"
 
+ns_status search__predict(const nn_model *model, const data_set *set, data_split split,
+                          int thread_count, bool (*stop)(void *context), void *context,
+                          search__predictions *out, ns_error *err) {
+    nn_infer *infer = NULL;
+    *out = (search__predictions){0};
+    NS_TRY(nn_infer_new(model, SEARCH_EVAL_BATCH, thread_count, &infer, err));
+    const ns_status status = nn_infer_split(infer, set, split, 0, stop, context,
+                                            &out->probabilities, &out->labels, &out->count, err);
+    nn_infer_free(infer);
+    return status;
+}
+
+void search__predictions_clear(search__predictions *predictions) {
+    free(predictions->probabilities);
+    free(predictions->labels);
+    *predictions = (search__predictions){0};
+}
+
 /// (label_count, label_count), rows true.
 static ns_json *confusion_json(const int64_t *confusion, int label_count) {
     ns_json *rows = ns_json_array_new();
@@ -31,9 +49,12 @@ static ns_json *per_label_json(const int64_t *confusion, const char *const *labe
     return rows;
 }
 
-static ns_status describe(const nn_model_info *info, data_split split, const float *probabilities,
-                          const int32_t *labels, size_t count, ns_json **out, ns_error *err) {
+static ns_status describe(const nn_model_info *info, data_split split,
+                          const search__predictions *predictions, ns_json **out, ns_error *err) {
     const int label_count = info->label_count;
+    const float *probabilities = predictions->probabilities;
+    const int32_t *labels = predictions->labels;
+    const size_t count = predictions->count;
     double macro_auc = 0;
     NS_TRY(results_macro_auc(probabilities, labels, count, label_count, &macro_auc, err));
     int64_t *confusion = calloc((size_t)label_count * (size_t)label_count, sizeof(*confusion));
@@ -68,20 +89,12 @@ ns_status search_evaluate_json(const nn_model *model, const data_set *set, data_
         return ns_fail(err, NS_ERR_INPUT, "cannot evaluate: the set has no %s images",
                        data_split_name(split));
     }
-    nn_infer *infer = NULL;
-    float *probabilities = NULL;
-    int32_t *labels = NULL;
-    size_t count = 0;
-    ns_status status = nn_infer_new(model, SEARCH_EVAL_BATCH, thread_count, &infer, err);
+    search__predictions predictions;
+    ns_status status =
+        search__predict(model, set, split, thread_count, NULL, NULL, &predictions, err);
     if (status == NS_OK) {
-        status =
-            nn_infer_split(infer, set, split, 0, NULL, NULL, &probabilities, &labels, &count, err);
+        status = describe(info, split, &predictions, out, err);
     }
-    if (status == NS_OK) {
-        status = describe(info, split, probabilities, labels, count, out, err);
-    }
-    free(probabilities);
-    free(labels);
-    nn_infer_free(infer);
+    search__predictions_clear(&predictions);
     return status;
 }

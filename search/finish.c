@@ -33,21 +33,14 @@ static ns_status accuracy_on(const finish *f, const nn_model *model, data_split 
     if (f->run->info->split_count[split] == 0) {
         return NS_OK;
     }
-    nn_infer *infer = NULL;
-    float *probabilities = NULL;
-    int32_t *labels = NULL;
-    size_t count = 0;
-    ns_status status = nn_infer_new(model, SEARCH_EVAL_BATCH, f->run->thread_count, &infer, err);
+    search__predictions predictions;
+    const ns_status status = search__predict(model, f->run->set, split, f->run->thread_count,
+                                             stopped, NULL, &predictions, err);
     if (status == NS_OK) {
-        status = nn_infer_split(infer, f->run->set, split, 0, stopped, NULL, &probabilities,
-                                &labels, &count, err);
+        *accuracy = results_accuracy(predictions.probabilities, predictions.labels,
+                                     predictions.count, f->run->info->label_count);
     }
-    if (status == NS_OK) {
-        *accuracy = results_accuracy(probabilities, labels, count, f->run->info->label_count);
-    }
-    free(probabilities);
-    free(labels);
-    nn_infer_free(infer);
+    search__predictions_clear(&predictions);
     return status;
 }
 

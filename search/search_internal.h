@@ -67,6 +67,20 @@ ns_status search__trial_run(const search__run *run, search__slot *slot, results_
 ns_status search__trial_file(const search__run *run, int number, char out[NS_PATH_MAX],
                              ns_error *err);
 
+/* ---- evaluate.c ------------------------------------------------------------------------------ */
+
+/// What a model says of a split: probabilities (count, labels) and true labels (count).
+typedef struct search__predictions {
+    float *probabilities;
+    int32_t *labels;
+    size_t count;
+} search__predictions;
+/// `stop` as nn_infer_split's, or NULL. Free with search__predictions_clear, also after a failure.
+ns_status search__predict(const nn_model *model, const data_set *set, data_split split,
+                          int thread_count, bool (*stop)(void *context), void *context,
+                          search__predictions *out, ns_error *err);
+void search__predictions_clear(search__predictions *predictions);
+
 /* ---- the life of a child process: each returns what the process exits with ------------------- */
 
 enum {

@@ -50,33 +50,25 @@ static double best_val_accuracy(const results_trial *trials, size_t count, const
     return isnan(of_trials) || of_model > of_trials ? of_model : of_trials;
 }
 
-static ns_status study_json(const char *store_path, results_store *store,
-                            const results_study *study, ns_json **out, ns_error *err) {
-    ns_json *result = NULL;
-    ns_json *settings = NULL;
-    results_trial *trials = NULL;
-    size_t count = 0;
-    ns_json *json = ns_json_object_new();
-    ns_status status = ns_json_parse(study->result, &result, err);
-    if (status == NS_OK) {
-        status = ns_json_parse(study->settings, &settings, err);
+static ns_status members_copy(ns_json *to, const ns_json *result, ns_error *err) {
+    const char *const members[] = {"test_accuracy",  "val_accuracy", "winner", "winner_trial",
+                                   "weights_sha256", "model",        "onnx",   "model_origin",
+                                   "params",         "flops"};
+    for (size_t i = 0; i < NS_COUNT_OF(members); i++) {
+        NS_TRY(copy_member(to, result, members[i], err));
     }
-    if (status == NS_OK) {
-        status = results_trials(store, study->id, &trials, &count, err);
-    }
+    return NS_OK;
+}
+
+static ns_status study_fill(ns_json *json, const char *store_path, const results_study *study,
+                            const ns_json *settings, const ns_json *result, ns_error *err) {
     const double price = ns_json_number(settings, "price", 0);
     ns_json_set_string(json, "study", study->name);
     ns_json_set_string(json, "state", state_name(store_path, study));
     ns_json_set_string(json, "phase", study->phase);
     ns_json_set_string(json, "stop_reason",
                        study->stop_reason[0] != '\0' ? study->stop_reason : NULL);
-    ns_json_set_number(json, "best_val_accuracy", best_val_accuracy(trials, count, result));
-    const char *const members[] = {"test_accuracy",  "val_accuracy", "winner", "winner_trial",
-                                   "weights_sha256", "model",        "onnx",   "model_origin",
-                                   "params",         "flops"};
-    for (size_t i = 0; status == NS_OK && i < NS_COUNT_OF(members); i++) {
-        status = copy_member(json, result, members[i], err);
-    }
+    NS_TRY(members_copy(json, result, err));
     ns_json_set(json, "trials", trial_counts_json(study));
     ns_json_set_string(json, "dataset", study->dataset_path);
     ns_json_set_string(json, "sampler", ns_json_string(settings, "sampler", NULL));
@@ -85,15 +77,30 @@ static ns_status study_json(const char *store_path, results_store *store,
     ns_json_set_int(json, "node_ms_used", study->charged_node_ms);
     ns_json_set_number(json, "price", price);
     ns_json_set_number(json, "cost", budget_cost(study->charged_node_ms, price));
+    return NS_OK;
+}
+
+static ns_status study_json(const char *store_path, results_store *store,
+                            const results_study *study, ns_json **out, ns_error *err) {
+    ns_status status = NS_OK;
+    ns_json *result = NULL;
+    ns_json *settings = NULL;
+    results_trial *trials = NULL;
+    size_t count = 0;
+    ns_json *json = ns_json_object_new();
+    NS_TRY_OUT(ns_json_parse(study->result, &result, err));
+    NS_TRY_OUT(ns_json_parse(study->settings, &settings, err));
+    NS_TRY_OUT(results_trials(store, study->id, &trials, &count, err));
+    NS_TRY_OUT(study_fill(json, store_path, study, settings, result, err));
+    ns_json_set_number(json, "best_val_accuracy", best_val_accuracy(trials, count, result));
+    *out = json;
+    json = NULL;
+out:
+    ns_json_free(json);
     results_trials_free(trials, count);
     ns_json_free(settings);
     ns_json_free(result);
-    if (status != NS_OK) {
-        ns_json_free(json);
-        return status;
-    }
-    *out = json;
-    return NS_OK;
+    return status;
 }
 
 ns_status search_status_json(const char *store_path, const char *study_name, ns_json **out,

@@ -122,37 +122,40 @@ static ns_status settings_check(const results_study *study, const search__run *r
     return NS_OK;
 }
 
+/// Both strings in one allocation, which `*storage` owns.
+static ns_status strings_load(search_config *config, const char *dataset_path, const char *sampler,
+                              char **storage, ns_error *err) {
+    const size_t path_bytes = strlen(dataset_path) + 1;
+    const size_t sampler_bytes = strlen(sampler) + 1;
+    *storage = malloc(path_bytes + sampler_bytes);
+    if (*storage == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot hold the settings of a study");
+    }
+    config->dataset_path = memcpy(*storage, dataset_path, path_bytes);
+    config->sampler = memcpy(*storage + path_bytes, sampler, sampler_bytes);
+    return NS_OK;
+}
+
 ns_status search_config_load(const char *store_path, const char *study_name, search_config *config,
                              char **storage, ns_error *err) {
-    *storage = NULL;
+    ns_status status = NS_OK;
     results_store *store = NULL;
     ns_json *settings = NULL;
     results_study study = {0};
-    ns_status status = results_open(store_path, RESULTS_READ, &store, err);
-    if (status == NS_OK) {
-        status = results_study_get(store, study_name, &study, err);
-    }
-    if (status == NS_OK) {
-        status = ns_json_parse(study.settings, &settings, err);
-    }
-    if (status == NS_OK) {
-        const char *sampler = ns_json_string(settings, "sampler", "");
-        const size_t path_bytes = strlen(study.dataset_path) + 1;
-        *storage = malloc(path_bytes + strlen(sampler) + 1);
-        if (*storage == NULL) {
-            status = ns_fail(err, NS_ERR_MEMORY, "cannot hold the settings of '%s'", study_name);
-        } else {
-            config->dataset_path = strcpy(*storage, study.dataset_path);
-            config->sampler = strcpy(*storage + path_bytes, sampler);
-            config->study = study_name;
-            config->store_path = store_path;
-            config->budget_node_ms = ns_json_int(settings, "budget_node_ms", 0);
-            config->seed = (uint64_t)ns_json_int(settings, "seed", 0);
-            config->thread_count = (int)ns_json_int(settings, "threads", 0);
-            config->worker_count = (int)ns_json_int(settings, "workers", 0);
-            config->price = ns_json_number(settings, "price", 0);
-        }
-    }
+    *storage = NULL;
+    NS_TRY_OUT(results_open(store_path, RESULTS_READ, &store, err));
+    NS_TRY_OUT(results_study_get(store, study_name, &study, err));
+    NS_TRY_OUT(ns_json_parse(study.settings, &settings, err));
+    NS_TRY_OUT(strings_load(config, study.dataset_path, ns_json_string(settings, "sampler", ""),
+                            storage, err));
+    config->study = study_name;
+    config->store_path = store_path;
+    config->budget_node_ms = ns_json_int(settings, "budget_node_ms", 0);
+    config->seed = (uint64_t)ns_json_int(settings, "seed", 0);
+    config->thread_count = (int)ns_json_int(settings, "threads", 0);
+    config->worker_count = (int)ns_json_int(settings, "workers", 0);
+    config->price = ns_json_number(settings, "price", 0);
+out:
     ns_json_free(settings);
     results_study_clear(&study);
     results_close(store);
@@ -319,7 +322,6 @@ static ns_status slots_new(search__run *run, ns_error *err) {
 static ns_status run_locked(search__run *run, ns_error *err) {
     bool done = false;
     char log_path[NS_PATH_MAX];
-    NS_TRY(plan_open(run, err));
     NS_TRY(open_and_begin(run, &done, err));
     if (done) {
         return NS_OK;
@@ -334,36 +336,34 @@ static ns_status run_locked(search__run *run, ns_error *err) {
     return status;
 }
 
+static ns_status study_lock(const search__run *run, ns_lock **out, ns_error *err) {
+    char path[NS_PATH_MAX];
+    NS_TRY(search__file(run, "lock", path, err));
+    const ns_status status = ns_lock_acquire(path, out, err);
+    if (status == NS_ERR_BUSY) {
+        return ns_fail(err, status, "study '%s' is being run by another process",
+                       run->config->study);
+    }
+    return status;
+}
+
 ns_status search_run(const search_config *config, ns_error *err) {
-    NS_TRY(config_check(config, err));
+    ns_status status = NS_OK;
     data_set *set = NULL;
-    NS_TRY(data_open(config->dataset_path, &set, err));
-    search__run run = {.config = config,
-                       .set = set,
-                       .info = data_describe(set),
-                       .sampler = search_sampler_find(config->sampler)};
-    char lock_path[NS_PATH_MAX];
     ns_lock *lock = NULL;
+    search__run run = {.config = config, .sampler = search_sampler_find(config->sampler)};
+    NS_TRY_OUT(config_check(config, err));
+    NS_TRY_OUT(data_open(config->dataset_path, &set, err));
+    run.set = set;
+    run.info = data_describe(set);
     divide_machine(&run);
-    ns_status status = data_check(run.info, config->dataset_path, err);
-    if (status == NS_OK) {
-        status = search__dir(config->store_path, config->study, run.dir, err);
-    }
-    if (status == NS_OK) {
-        status = ns_dir_make(run.dir, err);
-    }
-    if (status == NS_OK) {
-        status = search__file(&run, "lock", lock_path, err);
-    }
-    if (status == NS_OK) {
-        status = ns_lock_acquire(lock_path, &lock, err);
-        if (status == NS_ERR_BUSY) {
-            ns_fail(err, status, "study '%s' is being run by another process", config->study);
-        }
-    }
-    if (status == NS_OK) {
-        status = run_locked(&run, err);
-    }
+    NS_TRY_OUT(data_check(run.info, config->dataset_path, err));
+    NS_TRY_OUT(plan_open(&run, err));
+    NS_TRY_OUT(search__dir(config->store_path, config->study, run.dir, err));
+    NS_TRY_OUT(ns_dir_make(run.dir, err));
+    NS_TRY_OUT(study_lock(&run, &lock, err));
+    NS_TRY_OUT(run_locked(&run, err));
+out:
     ns_lock_release(lock);
     data_close(set);
     return status;

@@ -130,24 +130,16 @@ static nn_train_options train_options(trial *t, const search_candidate *candidat
 /// Validates `model` into `outcome`.
 static ns_status validate(trial *t, const nn_model *model, results_outcome *outcome,
                           ns_error *err) {
-    nn_infer *infer = NULL;
-    float *probabilities = NULL;
-    int32_t *labels = NULL;
-    size_t count = 0;
-    ns_status status =
-        nn_infer_new(model, SEARCH_EVAL_BATCH, t->run->worker_thread_count, &infer, err);
+    const int label_count = t->run->info->label_count;
+    search__predictions p;
+    const ns_status status =
+        search__predict(model, t->run->set, DATA_VALIDATION, t->run->worker_thread_count,
+                        stop_evaluation, t, &p, err);
     if (status == NS_OK) {
-        status = nn_infer_split(infer, t->run->set, DATA_VALIDATION, 0, stop_evaluation, t,
-                                &probabilities, &labels, &count, err);
+        outcome->val_accuracy = results_accuracy(p.probabilities, p.labels, p.count, label_count);
+        outcome->val_loss = results_log_loss(p.probabilities, p.labels, p.count, label_count);
     }
-    if (status == NS_OK) {
-        const int label_count = t->run->info->label_count;
-        outcome->val_accuracy = results_accuracy(probabilities, labels, count, label_count);
-        outcome->val_loss = results_log_loss(probabilities, labels, count, label_count);
-    }
-    free(probabilities);
-    free(labels);
-    nn_infer_free(infer);
+    search__predictions_clear(&p);
     return status;
 }
 
@@ -168,36 +160,34 @@ static ns_status keep_if_best(trial *t, nn_model *model, double val_accuracy, ns
     return nn_model_save(model, path, err);
 }
 
-/// Trains and validates; what goes wrong with the network itself comes back as a status.
-static ns_status train_and_validate(trial *t, results_outcome *outcome, ns_error *err) {
-    nn_model *model = NULL;
+static ns_status candidate_of(const trial *t, search_candidate *candidate, ns_error *err) {
     ns_json *json = NULL;
     search_genotype genotype;
-    search_candidate *candidate = malloc(sizeof(*candidate));
+    NS_TRY(ns_json_parse(t->claim->genotype, &json, err));
+    const ns_status status = search_genotype_from_json(&t->run->space, json, &genotype, err);
+    ns_json_free(json);
+    return status == NS_OK ? search_decode(&t->run->space, &genotype, candidate, err) : status;
+}
+
+/// Trains and validates; what goes wrong with the network itself comes back as a status.
+static ns_status train_and_validate(trial *t, results_outcome *outcome, ns_error *err) {
+    ns_status status = NS_OK;
+    nn_model *model = NULL;
+    nn_train_result result;
+    search_candidate *candidate = malloc(sizeof(*candidate)); // its graph is large for a stack
     if (candidate == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "cannot hold a candidate network");
     }
-    ns_status status = ns_json_parse(t->claim->genotype, &json, err);
-    if (status == NS_OK) {
-        status = search_genotype_from_json(&t->run->space, json, &genotype, err);
-    }
-    if (status == NS_OK) {
-        status = search_decode(&t->run->space, &genotype, candidate, err);
-    }
-    if (status == NS_OK) {
-        const nn_train_options options = train_options(t, candidate);
-        nn_train_result result;
-        status = nn_train(&candidate->graph, t->run->set, &options, &result, &model, err);
-    }
-    if (status == NS_OK && model != NULL) {
-        status = validate(t, model, outcome, err);
-    }
-    if (status == NS_OK && model != NULL) {
+    NS_TRY_OUT(candidate_of(t, candidate, err));
+    const nn_train_options options = train_options(t, candidate);
+    NS_TRY_OUT(nn_train(&candidate->graph, t->run->set, &options, &result, &model, err));
+    if (model != NULL) {
+        NS_TRY_OUT(validate(t, model, outcome, err));
         const ns_status kept = keep_if_best(t, model, outcome->val_accuracy, t->err);
         t->status = t->status == NS_OK ? kept : t->status;
     }
+out:
     nn_model_free(model);
-    ns_json_free(json);
     free(candidate);
     return status;
 }

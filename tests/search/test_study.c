@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/ns_test.h"
 #include "search/search.h"
+#include "tests/ns_test.h"
 
 #define BUDGET_MS 75000 // just long enough for a plan with a search in it
 #define STORE     "study.db"
