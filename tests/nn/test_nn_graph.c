@@ -187,9 +187,9 @@ static void test_json_round_trip(void **state) {
     ns_json_free(parsed);
 }
 
-#define HUGE_KERNEL                                                                                \
-    "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"max_pool\",\"input\":[0],"         \
-    "\"kernel\":2147483647,\"stride\":1,\"pad\":1073741823}]}"
+static const char huge_kernel[] =
+    "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"max_pool\",\"input\":[0],"
+    "\"kernel\":2147483647,\"stride\":1,\"pad\":1073741823}]}";
 
 static void test_hostile_json_is_refused(void **state) {
     (void)state;
@@ -205,7 +205,7 @@ static void test_hostile_json_is_refused(void **state) {
         "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"relu\",\"input\":[-1]}]}",
         "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"conv\",\"input\":[0]}]}",
         "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,1,1]},{\"op\":\"max_pool\",\"kernel\":2e9}]}",
-        HUGE_KERNEL,
+        huge_kernel,
     };
     for (size_t i = 0; i < NS_COUNT_OF(texts); i++) {
         nn_graph graph;

@@ -317,7 +317,7 @@ static void test_dropout_drops_its_share_by_step_alone(void **state) {
 static void test_loss_agrees_with_reference(void **state) {
     (void)state;
     enum { BATCH = 9, CLASSES = 13 };
-    float logits[BATCH * CLASSES], got[BATCH * CLASSES], want[BATCH * CLASSES], rows[BATCH];
+    float logits[BATCH * CLASSES], got[BATCH * CLASSES], want[BATCH * CLASSES], rows[BATCH] = {0};
     int32_t labels[BATCH];
     ns_rng rng = ns_rng_stream(3, 0, "loss");
     for (int i = 0; i < BATCH * CLASSES; i++) {
