@@ -124,12 +124,28 @@ static bool has_finished_trial(const ns_json *status) {
     return trial_count(status, "COMPLETE") > 0 && trial_count(status, "RUNNING") > 0;
 }
 
+static bool is_running(const ns_json *status) {
+    return strcmp(ns_json_string(status, "state", ""), "RUNNING") == 0;
+}
+
+static bool has_running_trial(const ns_json *status) {
+    return is_running(status) && trial_count(status, "RUNNING") > 0;
+}
+
 static bool is_retraining(const ns_json *status) {
     return strcmp(ns_json_string(status, "phase", ""), "retrain") == 0;
 }
 
-static bool is_running(const ns_json *status) {
-    return strcmp(ns_json_string(status, "state", ""), "RUNNING") == 0;
+/// Kills the first child of the supervisor `pid`, as a crash would.
+static void kill_a_worker(pid_t pid) {
+    char path[64];
+    int child = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *children = fopen(path, "r");
+    assert_non_null(children);
+    assert_int_equal(fscanf(children, "%d", &child), 1); // NOLINT(cert-err34-c): the kernel's own
+    (void)fclose(children);
+    assert_int_equal(kill(child, SIGKILL), 0);
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
@@ -157,6 +173,8 @@ static void test_survives_kill_and_stop(void **state) {
     ns_json_free(status);
 
     pid = start("killed", BUDGET_MS);
+    wait_until("killed", has_running_trial);
+    kill_a_worker(pid); // the search goes on without noticing
     wait_until("killed", is_retraining);
     kill(pid, SIGTERM);
     assert_int_equal(wait_for(pid), NS_ERR_STOPPED);
