@@ -74,11 +74,7 @@ static ns_status parse_format(const char *text, void *value, ns_error *err) {
     return data_format_parse(text, value, err);
 }
 
-static void on_image(void *context, size_t done, size_t total) {
-    import_line *line = context;
-    if (!cli__progress_due(&line->progress) || done == 0) {
-        return;
-    }
+static void show_progress(import_line *line, size_t done, size_t total) {
     const int64_t used_ms = ns_clock_ms() - line->progress.start_ms + 1;
     const double rate = (double)done * 1000 / (double)used_ms;
     if (total == 0) {
@@ -92,6 +88,14 @@ static void on_image(void *context, size_t done, size_t total) {
                        line->source, done, total, rate, left);
 }
 
+static bool on_image(void *context, size_t done, size_t total) {
+    import_line *line = context;
+    if (cli__progress_due(&line->progress) && done > 0) {
+        show_progress(line, done, total);
+    }
+    return !cli__stop_asked();
+}
+
 static ns_status run_import(const char *source, const char *out_path,
                             const data_import_options *options, ns_error *err) {
     import_line line = {.source = source};
@@ -99,6 +103,7 @@ static ns_status run_import(const char *source, const char *out_path,
     data_import_options told = *options;
     told.progress = on_image;
     told.progress_context = &line;
+    cli__stop_catch();
     const ns_status status = data_import(source, out_path, &told, err);
     cli__progress_end(&line.progress);
     return status;
@@ -170,5 +175,6 @@ int cli__import(int argc, char **argv) {
     if (status == NS_OK) {
         status = print_result(out_path, json, ns_clock_ms() - start_ms, &err);
     }
-    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+    const int exit_code = status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+    return exit_code == CLI_STOPPED ? CLI_FAILED : exit_code; // nothing is kept to go on from
 }

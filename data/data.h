@@ -36,8 +36,9 @@ typedef enum data_format {
 
 ns_status data_format_parse(const char *text, data_format *out, ns_error *err);
 
-/// Told after each image; `total` is 0 while it is unknown.
-typedef void (*data_progress_fn)(void *context, size_t done, size_t total);
+/// Told after each image; `total` is 0 while it is unknown. False ends the import with
+/// NS_ERR_STOPPED.
+typedef bool (*data_progress_fn)(void *context, size_t done, size_t total);
 
 typedef struct data_import_options {
     data_format format;
@@ -54,7 +55,8 @@ typedef struct data_import_options {
 data_import_options data_import_options_default(void);
 
 /// Reads `source` and writes the pack `out_path` atomically. On failure nothing is left behind.
-/// NS_ERR_INPUT (naming file, line or byte), NS_ERR_NOT_FOUND, NS_ERR_IO, NS_ERR_MEMORY.
+/// NS_ERR_INPUT (naming file, line or byte), NS_ERR_NOT_FOUND, NS_ERR_IO, NS_ERR_MEMORY,
+/// NS_ERR_STOPPED.
 ns_status data_import(const char *source, const char *out_path, const data_import_options *options,
                       ns_error *err);
 

@@ -191,6 +191,9 @@ bool data__idx_is_images(const char *name);
 /// The whole import of IDX files.
 ns_status data__idx_import(const char *path, const char *out_path,
                            const data_import_options *options, ns_error *err);
+/// Tells the caller's progress function; NS_ERR_STOPPED when it wants no more.
+ns_status data__import_tell(const data_import_options *options, const char *source, size_t done,
+                            size_t total, ns_error *err);
 /// JSON text of the options as used, for the pack; `*out` is malloced.
 ns_status data__provenance(const data_import_options *options, data_format format, char **out,
                            ns_error *err);

@@ -281,6 +281,15 @@ static ns_status decode_batch(import_run *run, size_t first, size_t count, ns_er
                : ns_fail(err, (ns_status)failed, "out of memory while importing %s", run->source);
 }
 
+ns_status data__import_tell(const data_import_options *options, const char *source, size_t done,
+                            size_t total, ns_error *err) {
+    if (options->progress == NULL || options->progress(options->progress_context, done, total)) {
+        return NS_OK;
+    }
+    return ns_fail(err, NS_ERR_STOPPED, "import of %s was stopped after %zu of %zu images", source,
+                   done, total);
+}
+
 static ns_status write_batch(import_run *run, size_t first, size_t count, ns_error *err) {
     const size_t image_bytes = (size_t)run->channels * (size_t)run->height * (size_t)run->width;
     for (size_t i = 0; i < count; i++) {
@@ -291,10 +300,8 @@ static ns_status write_batch(import_run *run, size_t first, size_t count, ns_err
         } else {
             NS_TRY(data__pack_drop(run->writer, data__item_name(item), item->reason, err));
         }
-        if (run->options->progress != NULL) {
-            run->options->progress(run->options->progress_context, first + i + 1,
-                                   run->listing.item_count);
-        }
+        NS_TRY(data__import_tell(run->options, run->source, first + i + 1, run->listing.item_count,
+                                 err));
     }
     return NS_OK;
 }

@@ -86,8 +86,7 @@ ns_status search_evaluate_json(const nn_model *model, const data_set *set, data_
     const nn_model_info *info = nn_model_describe(model);
     NS_TRY(nn_model_fits(model, set, err));
     if (data_describe(set)->split_count[split] == 0) {
-        return ns_fail(err, NS_ERR_INPUT, "cannot evaluate: the set has no %s images",
-                       data_split_name(split));
+        return ns_fail(err, NS_ERR_INPUT, "the set has no %s images", data_split_name(split));
     }
     search__predictions predictions;
     ns_status status =

@@ -110,6 +110,16 @@ static ns_status result_write(finish *f, const char *model_path, const char *onn
                              f->trial_number, err);
 }
 
+/// Whether an earlier life came this far: the final model is the last thing recorded.
+static bool is_finished(const finish *f) {
+    char path[NS_PATH_MAX];
+    double val_accuracy = 0;
+    int trial_number = 0;
+    return results_model_get(f->store, f->run->study_id, "final", path, &val_accuracy,
+                             &trial_number, NULL) == NS_OK &&
+           ns_file_exists(path);
+}
+
 /// The files of the way, no longer needed: all but model and exports.
 static void tidy(const finish *f) {
     char path[NS_PATH_MAX];
@@ -128,6 +138,9 @@ static ns_status finish_study(finish *f, ns_error *err) {
     char model_path[NS_PATH_MAX];
     char onnx_path[NS_PATH_MAX];
     double test_accuracy = (double)NAN;
+    if (is_finished(f)) {
+        return NS_OK;
+    }
     NS_TRY(search__file(f->run, "model.nsm", model_path, err));
     NS_TRY(search__file(f->run, "model.onnx", onnx_path, err));
     NS_TRY(search__result_read(f->store, f->run, &f->result, err));

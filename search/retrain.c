@@ -17,7 +17,7 @@
 #define TRAIN_MS_MIN           2000 // shorter trainings teach nothing
 #define FINISH_BASE_MS         1500 // loading, preparing, exporting, besides classifying
 #define FINISH_SAFETY          1.5  // on what was measured
-#define MARGIN_MS_MIN          1000
+#define MARGIN_MS_MIN          1500
 #define MARGIN_MS_MAX          30000
 #define TIMED_BATCHES          3
 

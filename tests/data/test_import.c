@@ -148,11 +148,29 @@ static void test_a_label_may_not_lose_its_images(void **state) {
     ASSERT_REFUSED("bad", NS_ERR_INPUT, "'b' has 1 usable image;");
 }
 
-static void count_progress(void *context, size_t done, size_t total) {
+static bool count_progress(void *context, size_t done, size_t total) {
     size_t *calls = context;
     (*calls)++;
     assert_int_equal(done, *calls);
     assert_int_equal(total, 100);
+    return true;
+}
+
+static bool stop_half_way(void *context, size_t done, size_t total) {
+    (void)context;
+    return done < total / 2;
+}
+
+static void test_stopped_leaves_nothing(void **state) {
+    (void)state;
+    ns_error err = {0};
+    make_bad(0);
+    data_import_options options = data_import_options_default();
+    options.progress = stop_half_way;
+    assert_status(data_import("bad", "stopped.nsd", &options, &err), NS_ERR_STOPPED);
+    assert_non_null(strstr(err.text, "50 of 100"));
+    assert_false(ns_file_exists("stopped.nsd"));
+    assert_false(ns_file_exists("stopped.nsd.tmp"));
 }
 
 static void test_threads_do_not_show(void **state) {
@@ -232,6 +250,7 @@ int main(void) {
         cmocka_unit_test(test_foreign_images_count_as_bad),
         cmocka_unit_test(test_a_label_may_not_lose_its_images),
         cmocka_unit_test(test_threads_do_not_show),
+        cmocka_unit_test(test_stopped_leaves_nothing),
         cmocka_unit_test(test_disk_place_must_exist),
         cmocka_unit_test(test_what_is_no_source),
         cmocka_unit_test(test_brain_mri),
