@@ -157,8 +157,12 @@ static demo_point pose_apply(const demo_pose *pose, demo_point at) {
 
 /* ---- strokes --------------------------------------------------------------------------------- */
 
+typedef struct demo_canvas {
+    uint8_t ink[AREA]; // (SIDE, SIDE) coverage; the strongest stroke over a pixel counts
+} demo_canvas;
+
 typedef struct demo_pen {
-    uint8_t *ink;       // (SIDE, SIDE) coverage; the strongest stroke over a pixel counts
+    demo_canvas *canvas;
     int32_t half_width; // canvas units
     int32_t strength;   // coverage under the pen's middle, at most INK_FULL
 } demo_pen;
@@ -205,7 +209,7 @@ static void stroke_segment(const demo_pen *pen, demo_point from, demo_point to) 
             const demo_point middle = {x * PX + PX / 2, y * PX + PX / 2};
             const int32_t inside = reach - distance_to_segment(middle, from, to);
             const int32_t ink = data__clamp(inside, 0, PX) * pen->strength / PX;
-            uint8_t *pixel = &pen->ink[y * SIDE + x];
+            uint8_t *pixel = &pen->canvas->ink[y * SIDE + x];
             if (ink > *pixel) {
                 *pixel = (uint8_t)ink;
             }
@@ -237,16 +241,16 @@ static void stroke_element(const demo_pen *pen, const demo_pose *pose,
     }
 }
 
-static void stroke_figure(uint8_t *ink, const demo_figure *figure, ns_rng *rng) {
+static void stroke_figure(demo_canvas *canvas, const demo_figure *figure, ns_rng *rng) {
     const demo_pose pose = pose_draw(rng);
-    const demo_pen pen = {ink, draw_between(rng, PX / 2, PX * 3 / 2), INK_FULL};
+    const demo_pen pen = {canvas, draw_between(rng, PX / 2, PX * 3 / 2), INK_FULL};
     for (int i = 0; i < ELEMENTS_MAX && figure->elements[i].kind != END; i++) {
         stroke_element(&pen, &pose, &figure->elements[i]);
     }
 }
 
 // Stray strokes that belong to no figure: short, often crossing it, a little fainter.
-static void stroke_clutter(uint8_t *ink, ns_rng *rng) {
+static void stroke_clutter(demo_canvas *canvas, ns_rng *rng) {
     const int32_t count = draw_between(rng, 0, 3);
     for (int32_t i = 0; i < count; i++) {
         const demo_point from = {draw_between(rng, 0, SIDE * PX), draw_between(rng, 0, SIDE * PX)};
@@ -257,7 +261,7 @@ static void stroke_clutter(uint8_t *ink, ns_rng *rng) {
             from.y + sine_q12(angle) * length / ONE,
         };
         const demo_pen pen = {
-            ink,
+            canvas,
             draw_between(rng, PX / 2, PX * 5 / 4),
             draw_between(rng, INK_FULL / 3, INK_FULL),
         };
@@ -303,16 +307,16 @@ int data__demo_label(size_t index) {
 void data__demo_draw(size_t index, uint8_t pixels[DATA__DEMO_SIDE * DATA__DEMO_SIDE]) {
     assert(index < DATA__DEMO_COUNT);
     ns_rng rng = ns_rng_stream(DEMO_SEED, index, "demo image");
-    uint8_t ink[AREA] = {0};
-    stroke_figure(ink, &figures[data__demo_label(index)], &rng);
-    stroke_clutter(ink, &rng);
+    demo_canvas canvas = {0};
+    stroke_figure(&canvas, &figures[data__demo_label(index)], &rng);
+    stroke_clutter(&canvas, &rng);
     const demo_exposure light = exposure_draw(&rng);
     for (int32_t y = 0; y < SIDE; y++) {
         for (int32_t x = 0; x < SIDE; x++) {
             const int32_t at = y * SIDE + x;
             const int32_t slope = light.slope_x * (2 * x - SIDE) + light.slope_y * (2 * y - SIDE);
             const int32_t grey = light.background + slope / (2 * SIDE) +
-                                 light.contrast * ink[at] / INK_FULL +
+                                 light.contrast * canvas.ink[at] / INK_FULL +
                                  noise_draw(&rng, light.noise);
             pixels[at] = (uint8_t)data__clamp(grey, 0, 255);
         }
