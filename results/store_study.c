@@ -88,7 +88,8 @@ static ns_status count_trials(results_store *store, results_study *study, ns_err
         bool found;
         NS_TRY(results__read(
             store, "SELECT count(*) FROM trials WHERE study_id = ?1 AND state = ?2",
-            RESULTS__ARGS(results__int(study->id), results__text(results_trial_state_name(state))),
+            RESULTS__ARGS(results__int(study->id),
+                          results__text(results_trial_state_name((results_trial_state)state))),
             &count, 1, &found, err));
         study->trial_count[state] = (int)count;
     }
