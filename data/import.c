@@ -109,6 +109,13 @@ static ns_status survey_item(data__item *item, data__image_header *header, ns_er
     return data__item_leave_out(item, reason.text, bad, err);
 }
 
+// What a loop over the items returns: only memory can fail there, whatever the images hold.
+static ns_status items_end(const import_run *run, int failed, ns_error *err) {
+    return failed == NS_OK
+               ? NS_OK
+               : ns_fail(err, (ns_status)failed, "out of memory while importing %s", run->source);
+}
+
 static ns_status survey(import_run *run, ns_error *err) {
     data__listing *listing = &run->listing;
     run->headers = calloc(listing->item_count + 1, sizeof(*run->headers));
@@ -126,9 +133,7 @@ static ns_status survey(import_run *run, ns_error *err) {
             }
         }
     }
-    return failed == NS_OK
-               ? NS_OK
-               : ns_fail(err, (ns_status)failed, "out of memory while importing %s", run->source);
+    return items_end(run, failed, err);
 }
 
 /* ---- bad images ------------------------------------------------------------------------------ */
@@ -276,9 +281,7 @@ static ns_status decode_batch(import_run *run, size_t first, size_t count, ns_er
             }
         }
     }
-    return failed == NS_OK
-               ? NS_OK
-               : ns_fail(err, (ns_status)failed, "out of memory while importing %s", run->source);
+    return items_end(run, failed, err);
 }
 
 ns_status data__import_tell(const data_import_options *options, const char *source, size_t done,
