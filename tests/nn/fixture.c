@@ -1,3 +1,5 @@
+// Makes what fixture.h declares. All of it is drawn from fixed seeds, so that tests compare bits.
+
 #include "tests/nn/fixture.h"
 
 #include <math.h>
