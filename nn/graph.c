@@ -14,6 +14,10 @@
 
 #include "nn/nn_internal.h"
 
+// So that the counts of NN_NODES_MAX nodes, forward and backward, add up within int64_t.
+#define NODE_FLOPS_MAX  ((int64_t)1 << 50)
+#define STATE_COUNT_MAX ((size_t)INT32_MAX)
+
 /* ---- building -------------------------------------------------------------------------------- */
 
 void nn_graph_init(nn_graph *graph) {
@@ -45,7 +49,12 @@ static ns_status check_node(const nn_graph *graph, nn_node *node, ns_error *err)
         }
         in[i] = graph->node[node->input[i]].shape;
     }
-    return op->shape(node, in, err);
+    NS_TRY(op->shape(node, in, err));
+    if (op->flops(node, in[0]) > NODE_FLOPS_MAX) {
+        return ns_fail(err, NS_ERR_LIMIT, "one image would take more than %.0e FLOPs",
+                       (double)NODE_FLOPS_MAX);
+    }
+    return NS_OK;
 }
 
 static int graph_add(nn_graph *graph, nn_node node) {
@@ -139,6 +148,10 @@ ns_status nn_graph_check(const nn_graph *graph, ns_error *err) {
             return ns_fail(err, NS_ERR_INPUT, "%s at node %d: nothing uses its output",
                            nn__op_of(graph->node[i].kind)->name, i);
         }
+    }
+    if (nn_graph_state_count(graph) > STATE_COUNT_MAX) {
+        return ns_fail(err, NS_ERR_LIMIT, "its nodes have %zu weights together, more than %zu",
+                       nn_graph_state_count(graph), STATE_COUNT_MAX);
     }
     return NS_OK;
 }

@@ -2,13 +2,14 @@
 //
 // A shape function gets shapes that are already legal and returns either a legal output shape or
 // a sentence that says what does not fit; graph.c puts the op's name and place before it. The
-// limits keep every later product within int64_t and every buffer within what a machine can hold.
+// limits here and in graph.c keep every later product and sum within int64_t: with 2^31 weights and
+// maps of 2^28 pixels at most, no node's FLOPs reach 2^61.
 
 #include "nn/nn_internal.h"
 
 #define SIDE_MAX     16384
 #define CHANNELS_MAX 65536
-#define COUNT_MAX    ((int64_t)1 << 31) // values of one image's tensor
+#define COUNT_MAX    INT32_MAX // values of one image's tensor, and of one node's weights
 
 size_t nn__shape_count(nn_shape shape) {
     return (size_t)shape.channels * (size_t)shape.height * (size_t)shape.width;
@@ -88,6 +89,16 @@ static ns_status nn__shape_window(nn_node *node, const nn_shape *in, ns_error *e
     return slide(node, in[0], in[0].channels, err);
 }
 
+/// `per_output`: weights of one output channel.
+static ns_status check_weights(const nn_node *node, int64_t per_output, ns_error *err) {
+    if (per_output > COUNT_MAX / node->out_channels) {
+        return ns_fail(err, NS_ERR_LIMIT,
+                       "%d output channels of %lld weights each are more than %d weights",
+                       node->out_channels, (long long)per_output, COUNT_MAX);
+    }
+    return NS_OK;
+}
+
 static ns_status nn__shape_conv(nn_node *node, const nn_shape *in, ns_error *err) {
     if (node->out_channels < 1 || node->out_channels > CHANNELS_MAX) {
         return ns_fail(err, NS_ERR_INPUT, "its %d output channels are out of range",
@@ -98,12 +109,14 @@ static ns_status nn__shape_conv(nn_node *node, const nn_shape *in, ns_error *err
         return ns_fail(err, NS_ERR_INPUT, "%d groups do not divide %d input and %d output channels",
                        node->groups, in[0].channels, node->out_channels);
     }
-    return slide(node, in[0], node->out_channels, err);
+    NS_TRY(slide(node, in[0], node->out_channels, err));
+    return check_weights(
+        node, (int64_t)(in[0].channels / node->groups) * node->kernel * node->kernel, err);
 }
 
 static ns_status nn__shape_linear(nn_node *node, const nn_shape *in, ns_error *err) {
-    (void)in;
-    return set_shape(node, (nn_shape){node->out_channels, 1, 1}, err);
+    NS_TRY(set_shape(node, (nn_shape){node->out_channels, 1, 1}, err));
+    return check_weights(node, (int64_t)nn__shape_count(in[0]), err);
 }
 
 /* ---- FLOPs of one image's forward pass ------------------------------------------------------- */

@@ -191,6 +191,28 @@ static const char huge_kernel[] =
     "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"max_pool\",\"input\":[0],"
     "\"kernel\":2147483647,\"stride\":1,\"pad\":1073741823}]}";
 
+static const char wide_kernel[] =
+    "{\"nodes\":[{\"op\":\"input\",\"shape\":[65536,16,16]},{\"op\":\"conv\",\"input\":[0],"
+    "\"out_channels\":65536,\"kernel\":16384,\"stride\":1,\"pad\":8192,\"groups\":1}]}";
+static const char wide_linear[] =
+    "{\"nodes\":[{\"op\":\"input\",\"shape\":[7,16384,16384]},{\"op\":\"linear\","
+    "\"input\":[0],\"out_channels\":65536}]}";
+static const char wide_pool[] =
+    "{\"nodes\":[{\"op\":\"input\",\"shape\":[16,8192,8192]},{\"op\":\"max_pool\","
+    "\"input\":[0],\"kernel\":16384,\"stride\":1,\"pad\":8192}]}";
+
+static void check_hostile(const char *text, ns_status wanted) {
+    nn_graph graph;
+    ns_error err = {0};
+    ns_json *json = NULL;
+    assert_ok(ns_json_parse(text, &json, &err), &err);
+    const ns_status status = nn_graph_from_json(json, &graph, &err);
+    if (status != wanted || err.text[0] == '\0') {
+        fail_msg("%s: got \"%s\" and \"%s\"", text, ns_status_text(status), err.text);
+    }
+    ns_json_free(json);
+}
+
 static void test_hostile_json_is_refused(void **state) {
     (void)state;
     static const char *const texts[] = {
@@ -207,17 +229,41 @@ static void test_hostile_json_is_refused(void **state) {
         "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,1,1]},{\"op\":\"max_pool\",\"kernel\":2e9}]}",
         huge_kernel,
     };
+    static const char *const oversized[] = {
+        wide_kernel,
+        wide_linear,
+        wide_pool,
+    };
     for (size_t i = 0; i < NS_COUNT_OF(texts); i++) {
-        nn_graph graph;
-        ns_error err = {0};
-        ns_json *json = NULL;
-        assert_ok(ns_json_parse(texts[i], &json, &err), &err);
-        const ns_status status = nn_graph_from_json(json, &graph, &err);
-        if (status != NS_ERR_INPUT || err.text[0] == '\0') {
-            fail_msg("%s: got \"%s\" and \"%s\"", texts[i], ns_status_text(status), err.text);
-        }
-        ns_json_free(json);
+        check_hostile(texts[i], NS_ERR_INPUT);
     }
+    for (size_t i = 0; i < NS_COUNT_OF(oversized); i++) {
+        check_hostile(oversized[i], NS_ERR_LIMIT);
+    }
+}
+
+/// Nodes that are legal one by one, but not together.
+static void test_sums_stay_in_range(void **state) {
+    (void)state;
+    nn_graph graph;
+    ns_error err = {0};
+    nn_graph_init(&graph);
+    int x = nn_add_input(&graph, (nn_shape){1, 1, 1});
+    for (int i = 0; i < 16; i++) { // 2 * 2^30 weights each time
+        x = nn_add_linear(&graph, nn_add_linear(&graph, x, 1 << 16), 1 << 14);
+    }
+    assert_status(nn_graph_check(&graph, &err), NS_ERR_LIMIT);
+    assert_non_null(strstr(err.text, "together"));
+
+    nn_graph_init(&graph);
+    x = nn_add_input(&graph, (nn_shape){1, 16384, 16384}); // 2^28 pixels, 2^48 FLOPs a pool
+    while (graph.node_count < NN_NODES_MAX) {
+        x = nn_add_pool(&graph, NN_OP_AVERAGE_POOL, x, 1023, 1, 511);
+    }
+    assert_ok(nn_graph_check(&graph, &err), &err);
+    const nn_counts counts = nn_graph_count(&graph);
+    assert_int_equal(counts.forward_flops,
+                     (NN_NODES_MAX - 1) * ((int64_t)1 << 28) * (int64_t)(1023 * 1023));
 }
 
 int main(void) {
@@ -230,6 +276,7 @@ int main(void) {
         cmocka_unit_test(test_hash_is_of_the_function),
         cmocka_unit_test(test_json_round_trip),
         cmocka_unit_test(test_hostile_json_is_refused),
+        cmocka_unit_test(test_sums_stay_in_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
