@@ -115,10 +115,10 @@ static ns_status check_values(const float *values, size_t count, size_t expected
     if (count != expected) {
         return ns_fail(err, NS_ERR_CORRUPT, "it holds %zu values instead of %zu", count, expected);
     }
-    for (size_t i = 0; i < count; i++) {
-        if (!isfinite(values[i])) {
-            return ns_fail(err, NS_ERR_CORRUPT, "its value %zu is %g", i, (double)values[i]);
-        }
+    const size_t finite_count = nn__finite_count(values, count);
+    if (finite_count < count) {
+        return ns_fail(err, NS_ERR_CORRUPT, "its value %zu is %g", finite_count,
+                       (double)values[finite_count]);
     }
     return NS_OK;
 }

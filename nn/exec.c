@@ -419,6 +419,19 @@ int nn_net_class_count(const nn_net *net) {
     return (int)nn__shape_count(net->graph.node[net->layer_count - 1].shape);
 }
 
+bool nn__net_is_finite(const nn_net *net) {
+    for (int i = 0; i < net->layer_count; i++) {
+        const nn__layer *layer = &net->layer[i];
+        for (int k = 0; k < 2; k++) {
+            const size_t count = layer->params.running;
+            if (nn__finite_count(layer->running[k], count) < count) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* ---- running --------------------------------------------------------------------------------- */
 
 #ifdef __SSE__

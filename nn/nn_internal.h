@@ -173,6 +173,8 @@ void nn__flat_scale_forward(const nn__layer *layer);
 void nn__flat_scale_backward(const nn__layer *layer);
 /// out = a + b, each `count` long; `out` may be `a`; relu: out = max(0, a + b).
 void nn__flat_add(const float *a, const float *b, float *out, size_t count, bool relu);
+/// How many values come before the first that is infinite or NaN; `count` when none is.
+size_t nn__finite_count(const float *values, size_t count);
 /// running = 0.9 running + 0.1 batch; the batch variance over `sample_count` values is biased.
 void nn__running_update(const nn__layer *layer, const float *mean, const float *variance);
 
@@ -202,6 +204,12 @@ typedef struct nn__loss {
 float nn__loss_run(const nn__loss *loss);
 /// The same in double precision, one row after the other.
 float nn__loss_reference(const nn__loss *loss);
+
+/* ---- executor -------------------------------------------------------------------------------- */
+
+/// Whether all running statistics are finite: cheap enough for every step, and in a net with batch
+/// norm no NaN gets past them, whatever a fused ReLU makes of it afterwards.
+bool nn__net_is_finite(const nn_net *net);
 
 /* ---- optimiser ------------------------------------------------------------------------------- */
 

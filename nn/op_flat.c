@@ -6,6 +6,8 @@
 
 #include "nn/nn_internal.h"
 
+#include <math.h>
+
 static size_t y_count(const nn__layer *layer) {
     return layer->y_bytes / sizeof(float);
 }
@@ -16,7 +18,7 @@ void nn__flat_relu_forward(const nn__layer *layer) {
     float *restrict y = layer->y;
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {
-        y[i] = x[i] > 0.0F ? x[i] : 0.0F;
+        y[i] = x[i] < 0.0F ? 0.0F : x[i]; // a NaN stays one
     }
 }
 
@@ -90,6 +92,14 @@ void nn__flat_scale_backward(const nn__layer *layer) {
     if (layer->dx[0] != NULL) {
         multiply(layer, layer->dy, layer->dx[0], layer->node->value);
     }
+}
+
+size_t nn__finite_count(const float *values, size_t count) {
+    size_t i = 0;
+    while (i < count && isfinite(values[i])) {
+        i++;
+    }
+    return i;
 }
 
 void nn__running_update(const nn__layer *layer, const float *mean, const float *variance) {

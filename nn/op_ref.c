@@ -43,9 +43,14 @@ void nn__ref_none_backward(const nn__layer *layer) {
     (void)layer;
 }
 
+/// Lets a NaN through.
+static float rectify(float x) {
+    return x < 0.0F ? 0.0F : x;
+}
+
 void nn__ref_relu_forward(const nn__layer *layer) {
     for (size_t i = 0; i < tensor_count(layer, layer->in); i++) {
-        layer->y[i] = fmaxf(layer->x[0][i], 0.0F);
+        layer->y[i] = rectify(layer->x[0][i]);
     }
 }
 
@@ -58,7 +63,7 @@ void nn__ref_relu_backward(const nn__layer *layer) {
 void nn__ref_add_forward(const nn__layer *layer) {
     for (size_t i = 0; i < tensor_count(layer, layer->in); i++) {
         const float sum = layer->x[0][i] + layer->x[1][i];
-        layer->y[i] = layer->node->relu ? fmaxf(sum, 0.0F) : sum;
+        layer->y[i] = layer->node->relu ? rectify(sum) : sum;
     }
 }
 
@@ -147,8 +152,7 @@ void nn__ref_conv_forward(const nn__layer *layer) {
     FOR_EACH(layer, node->shape) {
         conv_sum s = {layer, node->bias ? (double)layer->value[1][c] : 0.0};
         conv_taps(layer, n, c, h, w, tap_forward, &s);
-        layer->y[at(node->shape, n, c, h, w)] =
-            node->relu ? fmaxf((float)s.sum, 0.0F) : (float)s.sum;
+        layer->y[at(node->shape, n, c, h, w)] = node->relu ? rectify((float)s.sum) : (float)s.sum;
     }
 }
 
@@ -238,7 +242,7 @@ static void norm_channel(const nn__layer *layer, int c, double mean, double vari
             const float y =
                 (float)((double)layer->value[0][c] * ((double)layer->x[0][p] - mean) * inverse +
                         (double)layer->value[1][c]);
-            layer->y[p] = layer->node->relu ? fmaxf(y, 0.0F) : y;
+            layer->y[p] = layer->node->relu ? rectify(y) : y;
         }
     }
 }

@@ -186,9 +186,12 @@ static ns_status run_step(trainer *t, ns_error *err) {
     const float rate = nn_rate_at(&t->recipe, fraction_at(t, 0.5));
     (void)data_loader_next(t->loader, nn_net_input(t->net), nn_net_labels(t->net));
     const float loss = nn_net_forward_backward(t->net, dropout_seed(t));
-    if (!isfinite(loss)) {
-        return ns_fail(err, NS_ERR_NAN, "training diverged: the loss of step %lld is %g (rate %g)",
-                       (long long)t->position.step + 1, (double)loss, (double)rate);
+    if (!isfinite(loss) || !nn__net_is_finite(t->net)) {
+        return ns_fail(err, NS_ERR_NAN,
+                       "training diverged: the loss of step %lld is %g, the batch statistics are "
+                       "%sfinite (rate %g)",
+                       (long long)t->position.step + 1, (double)loss,
+                       nn__net_is_finite(t->net) ? "" : "not ", (double)rate);
     }
     const nn__sgd sgd = {rate, t->recipe.momentum, t->recipe.weight_decay};
     nn__sgd_step(&t->params, &sgd, t->thread_count);
@@ -215,6 +218,24 @@ static void measure_step(trainer *t, int64_t since_ms) {
     t->position.step_ms += (step_ms - t->position.step_ms) / (first ? 1 : STEP_WINDOW_STEPS);
     t->life_step_ms += step_ms;
     t->life_sample_count += (uint64_t)t->recipe.batch_size;
+}
+
+/// Reads the state, and the momentum behind it if `momentum`, into `t->values`. NS_ERR_NAN unless
+/// all values are finite: neither a mark nor a checkpoint nor a model is made of such weights.
+static ns_status read_values(trainer *t, bool momentum, ns_error *err) {
+    const size_t count = t->state_count * (momentum ? 2 : 1);
+    nn_net_get_state(t->net, t->values);
+    if (momentum) {
+        nn_net_get_momentum(t->net, t->values + t->state_count);
+    }
+    const size_t finite_count = nn__finite_count(t->values, count);
+    if (finite_count < count) {
+        return ns_fail(err, NS_ERR_NAN, "training diverged: after step %lld a %s is %g",
+                       (long long)t->position.step,
+                       finite_count < t->state_count ? "weight" : "momentum",
+                       (double)t->values[finite_count]);
+    }
+    return NS_OK;
 }
 
 /* ---- marks ----------------------------------------------------------------------------------- */
@@ -253,7 +274,7 @@ static ns_status measure_accuracy(trainer *t, float *accuracy, ns_error *err) {
     if (t->infer == NULL) {
         NS_TRY(make_infer(t, err));
     }
-    nn_net_get_state(t->net, t->values);
+    NS_TRY(read_values(t, false, err));
     nn__infer_set_state(t->infer, t->values);
     NS_TRY(nn_infer_split(t->infer, t->set, DATA_VALIDATION,
                           (size_t)t->options->eval_image_count_max, is_past_deadline, t,
@@ -302,8 +323,7 @@ static ns_status run_marks(trainer *t, nn_verdict *verdict, ns_error *err) {
 static ns_status save_checkpoint(trainer *t, ns_error *err) {
     const int64_t begin_ms = ns_clock_ms();
     const nn__training training = identity_of(t);
-    nn_net_get_state(t->net, t->values);
-    nn_net_get_momentum(t->net, t->values + t->state_count);
+    NS_TRY(read_values(t, true, err));
     t->position.used_ms = used_ms(t);
     NS_TRY(nn__checkpoint_save(t->options->checkpoint_path, &training, &t->position, t->values,
                                2 * t->state_count, err));
@@ -349,7 +369,7 @@ static ns_status finish(trainer *t, nn_verdict verdict, nn_train_result *result,
                         ns_error *err) {
     result->stopped = verdict == NN_STOP;
     if (!result->stopped) {
-        nn_net_get_state(t->net, t->values);
+        NS_TRY(read_values(t, false, err));
         NS_TRY(nn_model_new(t->graph, t->values, data_describe(t->set), model, err));
     } else if (t->options->checkpoint_path != NULL) {
         NS_TRY(save_checkpoint(t, err));

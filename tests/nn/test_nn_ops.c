@@ -336,6 +336,33 @@ static void test_loss_agrees_with_reference(void **state) {
     }
 }
 
+/// A ReLU, fused ones too, must not turn a NaN into a zero that nobody notices.
+static void test_nan_is_not_hidden(void **state) {
+    (void)state;
+    nn_graph graph;
+    for (int fused = 0; fused < 2; fused++) {
+        nn_graph_init(&graph);
+        int x = nn_add_input(&graph, (nn_shape){3, 5, 5});
+        x = nn_add_conv(&graph, x, 16, 3, 1, 1, false);
+        x = fused == 1 ? nn_add_batch_norm(&graph, x, true) : nn_add_relu(&graph, x);
+        (void)nn_add_linear(&graph, x, 4);
+        for (int b = 0; b < 2; b++) {
+            nn_net_options options = nn_net_options_default();
+            options.backend = b == 0 ? NN_BACKEND_ONEDNN : NN_BACKEND_REFERENCE;
+            options.batch_size = 2;
+            nn_net *net = net_ready(&graph, options);
+            assert_true(isfinite(nn_net_forward_backward(net, 1)));
+            assert_true(nn__net_is_finite(net));
+            nn_net_input(net)[37] = NAN;
+            const float loss = nn_net_forward_backward(net, 2);
+            if (isfinite(loss) && nn__net_is_finite(net)) {
+                fail_msg("the loss is %g", (double)loss);
+            }
+            nn_net_free(net);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_op_has_a_case),
@@ -343,6 +370,7 @@ int main(void) {
         cmocka_unit_test(test_reference_gradients_are_slopes),
         cmocka_unit_test(test_dropout_drops_its_share_by_step_alone),
         cmocka_unit_test(test_loss_agrees_with_reference),
+        cmocka_unit_test(test_nan_is_not_hidden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

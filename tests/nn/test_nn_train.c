@@ -278,6 +278,46 @@ static void test_nan_is_reported(void **state) {
     assert_non_null(strstr(err.text, "step"));
 }
 
+/// Weights that blow up behind a ReLU are noticed at once, with batch norm and without.
+static void test_divergence_is_noticed_early(void **state) {
+    fixture f = *(const fixture *)*state;
+    for (int norm = 0; norm < 2; norm++) {
+        watcher w = {0};
+        ns_error err = {0};
+        nn_train_result result;
+        nn_model *model = NULL;
+        nn_train_options options = options_for(&w);
+        options.recipe.rate_peak = 1e36F;
+        nn_graph_init(&f.graph);
+        int x = nn_add_input(&f.graph, (nn_shape){FIXTURE_CHANNELS, FIXTURE_HEIGHT, FIXTURE_WIDTH});
+        for (int i = 0; i < 2; i++) {
+            x = nn_add_conv(&f.graph, x, 16, 3, 2, 1, false);
+            x = norm == 1 ? nn_add_batch_norm(&f.graph, x, true) : nn_add_relu(&f.graph, x);
+        }
+        (void)nn_add_linear(&f.graph, x, FIXTURE_LABEL_COUNT);
+        assert_status(nn_train(&f.graph, f.set, &options, &result, &model, &err), NS_ERR_NAN);
+        assert_null(model);
+        print_message("%s\n", err.text);
+        assert_in_range(w.step_count, 1, 4);
+    }
+}
+
+/// A stop after the step that broke the weights leaves no checkpoint of them.
+static void test_checkpoint_holds_numbers_only(void **state) {
+    const fixture *f = *state;
+    watcher w = {.stop_at_step = 1};
+    ns_error err = {0};
+    nn_train_result result;
+    nn_model *model = NULL;
+    nn_train_options options = options_for(&w);
+    (void)remove(CHECKPOINT);
+    options.checkpoint_path = CHECKPOINT;
+    options.recipe.rate_peak = INFINITY;
+    assert_status(nn_train(&f->graph, f->set, &options, &result, &model, &err), NS_ERR_NAN);
+    assert_int_equal(w.step_count, 1);
+    assert_false(ns_file_exists(CHECKPOINT));
+}
+
 static void test_memory_limit_is_kept(void **state) {
     const fixture *f = *state;
     watcher w = {0};
@@ -345,6 +385,8 @@ int main(void) {
         cmocka_unit_test(test_too_little_is_said),
         cmocka_unit_test(test_large_batch_is_lowered),
         cmocka_unit_test(test_nan_is_reported),
+        cmocka_unit_test(test_divergence_is_noticed_early),
+        cmocka_unit_test(test_checkpoint_holds_numbers_only),
         cmocka_unit_test(test_memory_limit_is_kept),
         cmocka_unit_test(test_misfits_are_refused),
         cmocka_unit_test(test_marks_measure_accuracy),
