@@ -3,7 +3,7 @@
 // Intended usage:
 //   1. Build an nn_graph with the nn_add_* functions; nn_graph_check() reports the first error.
 //   2. nn_plan_make() says parameters, FLOPs, bytes and peak memory before anything is allocated.
-//   3. nn_train() trains it and calls back after each step; the result is an nn_model.
+//   3. nn_train() trains it and calls back after each step and epoch; the result is an nn_model.
 //   4. nn_model_save() / nn_model_load() keep it; nn_infer_new() + nn_infer_run() predict with it.
 //
 // Shapes are (N, C, H, W); N is the batch and stands in no graph. Weights in files and in nn_model
@@ -210,7 +210,7 @@ typedef struct nn_progress {
     double loss;     // smoothed
     int64_t used_ms; // training time, over all lives
     double images_per_s;
-    float val_accuracy; // at a mark, of the weights at `fraction`; NaN in the step callback
+    float val_accuracy; // at a mark, of the weights at `fraction`; NaN in the other callbacks
 } nn_progress;
 
 typedef nn_verdict (*nn_progress_fn)(void *context, const nn_progress *progress);
@@ -225,9 +225,10 @@ typedef struct nn_train_options {
     uint64_t seed;
     int thread_count; // 0: all cores
     nn_backend backend;
-    size_t mem_bytes_max;   // of the training net; the smaller one of the marks has it once more
-    nn_progress_fn on_step; // after every step; may be NULL
-    nn_progress_fn on_mark; // after each evaluation below; may be NULL
+    size_t mem_bytes_max;    // of the training net; the smaller one of the marks has it once more
+    nn_progress_fn on_step;  // after every step; may be NULL
+    nn_progress_fn on_epoch; // after each pass over the train images; may be NULL
+    nn_progress_fn on_mark;  // after each evaluation below; may be NULL
     double eval_mark[NN_EVAL_MARKS_MAX]; // fractions, ascending, at which to measure val_accuracy
     int eval_mark_count;
     int eval_image_count_max; // validation images to use at a mark; 0: all
@@ -239,7 +240,9 @@ nn_train_options nn_train_options_default(void);
 
 typedef struct nn_train_result {
     nn_progress last;
-    bool stopped; // by a callback; a checkpoint was written when asked for
+    bool stopped;                 // by a callback; a checkpoint was written when asked for
+    int checkpoint_failure_count; // checkpoints on the way that could not be written
+    ns_error checkpoint_error;    // why the last of them could not; empty when none failed
 } nn_train_result;
 
 typedef struct nn_model nn_model;
@@ -247,7 +250,9 @@ typedef struct nn_model nn_model;
 /// Trains `graph` on the train split of `set`. `*model` is the caller's; NULL when stopped early.
 /// A batch larger than the split is lowered to it. No step, mark or checkpoint begins that would,
 /// by the running mean of step times, end after a limit; marks passed together count as one. The
-/// checkpoint stays when training ends: the caller removes it once the model is safe.
+/// checkpoint stays when training ends: the caller removes it once the model is safe. One that
+/// cannot be written (NS_ERR_IO) is tried again when the next is due and does not end training; the
+/// one on stopping does.
 /// NS_ERR_NAN when the loss stops being a number, NS_ERR_BUDGET when not even one step fits,
 /// NS_ERR_LIMIT and NS_ERR_MEMORY for memory, NS_ERR_INPUT when graph and set do not fit or the
 /// checkpoint is of another training, NS_ERR_CORRUPT and NS_ERR_VERSION when it is unreadable.

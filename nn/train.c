@@ -29,6 +29,7 @@ enum {
 
 typedef struct trainer {
     const nn_train_options *options;
+    nn_train_result *result;
     const data_set *set;
     const nn_graph *graph;
     nn_recipe recipe; // with the batch that fits the data
@@ -85,15 +86,18 @@ static double fraction_at(const trainer *t, double steps_ahead) {
     return fmin(fraction, 1.0);
 }
 
-static nn_progress progress_now(const trainer *t) {
+/// Images of a pass over the train split; the loader drops a short batch.
+static uint64_t epoch_samples(const trainer *t) {
     const uint64_t batch = (uint64_t)t->recipe.batch_size;
-    const uint64_t train_count = data_describe(t->set)->split_count[DATA_TRAIN];
-    const uint64_t epoch_samples = train_count / batch * batch; // the loader drops a short batch
+    return data_describe(t->set)->split_count[DATA_TRAIN] / batch * batch;
+}
+
+static nn_progress progress_now(const trainer *t) {
     return (nn_progress){
         .fraction = fraction_at(t, 0),
         .step = t->position.step,
         .sample_count = t->position.sample_count,
-        .epoch = (int)(t->position.sample_count / epoch_samples),
+        .epoch = (int)(t->position.sample_count / epoch_samples(t)),
         .loss = t->position.loss,
         .used_ms = used_ms(t),
         .images_per_s = 1000.0 * (double)t->life_sample_count / fmax(t->life_step_ms, 1.0),
@@ -203,12 +207,20 @@ static ns_status run_step(trainer *t, ns_error *err) {
     return NS_OK;
 }
 
-static nn_verdict report_step(const trainer *t) {
-    if (t->options->on_step == NULL) {
+static nn_verdict report_to(nn_progress_fn on_progress, const trainer *t) {
+    if (on_progress == NULL) {
         return NN_CONTINUE;
     }
     const nn_progress progress = progress_now(t);
-    return t->options->on_step(t->options->context, &progress);
+    return on_progress(t->options->context, &progress);
+}
+
+/// The epoch is reported even when the step's callback says stop: a resumed training would not.
+static nn_verdict report_step(const trainer *t) {
+    const nn_verdict step = report_to(t->options->on_step, t);
+    const bool ends_epoch = t->position.sample_count % epoch_samples(t) == 0;
+    const nn_verdict epoch = ends_epoch ? report_to(t->options->on_epoch, t) : NN_CONTINUE;
+    return step == NN_STOP ? step : epoch;
 }
 
 /// `since_ms` is the clock when the step began; its callback counts as part of it.
@@ -338,7 +350,13 @@ static ns_status save_due_checkpoint(trainer *t, ns_error *err) {
     if (t->options->checkpoint_path == NULL || !due || !time_fits(t, cost_ms)) {
         return NS_OK;
     }
-    return save_checkpoint(t, err);
+    const ns_status status = save_checkpoint(t, &t->result->checkpoint_error);
+    if (status == NS_ERR_IO) { // a full disk, maybe for a minute: not worth the training
+        t->checkpoint_ms = ns_clock_ms();
+        t->result->checkpoint_failure_count++;
+        return NS_OK;
+    }
+    return status == NS_OK ? NS_OK : ns_fail(err, status, "%s", t->result->checkpoint_error.text);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -385,6 +403,7 @@ ns_status nn_train(const nn_graph *graph, const data_set *set, const nn_train_op
     assert(options->eval_mark_count <= NN_EVAL_MARKS_MAX);
     trainer t = {
         .options = options,
+        .result = result,
         .set = set,
         .graph = graph,
         .recipe = options->recipe,

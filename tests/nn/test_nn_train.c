@@ -3,7 +3,9 @@
 #include "tests/ns_test.h"
 
 #include <math.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "nn/nn_internal.h"
 #include "tests/nn/fixture.h"
@@ -13,14 +15,26 @@
 enum { BATCH = 32, STEPS = 24, MARK_COUNT_MAX = 8 };
 
 typedef struct watcher {
-    int64_t stop_at_step; // 0: never
+    int64_t stop_at_step;      // 0: never
+    int stop_at_epoch;         // 0: never
+    int64_t disk_back_at_step; // files may grow again; 0: no matter
     int64_t step_count;
+    int epoch_count;
     double first_loss, last_fraction;
     int mark_count;
     double mark_fraction[MARK_COUNT_MAX];
     float mark_accuracy[MARK_COUNT_MAX];
     bool ascending; // fractions and steps never fell
 } watcher;
+
+/// Plays a disk that is full beyond so many bytes a file.
+static void limit_file_bytes(rlim_t bytes) {
+    struct rlimit limit;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
 
 static nn_verdict watch_step(void *context, const nn_progress *progress) {
     watcher *w = context;
@@ -30,7 +44,17 @@ static nn_verdict watch_step(void *context, const nn_progress *progress) {
     }
     w->ascending = w->ascending && progress->fraction >= w->last_fraction;
     w->last_fraction = progress->fraction;
+    if (w->disk_back_at_step > 0 && progress->step == w->disk_back_at_step) {
+        limit_file_bytes(RLIM_INFINITY);
+    }
     return progress->step == w->stop_at_step ? NN_STOP : NN_CONTINUE;
+}
+
+static nn_verdict watch_epoch(void *context, const nn_progress *progress) {
+    watcher *w = context;
+    w->epoch_count++;
+    assert_int_equal(progress->sample_count, progress->epoch * FIXTURE_TRAIN_COUNT);
+    return progress->epoch == w->stop_at_epoch ? NN_STOP : NN_CONTINUE;
 }
 
 static nn_verdict watch_mark(void *context, const nn_progress *progress) {
@@ -50,6 +74,7 @@ static nn_train_options options_for(watcher *w) {
     options.seed = 17;
     options.thread_count = 2;
     options.on_step = watch_step;
+    options.on_epoch = watch_epoch;
     options.on_mark = watch_mark;
     options.context = w;
     return options;
@@ -184,6 +209,37 @@ static void test_checkpoints_come_by_themselves(void **state) {
     assert_int_equal(result.last.step, STEPS);
 }
 
+/// Training goes on without its checkpoints, but a stop that cannot be resumed is a failure.
+static void test_failed_checkpoints_do_not_end_training(void **state) {
+    const fixture *f = *state;
+    watcher w = {0};
+    ns_error err = {0};
+    nn_train_result result;
+    nn_model *model = NULL;
+    nn_train_options options = options_for(&w);
+    (void)remove(CHECKPOINT);
+    options.checkpoint_path = CHECKPOINT;
+    options.checkpoint_interval_ms = 0;
+
+    w.disk_back_at_step = 5;
+    limit_file_bytes(1000);
+    nn_model_free(train(f, &options, &result));
+    assert_int_equal(result.last.step, STEPS);
+    assert_int_equal(result.checkpoint_failure_count, 4);
+    assert_non_null(strstr(result.checkpoint_error.text, CHECKPOINT));
+    assert_true(ns_file_exists(CHECKPOINT));
+
+    (void)remove(CHECKPOINT);
+    w = (watcher){.stop_at_step = 3};
+    limit_file_bytes(1000);
+    const ns_status status = nn_train(&f->graph, f->set, &options, &result, &model, &err);
+    limit_file_bytes(RLIM_INFINITY);
+    assert_status(status, NS_ERR_IO);
+    assert_int_equal(result.checkpoint_failure_count, 2);
+    assert_null(model);
+    assert_false(ns_file_exists(CHECKPOINT));
+}
+
 static void test_damaged_checkpoint_is_refused(void **state) {
     const fixture *f = *state;
     watcher w = {0};
@@ -263,6 +319,22 @@ static void test_large_batch_is_lowered(void **state) {
     assert_int_equal(result.last.step, 2);
     assert_int_equal(result.last.sample_count, 2 * FIXTURE_TRAIN_COUNT);
     nn_model_free(model);
+}
+
+static void test_epochs_are_reported(void **state) {
+    const fixture *f = *state;
+    watcher w = {0};
+    nn_train_result result;
+    nn_train_options options = options_for(&w);
+    options.sample_count_max = 3UL * FIXTURE_TRAIN_COUNT + BATCH;
+    nn_model_free(train(f, &options, &result));
+    assert_int_equal(w.epoch_count, 3);
+
+    w = (watcher){.stop_at_epoch = 2};
+    assert_null(train(f, &options, &result));
+    assert_true(result.stopped);
+    assert_int_equal(result.last.sample_count, 2 * FIXTURE_TRAIN_COUNT);
+    assert_int_equal(result.last.epoch, 2);
 }
 
 static void test_nan_is_reported(void **state) {
@@ -379,11 +451,13 @@ int main(void) {
         cmocka_unit_test(test_same_seed_same_weights),
         cmocka_unit_test(test_resuming_is_exact),
         cmocka_unit_test(test_checkpoints_come_by_themselves),
+        cmocka_unit_test(test_failed_checkpoints_do_not_end_training),
         cmocka_unit_test(test_damaged_checkpoint_is_refused),
         cmocka_unit_test(test_deadline_is_kept),
         cmocka_unit_test(test_used_time_is_kept),
         cmocka_unit_test(test_too_little_is_said),
         cmocka_unit_test(test_large_batch_is_lowered),
+        cmocka_unit_test(test_epochs_are_reported),
         cmocka_unit_test(test_nan_is_reported),
         cmocka_unit_test(test_divergence_is_noticed_early),
         cmocka_unit_test(test_checkpoint_holds_numbers_only),
