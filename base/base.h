@@ -30,7 +30,7 @@ typedef struct ns_error {
 } ns_error;
 
 /// Writes the sentence into `err` (may be NULL) and returns `status`: `return ns_fail(err, ...)`.
-/// Over-long sentences are cut. `status` must not be NS_OK.
+/// Over-long sentences are cut, and made safe to print (ns_text_escape). `status` must not be NS_OK.
 ns_status ns_fail(ns_error *err, ns_status status, const char *format, ...) NS_PRINTF(3, 4);
 
 #ifdef __clang_analyzer__ // let it see that the result is the status, and so never NS_OK
@@ -169,6 +169,16 @@ void ns_lock_release(ns_lock *lock);
 /// Whether another process holds the lock; never takes it, not even for a moment. Must not be
 /// called by the process that holds it.
 bool ns_lock_held(const char *path);
+
+/* ---- text ----------------------------------------------------------------------------------- */
+
+/// Length of the UTF-8 sequence at `text`, 0 when it is none or at the end (RFC 3629: no
+/// surrogates, no over-long forms, nothing above U+10FFFF).
+size_t ns_utf8_length(const char *text);
+bool ns_utf8_valid(const char *text);
+/// Copies `text` to `out`, control characters and bytes that are not UTF-8 as \xNN, and cuts it
+/// between characters to fit; at most 4 bytes a byte and the final 0. Copying twice changes no more.
+void ns_text_escape(const char *text, char *out, size_t size_bytes);
 
 /* ---- hashing -------------------------------------------------------------------------------- */
 

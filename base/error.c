@@ -3,7 +3,6 @@
 // works when memory is what has run out.
 
 #include <assert.h>
-#include <string.h>
 
 #include "base/base.h"
 
@@ -29,7 +28,7 @@ ns_status ns_fail(ns_error *err, ns_status status, const char *format, ...) {
         va_start(args, format);
         (void)vsnprintf(text, sizeof(text), format, args);
         va_end(args);
-        memcpy(err->text, text, sizeof(text));
+        ns_text_escape(text, err->text, sizeof(err->text)); // they may hold file names
     }
     return status;
 }
@@ -46,6 +45,5 @@ void ns_error_prefix(ns_error *err, const char *format, ...) {
 
     char text[2 * NS_ERROR_TEXT_MAX + 2];
     (void)snprintf(text, sizeof(text), "%s: %s", context, err->text);
-    memcpy(err->text, text, NS_ERROR_TEXT_MAX - 1);
-    err->text[NS_ERROR_TEXT_MAX - 1] = '\0';
+    ns_text_escape(text, err->text, sizeof(err->text));
 }

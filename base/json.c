@@ -33,27 +33,6 @@ static const cJSON *const_node_of(const ns_json *json) {
 
 /* ---- strings that are not UTF-8 ------------------------------------------------------------- */
 
-// Length of the UTF-8 sequence at `text`, or 0 when it is none (RFC 3629: no surrogates, no
-// over-long forms, nothing above U+10FFFF).
-static size_t utf8_length(const uint8_t *text) {
-    const uint8_t lead = text[0];
-    if (lead < 0x80) {
-        return 1;
-    }
-    const size_t length = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-    const uint8_t second_min = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    const uint8_t second_max = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (length == 0 || text[1] < second_min || text[1] > second_max) {
-        return 0;
-    }
-    for (size_t i = 2; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return length;
-}
-
 // A string node. File names may hold any bytes, JSON only UTF-8: a stray byte becomes U+FFFD.
 static cJSON *string_node(const char *value) {
     if (value == NULL) {
@@ -66,7 +45,7 @@ static cJSON *string_node(const char *value) {
     }
     char *end = clean;
     for (const char *from = value; *from != '\0';) {
-        const size_t length = utf8_length((const uint8_t *)from);
+        const size_t length = ns_utf8_length(from);
         memcpy(end, length > 0 ? from : "\xef\xbf\xbd", length > 0 ? length : 3);
         end += length > 0 ? length : 3;
         from += length > 0 ? length : 1;

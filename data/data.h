@@ -107,7 +107,7 @@ typedef struct data_info {
     float mean[DATA_CHANNELS_MAX];        // of train pixels, 0-255
     float deviation[DATA_CHANNELS_MAX];   // standard deviation of train pixels, 0-255; > 0
     const char *sha256;                   // hex, of the whole content: the data set's identity
-    const char *source;                   // as given to import
+    const char *source;                   // as given to import, safe to print
 } data_info;
 
 /// Borrowed for the life of `set`.
@@ -122,7 +122,7 @@ size_t data_label_count(const data_set *set, data_split split, int label);
 
 /// What import left out. Borrowed for the life of `set`.
 typedef struct data_dropped {
-    const char *file;
+    const char *file; // safe to print: control characters and stray bytes are \xNN
     const char *reason;
 } data_dropped;
 size_t data_dropped_count(const data_set *set);

@@ -65,7 +65,7 @@ typedef struct data__pack_spec {
     int channels, height, width;
     int label_count;
     const char *const *labels; // copied
-    const char *source;        // copied
+    const char *source;        // copied, made safe to print (ns_text_escape)
     const char *provenance;    // JSON text of the options used; copied; NULL: "{}"
 } data__pack_spec;
 
@@ -77,7 +77,7 @@ ns_status data__pack_begin(const char *path, const data__pack_spec *spec, data__
 /// Appends one image, `pixels` (C, H, W). `split` may be DATA__UNASSIGNED until data__pack_split.
 ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int label,
                          data_split split, ns_error *err);
-/// Records what was left out and why.
+/// Records what was left out and why; `file` is made safe to print (ns_text_escape).
 ns_status data__pack_drop(data__pack_writer *writer, const char *file, const char *reason,
                           ns_error *err);
 /// Gives every image its split: data__split_assign over all that was added.
@@ -164,7 +164,8 @@ typedef struct data__listing {
     int *label_order; // (label_count) label indices, bytewise ascending by name
 } data__listing;
 
-/// The index of the label `name`, which is added when new.
+/// The index of the label `name`, which is added when new. NS_ERR_INPUT when it is not UTF-8 or one
+/// too many; the sentence names no source.
 ns_status data__listing_label(data__listing *listing, const char *name, int *label, ns_error *err);
 /// Adds the file `name` below the folder `dir` (an absolute `name` stands alone).
 ns_status data__listing_add(data__listing *listing, const char *dir, const char *name, int label,

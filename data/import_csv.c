@@ -98,7 +98,11 @@ static ns_status take_record(manifest *m) {
         return complain(m, "the label is empty");
     }
     NS_TRY(check_file(m, m->fields[1]));
-    NS_TRY(data__listing_label(m->listing, m->fields[2], &label, m->err));
+    const ns_status status = data__listing_label(m->listing, m->fields[2], &label, m->err);
+    if (status != NS_OK) {
+        ns_error_prefix(m->err, "cannot import %s: line %zu", m->source, m->record_line);
+        return status;
+    }
     return data__listing_add(m->listing, m->dir, m->fields[1], label, split, m->err);
 }
 

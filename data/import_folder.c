@@ -2,8 +2,8 @@
 // SOURCE/train/rose/1.jpg, SOURCE/validation/..., SOURCE/test/...
 //
 // The depth is fixed, so that links in a circle end by themselves; what lies elsewhere is listed as
-// left out. Whether a file is an image is decided later, from its content. Names are taken as
-// bytes: UTF-8 and spaces need no care.
+// left out. Whether a file is an image is decided later, from its content. Names of files are taken
+// as bytes; those of labels must be UTF-8.
 
 #include <errno.h>
 #include <stdlib.h>
@@ -80,7 +80,11 @@ static ns_status list_label(const char *source, const char *below, const char *n
     int label;
     ns_status status = NS_OK;
     NS_TRY_OUT(place_open(&at, source, below, err));
-    NS_TRY_OUT(data__listing_label(listing, name, &label, err));
+    status = data__listing_label(listing, name, &label, err);
+    if (status != NS_OK) {
+        ns_error_prefix(err, "cannot import %s", source);
+        goto out;
+    }
     for (size_t i = 0; i < at.count; i++) {
         char entry[NS_PATH_MAX];
         entry_kind kind;

@@ -77,6 +77,9 @@ ns_status data__listing_label(data__listing *listing, const char *name, int *lab
     if (listing->label_count == DATA_LABELS_MAX) {
         return ns_fail(err, NS_ERR_INPUT, "there are more than %d labels", DATA_LABELS_MAX);
     }
+    if (!ns_utf8_valid(name)) { // a model's file could not hold it
+        return ns_fail(err, NS_ERR_INPUT, "the label '%s' is not UTF-8", name);
+    }
     NS_TRY(grow_labels(listing, err));
     char *copy = strdup(name);
     if (copy == NULL) {

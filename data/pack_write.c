@@ -63,6 +63,16 @@ static ns_status run_append_string(byte_run *run, const char *text, ns_error *er
     return run_append(run, text, strlen(text) + 1, err);
 }
 
+/// A malloced copy of a name that is shown to people, or NULL.
+static char *escaped(const char *name) {
+    const size_t size_bytes = 4 * strlen(name) + 1;
+    char *copy = malloc(size_bytes);
+    if (copy != NULL) {
+        ns_text_escape(name, copy, size_bytes);
+    }
+    return copy;
+}
+
 static void writer_free(data__pack_writer *writer) {
     if (writer == NULL) {
         return;
@@ -88,7 +98,7 @@ static void writer_free(data__pack_writer *writer) {
 
 static ns_status copy_names(data__pack_writer *writer, const data__pack_spec *spec, ns_error *err) {
     writer->labels = calloc((size_t)spec->label_count, sizeof(*writer->labels));
-    writer->source = strdup(spec->source);
+    writer->source = escaped(spec->source);
     writer->provenance = strdup(spec->provenance != NULL ? spec->provenance : "{}");
     writer->buffer = malloc(BUFFER_BYTES);
     if (writer->labels == NULL || writer->source == NULL || writer->provenance == NULL ||
@@ -216,7 +226,13 @@ ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int l
 
 ns_status data__pack_drop(data__pack_writer *writer, const char *file, const char *reason,
                           ns_error *err) {
-    NS_TRY(run_append_string(&writer->dropped, file, err));
+    char *name = escaped(file);
+    if (name == NULL) {
+        return no_memory(err);
+    }
+    const ns_status status = run_append_string(&writer->dropped, name, err);
+    free(name);
+    NS_TRY(status);
     NS_TRY(run_append_string(&writer->dropped, reason, err));
     writer->dropped_count++;
     return NS_OK;

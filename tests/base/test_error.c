@@ -22,6 +22,15 @@ static void test_fail(void **state) {
     assert_string_equal(err.text, "again: cannot read a.png: 5");
 }
 
+static void test_sentences_print_safely(void **state) {
+    (void)state;
+    ns_error err = {0};
+    (void)ns_fail(&err, NS_ERR_IO, "cannot read %s", "\x1b[2J\xff.png");
+    assert_string_equal(err.text, "cannot read \\x1b[2J\\xff.png");
+    ns_error_prefix(&err, "in %s", "\xfe");
+    assert_string_equal(err.text, "in \\xfe: cannot read \\x1b[2J\\xff.png");
+}
+
 static void test_prefix(void **state) {
     (void)state;
     ns_error err = {0};
@@ -63,9 +72,9 @@ static void test_try(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status_texts), cmocka_unit_test(test_fail),
-        cmocka_unit_test(test_prefix),       cmocka_unit_test(test_long_text_is_cut),
-        cmocka_unit_test(test_try),
+        cmocka_unit_test(test_status_texts),           cmocka_unit_test(test_fail),
+        cmocka_unit_test(test_sentences_print_safely), cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_long_text_is_cut),       cmocka_unit_test(test_try),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

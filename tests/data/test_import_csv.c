@@ -101,6 +101,9 @@ static void test_refusals(void **state) {
     ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 2", "quote");
     put_manifest("TRAIN,images/000.png,a\nTRAIN,images/001.png,b\"c\n");
     ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 2");
+    put_manifest("TRAIN,images/000.png,a\nTRAIN,images/001.png,g\xe4nse\n");
+    ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT,
+                   "cannot import csv/set.csv: line 2: ", "label 'g\\xe4nse' is not UTF-8");
     put_manifest("");
     ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "csv/set.csv", "empty");
     put_file("csv/set.csv", "TRAIN\0,", 7);

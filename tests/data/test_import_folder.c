@@ -39,6 +39,33 @@ static void test_labels_are_sorted_bytewise(void **state) {
     data_close(set);
 }
 
+static void test_labels_must_be_utf8(void **state) {
+    (void)state;
+    fresh_dir("latin");
+    put_label("latin", "rose", 10, 10);
+    put_label("latin", "g\xe4nse", 10, 50);
+    ASSERT_REFUSED("latin", NS_ERR_INPUT, "cannot import latin", "label 'g\\xe4nse' is not UTF-8");
+}
+
+static void test_any_file_name_prints_safely(void **state) {
+    (void)state;
+    fresh_dir("strange");
+    put_label("strange", "a", 10, 10);
+    put_label("strange", "b", 10, 50);
+    put_plain_png("strange/b/\xe4.png", 8, 8, true, 90);
+    put_text("strange/b/\x1b[2J\xff.txt", "text");
+    data_set *set = import_and_open("strange", DATA_FORMAT_AUTO);
+    assert_int_equal(data_describe(set)->image_count, 21);
+    assert_int_equal(data_dropped_count(set), 1);
+    assert_int_equal(dropped_with(set, "b/\\x1b[2J\\xff.txt", "neither"), 1);
+    data_close(set);
+    put_text("strange/b/\xff.png", "text");
+    data_import_options options = data_import_options_default();
+    options.bad_fraction_max = 0.0;
+    static const char *const words[] = {"b/\\xff.png (it is neither PNG nor JPEG)"};
+    assert_refused("strange", &options, NS_ERR_INPUT, words, 1);
+}
+
 static void test_splits_above_labels(void **state) {
     (void)state;
     static const char *const names[] = {"validation", "valid", "val"};
@@ -165,6 +192,8 @@ static void test_unreadable_folder(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_labels_are_sorted_bytewise),
+        cmocka_unit_test(test_labels_must_be_utf8),
+        cmocka_unit_test(test_any_file_name_prints_safely),
         cmocka_unit_test(test_splits_above_labels),
         cmocka_unit_test(test_validation_is_carved_from_train),
         cmocka_unit_test(test_what_is_left_out),
