@@ -272,6 +272,10 @@ ns_status nn_net_new(const nn_graph *graph, const nn_net_options *options, nn_ne
     return status;
 }
 
+size_t nn__net_mem_bytes(const nn_net *net) {
+    return net->plan.arena_bytes;
+}
+
 void nn_net_free(nn_net *net) {
     if (net == NULL) {
         return;

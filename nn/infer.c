@@ -32,15 +32,30 @@ static void fill_levels(nn_infer *infer, const float *mean, const float *deviati
     }
 }
 
+/// The net at the batch of `options`, or at the largest of its halves that memory allows.
+static ns_status make_net(nn_infer *infer, nn_net_options options, ns_error *err) {
+    const nn_graph *graph = nn__fold_graph(infer->fold);
+    ns_status status = nn_net_new(graph, &options, &infer->net, err);
+    while ((status == NS_ERR_LIMIT || status == NS_ERR_MEMORY) && options.batch_size > 1) {
+        options.batch_size /= 2;
+        status = nn_net_new(graph, &options, &infer->net, err);
+    }
+    infer->batch_size = (size_t)options.batch_size;
+    return status;
+}
+
 static ns_status prepare(nn_infer *infer, const nn_graph *graph, const nn_net_options *options,
                          ns_error *err) {
     NS_TRY(nn__fold_new(graph, &infer->fold, err));
     infer->folded_state = malloc((nn_graph_state_count(graph) + 1) * sizeof(float));
-    infer->images = malloc(infer->batch_size * sizeof *infer->images);
-    if (infer->folded_state == NULL || infer->images == NULL) {
+    if (infer->folded_state == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "no memory for the folded weights");
     }
-    NS_TRY(nn_net_new(nn__fold_graph(infer->fold), options, &infer->net, err));
+    NS_TRY(make_net(infer, *options, err));
+    infer->images = malloc(infer->batch_size * sizeof *infer->images);
+    if (infer->images == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "no memory for a batch of %zu", infer->batch_size);
+    }
     infer->class_count = (size_t)nn_net_class_count(infer->net);
     return NS_OK;
 }
@@ -54,7 +69,6 @@ ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, co
     nn_net_options net_options = *options;
     net_options.mode = NN_MODE_INFER;
     infer->shape = graph->node[0].shape;
-    infer->batch_size = (size_t)options->batch_size;
     infer->thread_count = options->thread_count > 0 ? options->thread_count : ns_cpu_count();
     fill_levels(infer, mean, deviation);
     const ns_status status = prepare(infer, graph, &net_options, err);

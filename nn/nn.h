@@ -225,7 +225,7 @@ typedef struct nn_train_options {
     uint64_t seed;
     int thread_count; // 0: all cores
     nn_backend backend;
-    size_t mem_bytes_max;    // of the training net; the smaller one of the marks has it once more
+    size_t mem_bytes_max;    // of the net, with marks also of theirs; 0: what the machine has left
     nn_progress_fn on_step;  // after every step; may be NULL
     nn_progress_fn on_epoch; // after each pass over the train images; may be NULL
     nn_progress_fn on_mark;  // after each evaluation below; may be NULL
@@ -291,6 +291,8 @@ ns_json *nn_model_notes(nn_model *model);
 
 /// Batch norm folded into the convolutions; primitives built once for one batch size.
 typedef struct nn_infer nn_infer;
+/// Runs batches of `batch_size`, or of a half, a quarter, ... of it: the most for which the machine
+/// has memory left. NS_ERR_LIMIT and NS_ERR_MEMORY when it has too little for single images.
 ns_status nn_infer_new(const nn_model *model, int batch_size, int thread_count, nn_infer **out,
                        ns_error *err);
 void nn_infer_free(nn_infer *infer);

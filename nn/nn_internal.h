@@ -210,6 +210,8 @@ float nn__loss_reference(const nn__loss *loss);
 /// Whether all running statistics are finite: cheap enough for every step, and in a net with batch
 /// norm no NaN gets past them, whatever a fused ReLU makes of it afterwards.
 bool nn__net_is_finite(const nn_net *net);
+/// What the net allocated: arena_bytes of its plan.
+size_t nn__net_mem_bytes(const nn_net *net);
 
 /* ---- optimiser ------------------------------------------------------------------------------- */
 
@@ -230,8 +232,8 @@ const nn_graph *nn__fold_graph(const nn__fold *fold);
 /// Rewrites a state of the original graph; `folded` has room for as many values as `state`.
 void nn__fold_state(const nn__fold *fold, const float *state, float *folded);
 
-/// An nn_infer without weights, on the backend, batch, threads and memory of `options`; it wants
-/// nn__infer_set_state(), which takes the state of the unfolded graph, before it runs.
+/// An nn_infer without weights, on the backend, threads and memory of `options`, its batch halved
+/// until it fits the memory; it wants nn__infer_set_state(), which takes the state of the unfolded graph, before it runs.
 ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, const float *mean,
                         const float *deviation, nn_infer **out, ns_error *err);
 void nn__infer_set_state(nn_infer *infer, const float *state);

@@ -37,8 +37,9 @@ typedef struct trainer {
     nn_net *net;
     nn_params params;
     data_loader *loader;
-    nn_infer *infer; // made at the first mark
-    float *values;   // state, then momentum, in plain layout
+    nn_infer *infer;      // of the marks; NULL without
+    size_t mem_bytes_max; // of `net` and `infer` together
+    float *values;        // state, then momentum, in plain layout
     size_t state_count;
     nn__position position;
     int64_t begin_ms; // the clock when training would have begun, had it never been interrupted
@@ -113,7 +114,7 @@ static nn_net_options net_options_of(const trainer *t) {
     options.mode = NN_MODE_TRAIN;
     options.batch_size = t->recipe.batch_size;
     options.thread_count = t->thread_count;
-    options.mem_bytes_max = t->options->mem_bytes_max;
+    options.mem_bytes_max = t->mem_bytes_max;
     options.label_smoothing = t->recipe.label_smoothing;
     return options;
 }
@@ -140,6 +141,27 @@ static ns_status make_loader(trainer *t, ns_error *err) {
     return data_loader_new(t->set, &options, &t->loader, err);
 }
 
+/// What evaluates at the marks to come, within the memory that the training net leaves. It is made
+/// before the first step, so that a lack of memory shows before time is spent.
+static ns_status make_infer(trainer *t, ns_error *err) {
+    if (t->options->on_mark == NULL || t->position.marks_done >= t->options->eval_mark_count) {
+        return NS_OK;
+    }
+    const data_info *info = data_describe(t->set);
+    const size_t net_bytes = nn__net_mem_bytes(t->net);
+    nn_net_options options = net_options_of(t);
+    options.batch_size =
+        t->recipe.batch_size < EVAL_BATCH_SIZE_MAX ? t->recipe.batch_size : EVAL_BATCH_SIZE_MAX;
+    options.mem_bytes_max = t->mem_bytes_max > net_bytes ? t->mem_bytes_max - net_bytes : 1;
+    const ns_status status =
+        nn__infer_new(t->graph, &options, info->mean, info->deviation, &t->infer, err);
+    if (status != NS_OK) {
+        ns_error_prefix(err, "cannot evaluate beside a training of %.1f MB",
+                        (double)net_bytes / 1e6);
+    }
+    return status;
+}
+
 static nn__training identity_of(const trainer *t) {
     return (nn__training){t->graph, t->set, &t->recipe, t->options->seed};
 }
@@ -159,6 +181,8 @@ static ns_status set_up(trainer *t, ns_error *err) {
     NS_TRY(nn_graph_check(t->graph, err));
     NS_TRY(nn__check_shape(t->graph, data_describe(t->set), err));
     NS_TRY(fit_batch(t, err));
+    t->mem_bytes_max =
+        t->options->mem_bytes_max > 0 ? t->options->mem_bytes_max : ns_mem_available_bytes();
     const nn_net_options net_options = net_options_of(t);
     NS_TRY(nn_net_new(t->graph, &net_options, &t->net, err));
     nn_net_init(t->net, t->options->seed);
@@ -172,6 +196,7 @@ static ns_status set_up(trainer *t, ns_error *err) {
     if (t->options->checkpoint_path != NULL && ns_file_exists(t->options->checkpoint_path)) {
         NS_TRY(resume(t, err));
     }
+    NS_TRY(make_infer(t, err));
     t->checkpoint_ms = ns_clock_ms();
     return NS_OK;
 }
@@ -256,14 +281,6 @@ static bool is_past_deadline(void *context) {
     return !time_fits(context, 0);
 }
 
-static ns_status make_infer(trainer *t, ns_error *err) {
-    const data_info *info = data_describe(t->set);
-    nn_net_options options = net_options_of(t);
-    options.batch_size =
-        t->recipe.batch_size < EVAL_BATCH_SIZE_MAX ? t->recipe.batch_size : EVAL_BATCH_SIZE_MAX;
-    return nn__infer_new(t->graph, &options, info->mean, info->deviation, &t->infer, err);
-}
-
 static size_t count_correct(const float *probabilities, const int32_t *labels, size_t count,
                             size_t class_count) {
     size_t correct = 0;
@@ -283,9 +300,6 @@ static ns_status measure_accuracy(trainer *t, float *accuracy, ns_error *err) {
     float *probabilities = NULL;
     int32_t *labels = NULL;
     size_t count = 0;
-    if (t->infer == NULL) {
-        NS_TRY(make_infer(t, err));
-    }
     NS_TRY(read_values(t, false, err));
     nn__infer_set_state(t->infer, t->values);
     NS_TRY(nn_infer_split(t->infer, t->set, DATA_VALIDATION,

@@ -120,6 +120,50 @@ static void test_fold_absorbs_what_it_may(void **state) {
     nn__fold_free(fold);
 }
 
+static size_t folded_bytes(const nn__fold *fold, nn_net_options options, int batch_size) {
+    ns_error err = {0};
+    nn_plan plan;
+    options.batch_size = batch_size;
+    assert_ok(nn_plan_make(nn__fold_graph(fold), &options, &plan, &err), &err);
+    return plan.arena_bytes;
+}
+
+/// With memory for batches of 2 only, 7 images asked for in batches of 16 get the same answers.
+static void test_batch_shrinks_to_memory(void **state) {
+    (void)state;
+    static nn_graph graph;
+    ns_error err = {0};
+    nn__fold *fold = NULL;
+    nn_infer *infer = NULL;
+    float want[COUNT * LABELS], got[COUNT * LABELS];
+    fixture_every_op_graph(&graph);
+    nn_model *model = fixture_model_new(&graph, 3);
+    const nn_model_info *info = nn_model_describe(model);
+    uint8_t *pixels = fixture_pixels_new(COUNT, 5);
+    unfolded(model, pixels, want);
+
+    assert_ok(nn__fold_new(&graph, &fold, &err), &err);
+    nn_net_options options = nn_net_options_default();
+    options.mode = NN_MODE_INFER;
+    options.thread_count = 1;
+    options.mem_bytes_max = folded_bytes(fold, options, 2);
+    options.batch_size = 16;
+    assert_true(folded_bytes(fold, options, 4) > options.mem_bytes_max);
+    assert_ok(nn__infer_new(&graph, &options, info->mean, info->deviation, &infer, &err), &err);
+    nn__infer_set_state(infer, info->state);
+    assert_ok(nn_infer_run(infer, pixels, COUNT, got, &err), &err);
+    assert_close(got, want, (size_t)COUNT * LABELS, "little memory");
+    nn_infer_free(infer);
+
+    options.mem_bytes_max = folded_bytes(fold, options, 1) - 1;
+    assert_status(nn__infer_new(&graph, &options, info->mean, info->deviation, &infer, &err),
+                  NS_ERR_LIMIT);
+    assert_non_null(strstr(err.text, "batch 1,"));
+    nn__fold_free(fold);
+    nn_model_free(model);
+    free(pixels);
+}
+
 static void test_split_is_run_through(void **state) {
     (void)state;
     static nn_graph graph;
@@ -192,6 +236,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_folded_equals_unfolded),
         cmocka_unit_test(test_fold_absorbs_what_it_may),
+        cmocka_unit_test(test_batch_shrinks_to_memory),
         cmocka_unit_test(test_split_is_run_through),
         cmocka_unit_test(test_split_can_be_stopped),
     };

@@ -402,6 +402,33 @@ static void test_memory_limit_is_kept(void **state) {
     assert_null(model);
 }
 
+/// The limit is for training and marks together; without marks, training has it alone.
+static void test_marks_share_the_memory(void **state) {
+    const fixture *f = *state;
+    watcher w = {0};
+    ns_error err = {0};
+    nn_train_result result;
+    nn_model *model = NULL;
+    nn_plan plan;
+    nn_train_options options = options_for(&w);
+    nn_net_options net_options = nn_net_options_default();
+    net_options.batch_size = BATCH;
+    net_options.thread_count = options.thread_count;
+    assert_ok(nn_plan_make(&f->graph, &net_options, &plan, &err), &err);
+    options.mem_bytes_max = plan.arena_bytes;
+    nn_model_free(train(f, &options, &result));
+
+    options.eval_mark[0] = 0.5;
+    options.eval_mark_count = 1;
+    assert_status(nn_train(&f->graph, f->set, &options, &result, &model, &err), NS_ERR_LIMIT);
+    assert_null(model);
+    assert_non_null(strstr(err.text, "evaluate"));
+
+    options.mem_bytes_max += plan.arena_bytes / 8; // its batch shrinks
+    nn_model_free(train(f, &options, &result));
+    assert_int_equal(w.mark_count, 1);
+}
+
 static void test_misfits_are_refused(void **state) {
     const fixture *f = *state;
     watcher w = {0};
@@ -462,6 +489,7 @@ int main(void) {
         cmocka_unit_test(test_divergence_is_noticed_early),
         cmocka_unit_test(test_checkpoint_holds_numbers_only),
         cmocka_unit_test(test_memory_limit_is_kept),
+        cmocka_unit_test(test_marks_share_the_memory),
         cmocka_unit_test(test_misfits_are_refused),
         cmocka_unit_test(test_marks_measure_accuracy),
     };
