@@ -3,8 +3,8 @@
 //
 // Errors stay inside: libjpeg's own message becomes the reason, nothing is printed. libjpeg calls
 // damaged pixel data a warning and paints it grey; here a warning that means lost pixels is an
-// error, others (odd markers, bytes between segments) are let pass. Scans are limited, since a
-// small progressive file can hold thousands that each cost a pass over the image.
+// error, others (odd markers, bytes between segments) are let pass. Scans are limited, in number and
+// in the pixels that they pass over, since a small progressive file can hold thousands.
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -16,7 +16,8 @@
 
 #include "data/data_internal.h"
 
-#define SCANS_MAX 500
+#define SCANS_MAX       500
+#define SCAN_PIXELS_MAX (1ll << 33) // scans * width * height: some seconds
 
 /// State of one decoding. On the heap, so that its fields survive libjpeg's longjmp.
 typedef struct jpeg_job {
@@ -25,13 +26,15 @@ typedef struct jpeg_job {
     struct jpeg_progress_mgr progress;
     jmp_buf failed;
     char reason[NS_ERROR_TEXT_MAX];
-    uint8_t *pixels; // (H, W, channels)
+    ns_status status; // that goes with `reason`
+    uint8_t *pixels;  // (H, W, channels)
 } jpeg_job;
 
 static void on_error(j_common_ptr jpeg) {
     jpeg_job *job = jpeg->client_data;
     _Static_assert(NS_ERROR_TEXT_MAX >= JMSG_LENGTH_MAX, "a message of libjpeg must fit");
     jpeg->err->format_message(jpeg, job->reason);
+    job->status = jpeg->err->msg_code == JERR_OUT_OF_MEMORY ? NS_ERR_MEMORY : NS_ERR_INPUT;
     longjmp(job->failed, 1);
 }
 
@@ -58,11 +61,21 @@ static void on_output(j_common_ptr jpeg) {
     (void)jpeg;
 }
 
+static void fail(jpeg_job *job, ns_status status, const char *reason) {
+    (void)snprintf(job->reason, sizeof(job->reason), "%s", reason);
+    job->status = status;
+    longjmp(job->failed, 1);
+}
+
 static void on_progress(j_common_ptr jpeg) {
     jpeg_job *job = jpeg->client_data;
-    if (job->jpeg.input_scan_number > SCANS_MAX) {
-        (void)snprintf(job->reason, sizeof(job->reason), "it has more than %d scans", SCANS_MAX);
-        longjmp(job->failed, 1);
+    const long long scan_count = job->jpeg.input_scan_number;
+    if (scan_count > SCANS_MAX ||
+        scan_count * job->jpeg.image_width * job->jpeg.image_height > SCAN_PIXELS_MAX) {
+        char reason[80];
+        (void)snprintf(reason, sizeof(reason), "it has %lld or more scans of %ux%u pixels",
+                       scan_count, job->jpeg.image_width, job->jpeg.image_height);
+        fail(job, NS_ERR_INPUT, reason);
     }
 }
 
@@ -90,20 +103,15 @@ static void job_free(jpeg_job *job) {
 
 /// Ends a job that failed, with its reason.
 static ns_status give_up(jpeg_job *job, ns_error *err) {
-    const ns_status status = ns_fail(err, NS_ERR_INPUT, "%s", job->reason);
+    const ns_status status = ns_fail(err, job->status, "%s", job->reason);
     job_free(job);
     return status;
-}
-
-static void fail(jpeg_job *job, const char *reason) {
-    (void)snprintf(job->reason, sizeof(job->reason), "%s", reason);
-    longjmp(job->failed, 1);
 }
 
 static void check_claim(jpeg_job *job) {
     ns_error why;
     if (data__image_check_size(job->jpeg.image_width, job->jpeg.image_height, &why) != NS_OK) {
-        fail(job, why.text);
+        fail(job, NS_ERR_INPUT, why.text);
     }
 }
 
@@ -135,7 +143,7 @@ static void read_all(jpeg_job *job, const uint8_t *bytes, size_t size_bytes) {
     const size_t row_bytes = (size_t)jpeg->output_width * (size_t)jpeg->output_components;
     job->pixels = malloc(row_bytes * jpeg->output_height);
     if (job->pixels == NULL) {
-        fail(job, "out of memory");
+        fail(job, NS_ERR_MEMORY, "out of memory");
     }
     while (jpeg->output_scanline < jpeg->output_height) {
         JSAMPROW row = job->pixels + jpeg->output_scanline * row_bytes;

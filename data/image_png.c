@@ -2,8 +2,11 @@
 //
 // Errors stay inside: libpng's own message becomes the reason, its warnings are dropped, nothing is
 // printed. Checksum errors are errors in every chunk. Sizes are checked before memory is taken, and
-// libpng's limits keep a small file from asking for much (chunks of at most 8 MB, at most 128 of
-// those that are stored).
+// a small file cannot ask for much: chunks that no pixel depends on (texts, profiles, times) are
+// skipped unread, so that none of them is inflated or stored, and the others have at most 8 MB.
+//
+// libpng reports a failed allocation like a damaged file. Its memory therefore comes through here:
+// what failed after malloc did is out of memory, and no fault of the image.
 
 #include <png.h>
 #include <setjmp.h>
@@ -13,7 +16,6 @@
 #include "data/data_internal.h"
 
 #define CHUNK_BYTES_MAX (8u << 20)
-#define CHUNK_COUNT_MAX 128
 #define SIGNATURE_BYTES 8
 #define HEADER_BYTES    33 // signature and the whole IHDR chunk
 #define REASON_MAX      200
@@ -22,6 +24,7 @@
 typedef struct png_job {
     jmp_buf failed;
     char reason[REASON_MAX], warning[REASON_MAX];
+    bool no_memory; // an allocation failed
     png_structp png;
     png_infop info;
     const uint8_t *bytes; // the file
@@ -49,6 +52,18 @@ static void on_error(png_structp png, png_const_charp text) {
 static void on_warning(png_structp png, png_const_charp text) {
     png_job *job = png_get_error_ptr(png);
     (void)snprintf(job->warning, sizeof(job->warning), "%s", text);
+}
+
+static png_voidp on_malloc(png_structp png, png_alloc_size_t size_bytes) {
+    png_job *job = png_get_mem_ptr(png);
+    void *block = malloc(size_bytes);
+    job->no_memory = job->no_memory || block == NULL;
+    return block;
+}
+
+static void on_free(png_structp png, png_voidp block) {
+    (void)png;
+    free(block);
 }
 
 static void on_read(png_structp png, png_bytep out, png_size_t size_bytes) {
@@ -87,6 +102,7 @@ static void read_rows(png_job *job) {
     job->rows = malloc(height * row_bytes);
     job->row = malloc(height * sizeof(*job->row));
     if (job->rows == NULL || job->row == NULL) {
+        job->no_memory = true;
         png_error(job->png, "out of memory");
     }
     for (size_t y = 0; y < height; y++) {
@@ -101,7 +117,7 @@ static void read_all(png_job *job) {
     png_set_crc_action(job->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_set_user_limits(job->png, DATA__IMAGE_SIDE_MAX, DATA__IMAGE_SIDE_MAX);
     png_set_chunk_malloc_max(job->png, CHUNK_BYTES_MAX);
-    png_set_chunk_cache_max(job->png, CHUNK_COUNT_MAX);
+    png_set_keep_unknown_chunks(job->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1); // all but pixels'
     png_read_info(job->png, job->info);
     job->width = (int)png_get_image_width(job->png, job->info);
     job->height = (int)png_get_image_height(job->png, job->info);
@@ -152,14 +168,16 @@ ns_status data__png_decode(const uint8_t *bytes, size_t size_bytes, data_image *
     }
     job->bytes = bytes;
     job->size_bytes = size_bytes;
-    job->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, job, on_error, on_warning);
+    job->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, job, on_error, on_warning, job,
+                                        on_malloc, on_free);
     job->info = job->png != NULL ? png_create_info_struct(job->png) : NULL;
     if (job->info == NULL) {
         job_free(job);
         return ns_fail(err, NS_ERR_MEMORY, "out of memory");
     }
     if (setjmp(job->failed) != 0) {
-        const ns_status status = ns_fail(err, NS_ERR_INPUT, "%s", job->reason);
+        const ns_status status = job->no_memory ? ns_fail(err, NS_ERR_MEMORY, "out of memory")
+                                                : ns_fail(err, NS_ERR_INPUT, "%s", job->reason);
         job_free(job);
         return status;
     }

@@ -1,5 +1,6 @@
 // Sources to import, made by the test itself in its working folder: folder trees, PNG files of
-// known pixels, IDX files. Everything fails the test on an error.
+// known pixels, JPEG files of many scans, IDX files; and little memory to read them with.
+// Everything fails the test on an error.
 
 #ifndef NS_TESTS_DATA_SOURCES_H
 #define NS_TESTS_DATA_SOURCES_H
@@ -8,13 +9,16 @@
 
 #include <ftw.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <zlib.h>
 
 #include "data/data_internal.h"
 
 enum {
     PNG_BYTES_MAX = 1 << 16,
+    JPEG_BYTES_MAX = 1 << 18,
     PNG_GREY = 0,
     PNG_RGB = 2,
     PNG_GREY_ALPHA = 4,
@@ -110,6 +114,16 @@ static inline size_t make_png(const png_spec *spec, uint8_t *out) {
     return used;
 }
 
+/// A PNG of one pixel whose header claims more, into `out` (PNG_BYTES_MAX); returns its size.
+static inline size_t make_claim(uint32_t width, uint32_t height, uint8_t *out) {
+    const uint8_t pixel = 1;
+    const size_t size_bytes = make_png(&(png_spec){1, 1, PNG_GREY, &pixel}, out);
+    put_32(out + 16, width);
+    put_32(out + 20, height);
+    put_32(out + 29, (uint32_t)crc32(0, out + 12, 17));
+    return size_bytes;
+}
+
 /// Writes a PNG of one colour: grey `value`, or RGB (value, 0, 255 - value).
 static inline void put_plain_png(const char *path, uint32_t width, uint32_t height, bool grey,
                                  uint8_t value) {
@@ -128,6 +142,45 @@ static inline void put_plain_png(const char *path, uint32_t width, uint32_t heig
     put_file(path, file, make_png(&spec, file));
 }
 
+static inline size_t put_bytes(uint8_t *at, const char *bytes, size_t size_bytes) {
+    memcpy(at, bytes, size_bytes);
+    return size_bytes;
+}
+
+#define PUT_BYTES(at, literal) put_bytes(at, literal, sizeof(literal) - 1)
+
+/// What make_jpeg is told; sides are multiples of 64.
+typedef struct jpeg_spec {
+    uint32_t width, height;
+    int scan_count; // one for the means of the blocks, the others for the rest of them
+} jpeg_spec;
+
+/// Encodes a progressive grey JPEG of zeros (which means 128) into `out` (JPEG_BYTES_MAX); returns
+/// its size. Each scan's one Huffman code is a single 0: a block of mean 0, or 2^14 empty blocks.
+static inline size_t make_jpeg(const jpeg_spec *spec, uint8_t *out) {
+    const size_t block_count = (size_t)spec->width / 8 * (spec->height / 8);
+    const size_t runs_bytes = (block_count / (1u << 14) * 15 + 23) / 8;
+    memset(out, 0, JPEG_BYTES_MAX);
+    size_t used = PUT_BYTES(out, "\xff\xd8\xff\xdb\0\x43\0");
+    memset(out + used, 1, 64);
+    used += 64;
+    used += PUT_BYTES(out + used, "\xff\xc2\0\x0b\x08");
+    put_32(out + used, spec->height << 16 | spec->width);
+    used += 4;
+    used += PUT_BYTES(out + used, "\x01\x01\x11\0");
+    used += PUT_BYTES(out + used, "\xff\xc4\0\x14\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    used += PUT_BYTES(out + used, "\xff\xc4\0\x14\x10\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xe0");
+    used += PUT_BYTES(out + used, "\xff\xda\0\x08\x01\x01\0\0\0\0");
+    used += block_count / 8;
+    for (int scan = 1; scan < spec->scan_count; scan++) {
+        used += PUT_BYTES(out + used, "\xff\xda\0\x08\x01\x01\0\x01\x3f\0");
+        used += runs_bytes;
+    }
+    used += PUT_BYTES(out + used, "\xff\xd9");
+    assert_true(used < JPEG_BYTES_MAX);
+    return used;
+}
+
 /// `count` grey 8x8 images DIR/LABEL/0.png ... whose value is `value` plus their number.
 static inline void put_label(const char *dir, const char *label, int count, uint8_t value) {
     for (int i = 0; i < count; i++) {
@@ -135,6 +188,58 @@ static inline void put_label(const char *dir, const char *label, int count, uint
         (void)snprintf(path, sizeof(path), "%s/%s/%03d.png", dir, label, i);
         put_plain_png(path, 8, 8, true, (uint8_t)(value + i));
     }
+}
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZER_TAKES_MEMORY 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZER_TAKES_MEMORY 1
+#endif
+
+/// What `run` returns in a process that may take `room_bytes` more memory than this one has. Skips
+/// the test under sanitizers, which take terabytes of addresses.
+static inline ns_status run_within(size_t room_bytes, ns_status (*run)(const void *),
+                                   const void *context) {
+#ifdef SANITIZER_TAKES_MEMORY
+    print_message("SKIPPED: memory cannot be limited under this sanitizer\n");
+    skip();
+#endif
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        unsigned long long page_count = 0;
+        FILE *statm = fopen("/proc/self/statm", "r");
+        if (statm == NULL || fscanf(statm, "%llu", &page_count) != 1 || fclose(statm) != 0) {
+            _exit(255);
+        }
+        const rlim_t limit = page_count * (rlim_t)sysconf(_SC_PAGESIZE) + room_bytes;
+        if (setrlimit(RLIMIT_AS, &(struct rlimit){limit, limit}) != 0) {
+            _exit(255);
+        }
+        _exit(-(int)run(context));
+    }
+    int result = 0;
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_true(WIFEXITED(result));
+    return (ns_status)-WEXITSTATUS(result);
+}
+
+/// A file for run_decode.
+typedef struct encoded {
+    const uint8_t *bytes;
+    size_t size_bytes;
+} encoded;
+
+/// For run_within.
+static inline ns_status run_decode(const void *context) {
+    const encoded *file = context;
+    data_image image = {0};
+    const ns_status status =
+        data_image_decode(file->bytes, file->size_bytes, "made here", &image, NULL);
+    data_image_free(&image);
+    return status;
 }
 
 /// data_import with default options but for `format`, then data_open.

@@ -168,11 +168,53 @@ static void test_flipped_ones_return(void **state) {
     free(bytes);
 }
 
+static void test_scans_are_limited(void **state) {
+    (void)state;
+    static const struct {
+        jpeg_spec spec;
+        const char *reason; // NULL: it is read
+    } cases[] = {
+        {{64, 128, 500}, NULL},
+        {{64, 64, 501}, "501 or more scans of 64x64 pixels"},
+        {{8192, 4096, 2}, NULL},
+        {{8192, 4096, 300}, "257 or more scans of 8192x4096 pixels"},
+    };
+    static uint8_t file[JPEG_BYTES_MAX];
+    for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
+        ns_error err = {0};
+        data_image image = {0};
+        const size_t size_bytes = make_jpeg(&cases[i].spec, file);
+        const ns_status status = data_image_decode(file, size_bytes, "scans", &image, &err);
+        if (cases[i].reason == NULL) {
+            assert_ok(status, &err);
+            assert_int_equal(image.pixels[0], 128);
+            assert_int_equal(image.pixels[image.width * image.height - 1], 128);
+        } else {
+            assert_status(status, NS_ERR_INPUT);
+            assert_non_null(strstr(err.text, cases[i].reason));
+        }
+        data_image_free(&image);
+    }
+}
+
+static void test_no_memory_is_not_a_bad_image(void **state) {
+    (void)state;
+    static uint8_t file[JPEG_BYTES_MAX];
+    const size_t size_bytes = make_jpeg(&(jpeg_spec){8192, 4096, 2}, file);
+    const encoded large = {file, size_bytes};
+    assert_status(run_within(8u << 20, run_decode, &large), NS_ERR_MEMORY);
+    assert_status(run_within(256u << 20, run_decode, &large), NS_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference_images),      cmocka_unit_test(test_refused_by_name),
-        cmocka_unit_test(test_the_whole_set_returns), cmocka_unit_test(test_cut_ones_are_refused),
+        cmocka_unit_test(test_reference_images),
+        cmocka_unit_test(test_refused_by_name),
+        cmocka_unit_test(test_the_whole_set_returns),
+        cmocka_unit_test(test_cut_ones_are_refused),
         cmocka_unit_test(test_flipped_ones_return),
+        cmocka_unit_test(test_scans_are_limited),
+        cmocka_unit_test(test_no_memory_is_not_a_bad_image),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

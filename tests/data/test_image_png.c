@@ -176,8 +176,6 @@ static void test_damage(void **state) {
 static void test_claims_are_checked_before_memory_is_taken(void **state) {
     (void)state;
     static uint8_t file[PNG_BYTES_MAX];
-    const uint8_t pixel = 1;
-    const size_t size_bytes = make_png(&(png_spec){1, 1, PNG_GREY, &pixel}, file);
     static const struct {
         uint32_t width, height;
         const char *claim;
@@ -188,9 +186,7 @@ static void test_claims_are_checked_before_memory_is_taken(void **state) {
     for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
         ns_error err = {0};
         data_image image = {0};
-        put_32(file + 16, cases[i].width);
-        put_32(file + 20, cases[i].height);
-        put_32(file + 29, (uint32_t)crc32(0, file + 12, 17));
+        const size_t size_bytes = make_claim(cases[i].width, cases[i].height, file);
         assert_status(data_image_decode(file, size_bytes, "claim", &image, &err), NS_ERR_INPUT);
         if (strstr(err.text, cases[i].claim) == NULL) {
             fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].claim);
@@ -216,6 +212,60 @@ static void test_headers_agree_with_pixels(void **state) {
     }
 }
 
+/// For run_within: as run_decode, but NS_ERR_LIMIT when it took more than 16 MB. (A limit alone would
+/// not show it: libpng drops a text that there is no memory for.)
+static ns_status run_small_decode(const void *context) {
+    struct rusage before;
+    struct rusage after;
+    (void)getrusage(RUSAGE_SELF, &before);
+    const ns_status status = run_decode(context);
+    (void)getrusage(RUSAGE_SELF, &after);
+    return after.ru_maxrss - before.ru_maxrss > 16L << 10 ? NS_ERR_LIMIT : status;
+}
+
+/// 300 compressed texts of 8 MB each and 5,000 plain ones, in 3 MB: none of them is kept.
+static void test_texts_take_no_memory(void **state) {
+    (void)state;
+    enum { BOMB_COUNT = 300, TEXT_COUNT = 5000, BOMB_BYTES = 8000000 };
+    static const uint8_t pixels[] = {7, 8, 9, 10};
+    static uint8_t file[4u << 20];
+    uint8_t base[PNG_BYTES_MAX];
+    uint8_t bomb[PNG_BYTES_MAX] = "k"; // keyword, 0, method 0
+    uLongf bomb_bytes = sizeof(bomb) - 3;
+    uint8_t *zeros = calloc(1, BOMB_BYTES);
+    assert_non_null(zeros);
+    assert_int_equal(compress(bomb + 3, &bomb_bytes, zeros, BOMB_BYTES), Z_OK);
+    free(zeros);
+    const size_t base_bytes = make_png(&(png_spec){2, 2, PNG_GREY, pixels}, base);
+    const size_t header_bytes = 33;
+    size_t used = header_bytes;
+    memcpy(file, base, used);
+    for (int i = 0; i < BOMB_COUNT; i++) {
+        used += put_chunk(file + used, "zTXt", bomb, (uint32_t)bomb_bytes + 3);
+    }
+    for (int i = 0; i < TEXT_COUNT; i++) {
+        used += put_chunk(file + used, "tEXt", (const uint8_t *)"key\0text", 8);
+    }
+    assert_true(used + base_bytes < sizeof(file));
+    memcpy(file + used, base + header_bytes, base_bytes - header_bytes);
+    used += base_bytes - header_bytes;
+    ns_error err = {0};
+    data_image image = {0};
+    assert_ok(data_image_decode(file, used, "bombs", &image, &err), &err);
+    assert_memory_equal(image.pixels, pixels, sizeof(pixels));
+    data_image_free(&image);
+    assert_status(run_within(1u << 30, run_small_decode, &(encoded){file, used}), NS_OK);
+}
+
+static void test_no_memory_is_not_a_bad_image(void **state) {
+    (void)state;
+    static uint8_t file[PNG_BYTES_MAX];
+    const encoded large = {file, make_claim(8192, 8192, file)};
+    assert_status(run_within(8u << 20, run_decode, &large), NS_ERR_MEMORY);
+    assert_status(run_within(256u << 20, run_decode, &large),
+                  NS_ERR_INPUT); // its pixels are not there
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_corrupt_ones_are_refused),
@@ -227,6 +277,8 @@ int main(void) {
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_claims_are_checked_before_memory_is_taken),
         cmocka_unit_test(test_headers_agree_with_pixels),
+        cmocka_unit_test(test_texts_take_no_memory),
+        cmocka_unit_test(test_no_memory_is_not_a_bad_image),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
