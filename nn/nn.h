@@ -249,13 +249,14 @@ typedef struct nn_model nn_model;
 
 /// Trains `graph` on the train split of `set`. `*model` is the caller's; NULL when stopped early.
 /// A batch larger than the split is lowered to it. No step, mark or checkpoint begins that would,
-/// by the running mean of step times, end after a limit; marks passed together count as one. The
-/// checkpoint stays when training ends: the caller removes it once the model is safe. One that
-/// cannot be written (NS_ERR_IO) is tried again when the next is due and does not end training; the
-/// one on stopping does.
-/// NS_ERR_NAN when the loss stops being a number, NS_ERR_BUDGET when not even one step fits,
-/// NS_ERR_LIMIT and NS_ERR_MEMORY for memory, NS_ERR_INPUT when graph and set do not fit or the
-/// checkpoint is of another training, NS_ERR_CORRUPT and NS_ERR_VERSION when it is unreadable.
+/// by the running mean of step times (at first a guess), end after a limit; marks passed together
+/// count as one. The checkpoint stays when training ends: the caller removes it once the model is
+/// safe. One that cannot be written (NS_ERR_IO) is tried again when the next is due and does not
+/// end training; the one on stopping does.
+/// NS_ERR_NAN when loss, batch statistics or weights stop being numbers, NS_ERR_BUDGET when not even
+/// one step fits, NS_ERR_LIMIT and NS_ERR_MEMORY for memory, NS_ERR_INPUT when graph and set do not
+/// fit or the checkpoint is of another training, NS_ERR_CORRUPT and NS_ERR_VERSION when it is
+/// unreadable.
 ns_status nn_train(const nn_graph *graph, const data_set *set, const nn_train_options *options,
                    nn_train_result *result, nn_model **model, ns_error *err);
 

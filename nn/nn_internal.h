@@ -274,7 +274,7 @@ typedef struct nn__position {
     uint64_t sample_count; // the loader's position, too
     int64_t used_ms;
     int marks_done;
-    double step_ms; // running mean
+    double step_ms; // running mean; a guess before the first step
     double loss;    // smoothed
 } nn__position;
 

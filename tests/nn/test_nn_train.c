@@ -308,6 +308,27 @@ static void test_too_little_is_said(void **state) {
     assert_int_not_equal(strlen(err.text), 0);
 }
 
+/// The first step has no mean of times to go by, and still does not begin what takes far too long.
+static void test_first_step_is_guessed(void **state) {
+    fixture f = *(const fixture *)*state;
+    watcher w = {0};
+    ns_error err = {0};
+    nn_train_result result;
+    nn_model *model = NULL;
+    nn_train_options options = options_for(&w);
+    options.recipe.batch_size = 64;
+    options.sample_count_max = 0;
+    options.ms_max = 300;
+    nn_graph_init(&f.graph);
+    int x = nn_add_input(&f.graph, (nn_shape){FIXTURE_CHANNELS, FIXTURE_HEIGHT, FIXTURE_WIDTH});
+    x = nn_add_conv(&f.graph, x, 512, 3, 1, 1, false);
+    x = nn_add_conv(&f.graph, x, 512, 5, 1, 1, false); // 300 GFLOPs a batch, 3 s by the guess
+    (void)nn_add_linear(&f.graph, x, FIXTURE_LABEL_COUNT);
+    assert_status(nn_train(&f.graph, f.set, &options, &result, &model, &err), NS_ERR_BUDGET);
+    assert_int_equal(w.step_count, 0);
+    assert_null(model);
+}
+
 static void test_large_batch_is_lowered(void **state) {
     const fixture *f = *state;
     watcher w = {0};
@@ -483,6 +504,7 @@ int main(void) {
         cmocka_unit_test(test_deadline_is_kept),
         cmocka_unit_test(test_used_time_is_kept),
         cmocka_unit_test(test_too_little_is_said),
+        cmocka_unit_test(test_first_step_is_guessed),
         cmocka_unit_test(test_large_batch_is_lowered),
         cmocka_unit_test(test_epochs_are_reported),
         cmocka_unit_test(test_nan_is_reported),
