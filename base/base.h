@@ -121,7 +121,8 @@ void ns_log_write(ns_log *log, ns_log_level level, const char *format, ...) NS_P
 int64_t ns_clock_ms(void);
 /// Milliseconds since 1970 UTC, for records that people read.
 int64_t ns_clock_unix_ms(void);
-/// ns_clock_ms() at which this process began, from the kernel's own record.
+/// ns_clock_ms() at which this program began, from the kernel's record of its process; now, when
+/// that process is so old that it must have run another program first. To be asked early.
 int64_t ns_clock_process_start_ms(void);
 void ns_sleep_ms(int64_t duration_ms);
 /// Cores this process may run on (the affinity mask); at least 1.

@@ -13,6 +13,10 @@
 
 #include "base/base.h"
 
+// A process that is older than loading a program can take was another program before exec(): a
+// shell, whose time is not ours.
+#define LOADING_MS_MAX 2000
+
 static int64_t read_clock_ms(clockid_t id) {
     struct timespec now = {0};
     (void)clock_gettime(id, &now);
@@ -57,7 +61,7 @@ int64_t ns_clock_process_start_ms(void) {
         return now_ms;
     }
     const int64_t start_ms = ticks * 1000 / ticks_per_second;
-    return start_ms < now_ms ? start_ms : now_ms;
+    return start_ms < now_ms && now_ms - start_ms < LOADING_MS_MAX ? start_ms : now_ms;
 }
 
 void ns_sleep_ms(int64_t duration_ms) {

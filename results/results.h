@@ -35,6 +35,9 @@ typedef enum results_mode {
 /// and in every call below when another process keeps the store locked for 10 s.
 ns_status results_open(const char *path, results_mode mode, results_store **out, ns_error *err);
 void results_close(results_store *store);
+/// How long calls wait for a store that another process has locked before NS_ERR_BUSY; 10 s at
+/// first.
+void results_set_patience(results_store *store, int patience_ms);
 
 /* ---- studies --------------------------------------------------------------------------------- */
 

@@ -83,6 +83,10 @@ static ns_status connect_to(results_store *store, const char *name, int flags, n
     return results__exec(store, "PRAGMA synchronous = FULL", NULL, 0, err);
 }
 
+void results_set_patience(results_store *store, int patience_ms) {
+    (void)sqlite3_busy_timeout(store->db, patience_ms);
+}
+
 static ns_status require_filled(results_store *store, int version, ns_error *err) {
     return version > 0 ? NS_OK
                        : ns_fail(err, NS_ERR_CORRUPT,

@@ -14,13 +14,9 @@
 
 #include "search/search_internal.h"
 
-#define PROPOSALS_MAX   256
-#define WORKER_SLICE_MS 500
-
-size_t search__worker_mem_bytes(const search__run *run) {
-    // A fifth is left for the page cache, which holds the data set, and for everybody else.
-    return ns_mem_available_bytes() / 5 * 4 / (size_t)run->worker_count;
-}
+#define PROPOSALS_MAX       256
+#define FAILURES_IN_ROW_MAX 50
+#define WORKER_SLICE_MS     500
 
 static ns_status history_read(const search__run *run, results_store *store,
                               search_observation **out, size_t *count, ns_error *err) {
@@ -51,16 +47,32 @@ static ns_status history_read(const search__run *run, results_store *store,
     return status;
 }
 
-/// NS_ERR_LIMIT: the candidate needs more memory than a worker has.
+static ns_status plan_bytes(const search__run *run, const nn_graph *graph, nn_mode mode,
+                            int batch_size, size_t *bytes, ns_error *err) {
+    nn_net_options options = nn_net_options_default();
+    nn_plan plan;
+    options.mode = mode;
+    options.batch_size = batch_size;
+    options.thread_count = run->worker_thread_count;
+    NS_TRY(nn_plan_make(graph, &options, &plan, err));
+    *bytes += plan.arena_bytes;
+    return NS_OK;
+}
+
+/// NS_ERR_LIMIT: training the candidate, and validating it on the way, needs more memory than a
+/// worker has.
 static ns_status fits_memory(const search__run *run, const search_candidate *candidate,
                              ns_error *err) {
-    nn_net_options options = nn_net_options_default();
-    options.mode = NN_MODE_TRAIN;
-    options.batch_size = candidate->recipe.batch_size;
-    options.thread_count = run->worker_thread_count;
-    options.mem_bytes_max = search__worker_mem_bytes(run);
-    nn_plan plan;
-    return nn_plan_make(&candidate->graph, &options, &plan, err);
+    size_t bytes = 0;
+    NS_TRY(plan_bytes(run, &candidate->graph, NN_MODE_TRAIN, candidate->recipe.batch_size, &bytes,
+                      err));
+    NS_TRY(plan_bytes(run, &candidate->graph, NN_MODE_INFER, search__eval_batch(run->info), &bytes,
+                      err));
+    if (bytes > run->worker_mem_bytes) {
+        return ns_fail(err, NS_ERR_LIMIT, "the network needs %zu MB, a worker has %zu MB",
+                       bytes >> 20, run->worker_mem_bytes >> 20);
+    }
+    return NS_OK;
 }
 
 static ns_status propose(const search__run *run, results_store *store,
@@ -101,11 +113,24 @@ static ns_status propose_number(const search__run *run, results_store *store,
     return propose(run, store, candidate, err);
 }
 
+/// Whether the last trials all failed, so that going on would only fill the store.
+static bool is_hopeless(const search_observation *trials, size_t count) {
+    size_t failed = 0;
+    while (failed < count && trials[count - 1 - failed].state == RESULTS_FAIL) {
+        failed++;
+    }
+    return failed >= FAILURES_IN_ROW_MAX;
+}
+
 /// Adds one WAITING trial that is new. NS_ERR_LIMIT: nothing new was found.
 static ns_status propose_next(const search__run *run, results_store *store, ns_error *err) {
     search_observation *observations = NULL;
     size_t count = 0;
     NS_TRY(history_read(run, store, &observations, &count, err));
+    if (is_hopeless(observations, count)) {
+        free(observations);
+        return ns_fail(err, NS_ERR_LIMIT, "the last %d trials all failed", FAILURES_IN_ROW_MAX);
+    }
     const search_history history = {.trial = observations, .count = count};
 
     search_candidate *candidate = malloc(sizeof(*candidate)); // its graph is large for a stack

@@ -4,12 +4,21 @@
 
 #include "search/search_internal.h"
 
+#define BATCH_MAX          256
+#define BATCH_INPUT_FLOATS ((size_t)8 << 20) // of one batch, at most
+
+int search__eval_batch(const data_info *info) {
+    const size_t image_floats = (size_t)info->channels * (size_t)info->height * (size_t)info->width;
+    const size_t batch = BATCH_INPUT_FLOATS / image_floats;
+    return batch < 1 ? 1 : batch > BATCH_MAX ? BATCH_MAX : (int)batch;
+}
+
 ns_status search__predict(const nn_model *model, const data_set *set, data_split split,
                           int thread_count, bool (*stop)(void *context), void *context,
                           search__predictions *out, ns_error *err) {
     nn_infer *infer = NULL;
     *out = (search__predictions){0};
-    NS_TRY(nn_infer_new(model, SEARCH_EVAL_BATCH, thread_count, &infer, err));
+    NS_TRY(nn_infer_new(model, search__eval_batch(data_describe(set)), thread_count, &infer, err));
     const ns_status status = nn_infer_split(infer, set, split, 0, stop, context,
                                             &out->probabilities, &out->labels, &out->count, err);
     nn_infer_free(infer);

@@ -12,8 +12,9 @@
 #include "search/search_internal.h"
 
 typedef struct finish {
-    search__run *run;
+    const search__run *run;
     results_store *store;
+    search__slot *slot;  // NULL outside of a child
     ns_json *result;     // the study's, to be completed
     nn_model *model;     // the one that is kept
     double val_accuracy; // its own
@@ -22,20 +23,21 @@ typedef struct finish {
 } finish;
 
 static bool stopped(void *context) {
-    (void)context;
+    const finish *f = context;
+    f->slot->alive_ms = ns_clock_ms();
     return search__stop_requested();
 }
 
 /// Accuracy of `model` on `split`; NaN when the split is empty.
-static ns_status accuracy_on(const finish *f, const nn_model *model, data_split split,
-                             double *accuracy, ns_error *err) {
+static ns_status accuracy_on(finish *f, const nn_model *model, data_split split, double *accuracy,
+                             ns_error *err) {
     *accuracy = (double)NAN;
     if (f->run->info->split_count[split] == 0) {
         return NS_OK;
     }
     search__predictions predictions;
     const ns_status status = search__predict(model, f->run->set, split, f->run->thread_count,
-                                             stopped, NULL, &predictions, err);
+                                             stopped, f, &predictions, err);
     if (status == NS_OK) {
         *accuracy = results_accuracy(predictions.probabilities, predictions.labels,
                                      predictions.count, f->run->info->label_count);
@@ -44,16 +46,56 @@ static ns_status accuracy_on(const finish *f, const nn_model *model, data_split 
     return status;
 }
 
-/// The retrained model and its validation accuracy; leaves `f->model` NULL when there is none.
-static ns_status take_retrained(finish *f, ns_error *err) {
-    char path[NS_PATH_MAX];
-    NS_TRY(search__file(f->run, "retrain.nsm", path, err));
-    if (!ns_file_exists(path)) {
+/// Loads a model if it is there, sound, and one of this data set.
+static ns_status take_model(finish *f, const char *path, const char *origin, double val_accuracy,
+                            ns_error *err) {
+    nn_model *model = NULL;
+    ns_status status = nn_model_load(path, &model, err);
+    if (status == NS_OK) {
+        status = nn_model_fits(model, f->run->set, err);
+    }
+    if (status != NS_OK) {
+        nn_model_free(model);
+        return status;
+    }
+    nn_model_free(f->model);
+    f->model = model;
+    f->origin = origin;
+    f->val_accuracy = val_accuracy;
+    return NS_OK;
+}
+
+/// A model that cannot be used is none; only the lack of memory is a reason to try again.
+static ns_status unless_unusable(const finish *f, ns_status status, const ns_error *why,
+                                 ns_error *err) {
+    if (status == NS_OK || status == NS_ERR_NOT_FOUND) {
         return NS_OK;
     }
-    NS_TRY(nn_model_load(path, &f->model, err));
-    f->origin = "retrain";
-    return accuracy_on(f, f->model, DATA_VALIDATION, &f->val_accuracy, err);
+    if (status == NS_ERR_MEMORY) {
+        return ns_fail(err, status, "%s", why->text);
+    }
+    ns_log_write(f->run->config->log, NS_LOG_WARN, "%s", why->text);
+    return NS_OK;
+}
+
+/// The retrained model and the validation accuracy it was found to have; leaves `f->model` NULL when
+/// there is none.
+static ns_status take_retrained(finish *f, ns_error *err) {
+    char path[NS_PATH_MAX];
+    ns_error why = {0};
+    NS_TRY(search__file(f->run, "retrain.nsm", path, err));
+    const double val_accuracy = ns_json_number(f->result, "retrain_val_accuracy", (double)NAN);
+    return unless_unusable(f, take_model(f, path, "retrain", val_accuracy, &why), &why, err);
+}
+
+/// Validates the retrained model, and keeps what it found for whoever goes on after a kill.
+static ns_status validate_retrained(finish *f, ns_error *err) {
+    if (f->model == NULL || !isnan(f->val_accuracy)) {
+        return NS_OK;
+    }
+    NS_TRY(accuracy_on(f, f->model, DATA_VALIDATION, &f->val_accuracy, err));
+    ns_json_set_number(f->result, "retrain_val_accuracy", f->val_accuracy);
+    return search__result_write(f->store, f->run, f->result, err);
 }
 
 /// Takes the best trial's own model where it is better than what is held.
@@ -69,28 +111,28 @@ static ns_status take_trial_if_better(finish *f, ns_error *err) {
     if (best < 0 || (f->model != NULL && f->val_accuracy >= val_accuracy)) {
         return NS_OK;
     }
+    ns_error why = {0};
     NS_TRY(search__trial_file(f->run, number, path, err));
-    if (!ns_file_exists(path)) {
-        return NS_OK;
-    }
-    nn_model_free(f->model);
-    f->model = NULL;
-    NS_TRY(nn_model_load(path, &f->model, err));
-    f->origin = "trial";
-    f->val_accuracy = val_accuracy;
-    return NS_OK;
+    return unless_unusable(f, take_model(f, path, "trial", val_accuracy, &why), &why, err);
 }
 
 /// What a person who finds the file alone should know.
-static void notes_write(const finish *f, double test_accuracy) {
+static ns_status notes_write(const finish *f, double test_accuracy, ns_error *err) {
+    const nn_platform platform = nn_platform_describe();
     ns_json *notes = nn_model_notes(f->model);
     ns_json_set_string(notes, "study", f->run->config->study);
     ns_json_set_string(notes, "origin", f->origin);
     ns_json_set_string(notes, "nightshift", NS_VERSION);
+    ns_json_set_string(notes, "library", platform.library);
+    ns_json_set_string(notes, "isa", platform.isa);
+    ns_json_set_string(notes, "dataset", f->run->config->dataset_path);
     ns_json_set_string(notes, "dataset_sha256", f->run->info->sha256);
     ns_json_set_int(notes, "seed", (int64_t)f->run->config->seed);
+    ns_json_set_int(notes, "budget_node_ms", f->run->config->budget_node_ms);
+    ns_json_set_int(notes, "made_unix_ms", ns_clock_unix_ms());
     ns_json_set_number(notes, "val_accuracy", f->val_accuracy);
     ns_json_set_number(notes, "test_accuracy", test_accuracy);
+    return search__member_copy(notes, f->result, "winner", err);
 }
 
 static ns_status result_write(finish *f, const char *model_path, const char *onnx_path,
@@ -134,27 +176,13 @@ static void tidy(const finish *f) {
     }
 }
 
-static ns_status finish_study(finish *f, ns_error *err) {
+/// Saves and exports the model that `f` holds, and records it as the study's final one.
+static ns_status keep(finish *f, double test_accuracy, ns_error *err) {
     char model_path[NS_PATH_MAX];
     char onnx_path[NS_PATH_MAX];
-    double test_accuracy = (double)NAN;
-    if (is_finished(f)) {
-        return NS_OK;
-    }
     NS_TRY(search__file(f->run, "model.nsm", model_path, err));
     NS_TRY(search__file(f->run, "model.onnx", onnx_path, err));
-    NS_TRY(search__result_read(f->store, f->run, &f->result, err));
-    f->trial_number = (int)ns_json_int(f->result, "winner_trial", -1);
-    NS_TRY(take_retrained(f, err));
-    NS_TRY(take_trial_if_better(f, err));
-    if (f->model == NULL) {
-        return ns_fail(err, NS_ERR_BUDGET,
-                       "there is no trained model to keep: the budget of study "
-                       "'%s' was used before training got anywhere",
-                       f->run->config->study);
-    }
-    NS_TRY(accuracy_on(f, f->model, DATA_TEST, &test_accuracy, err));
-    notes_write(f, test_accuracy);
+    NS_TRY(notes_write(f, test_accuracy, err));
     NS_TRY(nn_model_save(f->model, model_path, err));
     NS_TRY(nn_export_onnx(f->model, onnx_path, err));
     NS_TRY(result_write(f, model_path, onnx_path, test_accuracy, err));
@@ -162,11 +190,54 @@ static ns_status finish_study(finish *f, ns_error *err) {
     return NS_OK;
 }
 
+static ns_status open_result(finish *f, ns_error *err) {
+    NS_TRY(search__result_read(f->store, f->run, &f->result, err));
+    NS_TRY(search__winner_fix(f->run, f->store, f->result, err));
+    f->trial_number = (int)ns_json_int(f->result, "winner_trial", -1);
+    return NS_OK;
+}
+
+static ns_status finish_study(finish *f, ns_error *err) {
+    double test_accuracy = (double)NAN;
+    if (is_finished(f)) {
+        return NS_OK;
+    }
+    NS_TRY(open_result(f, err));
+    NS_TRY(take_retrained(f, err));
+    NS_TRY(validate_retrained(f, err));
+    NS_TRY(take_trial_if_better(f, err));
+    if (f->model == NULL) {
+        return ns_fail(err, NS_ERR_BUDGET,
+                       "there is no trained model to keep: the budget of study '%s' was used "
+                       "before training got anywhere",
+                       f->run->config->study);
+    }
+    NS_TRY(accuracy_on(f, f->model, DATA_TEST, &test_accuracy, err));
+    return keep(f, test_accuracy, err);
+}
+
+ns_status search__salvage(const search__run *run, results_store *store, ns_error *err) {
+    finish f = {.run = run, .store = store};
+    ns_status status = NS_OK;
+    if (is_finished(&f)) {
+        return NS_OK;
+    }
+    NS_TRY_OUT(open_result(&f, err));
+    NS_TRY_OUT(take_retrained(&f, err));
+    NS_TRY_OUT(take_trial_if_better(&f, err));
+    NS_TRY_OUT(f.model != NULL ? keep(&f, (double)NAN, err)
+                               : ns_fail(err, NS_ERR_NOT_FOUND, "nothing was trained"));
+out:
+    nn_model_free(f.model);
+    ns_json_free(f.result);
+    return status;
+}
+
 int search__finish_main(search__run *run, int slot) {
     ns_error *err = &run->slot[slot].error;
     const int64_t start_ms = ns_clock_ms();
     int64_t attempt_id = 0;
-    finish f = {.run = run};
+    finish f = {.run = run, .slot = &run->slot[slot]};
     ns_status status = results_open(run->config->store_path, RESULTS_WRITE, &f.store, err);
     if (status == NS_OK) {
         status = results_phase_begin(f.store, run->run_id, "finish", getpid(), &attempt_id, err);

@@ -20,6 +20,7 @@
 #define MARGIN_MS_MIN          1500
 #define MARGIN_MS_MAX          30000
 #define TIMED_BATCHES          3
+#define TRIES_MAX              4
 
 typedef struct retraining {
     search__run *run;
@@ -34,10 +35,11 @@ typedef struct retraining {
 /* ---- the winner ------------------------------------------------------------------------------ */
 
 /// The genotype of the best trial, or the anchor's when no trial was completed; `*number` -1 then.
-static ns_status winner_choose(const retraining *r, ns_json **winner, int *number, ns_error *err) {
+static ns_status winner_choose(const search__run *run, results_store *store, ns_json **winner,
+                               int *number, ns_error *err) {
     results_trial *trials = NULL;
     size_t count = 0;
-    NS_TRY(results_trials(r->store, r->run->study_id, &trials, &count, err));
+    NS_TRY(results_trials(store, run->study_id, &trials, &count, err));
     const int best = search__best_trial(trials, count);
     ns_status status = NS_OK;
     if (best >= 0) {
@@ -45,56 +47,53 @@ static ns_status winner_choose(const retraining *r, ns_json **winner, int *numbe
         status = ns_json_parse(trials[best].genotype, winner, err);
     } else {
         search_genotype anchor;
-        search_genotype_anchor(&r->run->space, &anchor);
+        search_genotype_anchor(&run->space, &anchor);
         *number = -1;
-        *winner = search_genotype_to_json(&r->run->space, &anchor);
+        *winner = search_genotype_to_json(&run->space, &anchor);
     }
     results_trials_free(trials, count);
     return status;
 }
 
-/// The winner as decoded, chosen and written into the study's result on the first call.
+ns_status search__winner_fix(const search__run *run, results_store *store, ns_json *result,
+                             ns_error *err) {
+    ns_json *winner = NULL;
+    int number = -1;
+    if (ns_json_get(result, "winner") != NULL) {
+        return NS_OK;
+    }
+    NS_TRY(winner_choose(run, store, &winner, &number, err));
+    ns_json_set(result, "winner", winner);
+    ns_json_set_int(result, "winner_trial", number);
+    return search__result_write(store, run, result, err);
+}
+
 static ns_status winner_open(const retraining *r, search_candidate *candidate, ns_error *err) {
     ns_json *result = NULL;
-    NS_TRY(search__result_read(r->store, r->run, &result, err));
-    ns_status status = NS_OK;
-    if (ns_json_get(result, "winner") == NULL) {
-        ns_json *winner = NULL;
-        int number = -1;
-        status = winner_choose(r, &winner, &number, err);
-        if (status == NS_OK) {
-            ns_json_set(result, "winner", winner);
-            ns_json_set_int(result, "winner_trial", number);
-            status = search__result_write(r->store, r->run, result, err);
-        }
-    }
     search_genotype genotype;
+    NS_TRY(search__result_read(r->store, r->run, &result, err));
+    ns_status status = search__winner_fix(r->run, r->store, result, err);
     if (status == NS_OK) {
         status = search_genotype_from_json(&r->run->space, ns_json_get(result, "winner"), &genotype,
                                            err);
     }
-    if (status == NS_OK) {
-        status = search_decode(&r->run->space, &genotype, candidate, err);
-    }
     ns_json_free(result);
-    return status;
+    return status == NS_OK ? search_decode(&r->run->space, &genotype, candidate, err) : status;
 }
 
-/* ---- how long ----------------------------------------------------------------------------------
- */
+/* ---- how long -------------------------------------------------------------------------------- */
 
-/// Predicted time of the finish: every validation and test image classified once at the rate
-/// measured now.
-static ns_status finish_predict(const search__run *run, const nn_graph *graph, int64_t *finish_ms,
-                                ns_error *err) {
+/// Measures how fast the network classifies on this machine now.
+static ns_status measure(const search__run *run, const nn_graph *graph, budget_rate *rate,
+                         ns_error *err) {
     nn_net_options options = nn_net_options_default();
     options.mode = NN_MODE_INFER;
-    options.batch_size = SEARCH_EVAL_BATCH;
+    options.batch_size = search__eval_batch(run->info);
     options.thread_count = run->thread_count;
     nn_net *net = NULL;
     NS_TRY(nn_net_new(graph, &options, &net, err));
     nn_net_init(net, run->config->seed);
-    const size_t input_count = (size_t)SEARCH_EVAL_BATCH * (size_t)run->info->channels *
+    const size_t input_count = (size_t)options.batch_size * (size_t)run->info->channels *
                                (size_t)run->info->height * (size_t)run->info->width;
     memset(nn_net_input(net), 0, input_count * sizeof(float));
     nn_net_forward(net); // warms caches up
@@ -102,29 +101,34 @@ static ns_status finish_predict(const search__run *run, const nn_graph *graph, i
     for (int i = 0; i < TIMED_BATCHES; i++) {
         nn_net_forward(net);
     }
-    const double batch_ms = (double)(ns_clock_ms() - start_ms + 1) / TIMED_BATCHES;
+    const int64_t took_ms = ns_clock_ms() - start_ms + 1;
+    budget_rate_observe(
+        rate, (double)nn_graph_count(graph).forward_flops * options.batch_size * TIMED_BATCHES,
+        (double)took_ms);
     nn_net_free(net);
-    const double image_count =
-        (double)(run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST]);
-    *finish_ms =
-        FINISH_BASE_MS + (int64_t)(image_count / SEARCH_EVAL_BATCH * batch_ms * FINISH_SAFETY);
     return NS_OK;
 }
 
-/// What training may use from now on.
-static ns_status time_left(const search__run *run, const nn_graph *graph, int64_t *left_ms,
-                           ns_error *err) {
-    int64_t finish_ms = 0;
-    NS_TRY(finish_predict(run, graph, &finish_ms, err));
+/// Ledger position at which training must end: every validation and test image still has to be
+/// classified once. The plan's guess holds where nothing could be measured.
+static int64_t deadline_ms(const search__run *run, const nn_graph *graph) {
+    budget_rate rate = {0};
+    ns_error why = {0};
+    if (measure(run, graph, &rate, &why) != NS_OK) {
+        ns_log_write(run->config->log, NS_LOG_WARN, "finish not measured: %s", why.text);
+        return run->plan.retrain_end_ms;
+    }
+    const double image_count =
+        (double)(run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST]);
+    const double flops = image_count * (double)nn_graph_count(graph).forward_flops * FINISH_SAFETY;
+    const int64_t finish_ms = FINISH_BASE_MS + budget_rate_predict_ms(&rate, flops, 0);
     int64_t margin_ms = run->plan.total_ms / 200;
     margin_ms = margin_ms < MARGIN_MS_MIN ? MARGIN_MS_MIN : margin_ms;
     margin_ms = margin_ms > MARGIN_MS_MAX ? MARGIN_MS_MAX : margin_ms;
-    *left_ms = run->plan.total_ms - finish_ms - margin_ms - search__position_ms(run);
-    return NS_OK;
+    return run->plan.total_ms - finish_ms - margin_ms;
 }
 
-/* ---- training ----------------------------------------------------------------------------------
- */
+/* ---- training -------------------------------------------------------------------------------- */
 
 static int64_t charged_ms(const retraining *r) {
     return ns_clock_ms() - r->start_ms;
@@ -134,66 +138,89 @@ static nn_verdict on_step(void *context, const nn_progress *progress) {
     retraining *r = context;
     const int64_t now_ms = ns_clock_ms();
     r->slot->fraction = progress->fraction;
+    r->slot->alive_ms = now_ms;
     if (search__stop_requested()) {
         return NN_STOP;
     }
     if (now_ms - r->beat_ms >= BEAT_MS) {
         r->beat_ms = now_ms;
         r->status = results_phase_beat(r->store, r->attempt_id, charged_ms(r), r->err);
+        r->status = r->status == NS_ERR_BUSY ? NS_OK : r->status; // the next beat books it all
     }
     return r->status == NS_OK ? NN_CONTINUE : NN_STOP;
 }
 
-/// Training time that a usable checkpoint stands for; one that cannot be used is removed.
-static int64_t checkpoint_open(const search__run *run, const char *path) {
+/// Training time that a usable checkpoint stands for.
+static int64_t checkpoint_ms(const char *path) {
     nn_progress progress;
-    ns_error why = {0};
-    const ns_status status = nn_checkpoint_progress(path, &progress, &why);
-    if (status == NS_OK) {
-        return progress.used_ms;
-    }
-    if (status != NS_ERR_NOT_FOUND) {
-        ns_log_write(run->config->log, NS_LOG_WARN, "training starts afresh: %s", why.text);
-        unlink(path);
-    }
-    return 0;
+    return nn_checkpoint_progress(path, &progress, NULL) == NS_OK ? progress.used_ms : 0;
 }
 
-/// Trains; a network that will not train is logged and leaves `*model` NULL: the finish then takes
-/// the best trial's own model.
-static ns_status train(retraining *r, const search_candidate *candidate, nn_model **model,
-                       ns_error *err) {
-    char checkpoint[NS_PATH_MAX];
-    int64_t left_ms = 0;
-    NS_TRY(search__file(r->run, "retrain.ckpt", checkpoint, err));
-    NS_TRY(time_left(r->run, &candidate->graph, &left_ms, err));
-    if (left_ms < TRAIN_MS_MIN) {
-        ns_log_write(r->run->config->log, NS_LOG_WARN, "no time left for retraining");
-        return NS_OK;
+/// Trains until the ledger stands at `end_ms`, from the checkpoint if there is one. With hardly any
+/// time left a checkpoint still becomes a model, as it is.
+static ns_status train_until(retraining *r, const search_candidate *candidate,
+                             const char *checkpoint, int64_t end_ms, nn_model **model,
+                             ns_error *err) {
+    const int64_t done_ms = checkpoint_ms(checkpoint);
+    const int64_t left_ms = end_ms - search__position_ms(r->run);
+    if (left_ms < TRAIN_MS_MIN && done_ms == 0) {
+        return ns_fail(err, NS_ERR_BUDGET, "no time is left for it");
     }
     nn_train_options options = nn_train_options_default();
+    nn_train_result result = {0};
     options.recipe = candidate->recipe;
-    options.ms_max = checkpoint_open(r->run, checkpoint) + left_ms;
+    options.ms_max = done_ms + (left_ms > 0 ? left_ms : 0);
     options.seed = r->run->config->seed;
     options.thread_count = r->run->thread_count;
     options.on_step = on_step;
     options.context = r;
     options.checkpoint_path = checkpoint;
     options.checkpoint_interval_ms = CHECKPOINT_INTERVAL_MS;
-    nn_train_result result;
-    ns_error why = {0};
-    const ns_status status =
-        nn_train(&candidate->graph, r->run->set, &options, &result, model, &why);
-    if (status == NS_ERR_NAN || status == NS_ERR_LIMIT || status == NS_ERR_MEMORY ||
-        status == NS_ERR_BUDGET) {
-        ns_log_write(r->run->config->log, NS_LOG_WARN, "retraining failed: %s", why.text);
-        return NS_OK;
-    }
-    if (status != NS_OK) {
-        return ns_fail(err, status, "%s", why.text);
-    }
+    NS_TRY(nn_train(&candidate->graph, r->run->set, &options, &result, model, err));
     NS_TRY(r->status);
     return result.stopped ? NS_ERR_STOPPED : NS_OK;
+}
+
+/// What a failed training is worth: another try, changed so that it may fare better.
+static bool may_retry(ns_status status, const char *checkpoint, search_candidate *candidate) {
+    switch (status) {
+    case NS_ERR_NAN:
+        candidate->recipe.rate_peak /= 2;
+        break;
+    case NS_ERR_INPUT: // the checkpoint is damaged, or of another training
+    case NS_ERR_CORRUPT:
+    case NS_ERR_VERSION:
+        break;
+    default:
+        return false;
+    }
+    unlink(checkpoint);
+    return true;
+}
+
+/// Trains; a network that will not train is logged and leaves `*model` NULL: the finish then takes
+/// the best trial's own model.
+static ns_status train(retraining *r, search_candidate *candidate, nn_model **model,
+                       ns_error *err) {
+    char checkpoint[NS_PATH_MAX];
+    NS_TRY(search__file(r->run, "retrain.ckpt", checkpoint, err));
+    const int64_t end_ms = deadline_ms(r->run, &candidate->graph);
+    for (int i = 0; i < TRIES_MAX; i++) {
+        ns_error why = {0};
+        const ns_status status = train_until(r, candidate, checkpoint, end_ms, model, &why);
+        if (status == NS_OK || status == NS_ERR_STOPPED) {
+            return status;
+        }
+        if (status == NS_ERR_IO || status == NS_ERR_FENCED) {
+            *err = r->status != NS_OK ? *err : why;
+            return status;
+        }
+        ns_log_write(r->run->config->log, NS_LOG_WARN, "retraining: %s", why.text);
+        if (!may_retry(status, checkpoint, candidate)) {
+            break;
+        }
+    }
+    return NS_OK;
 }
 
 static ns_status retrain(retraining *r, ns_error *err) {

@@ -4,15 +4,18 @@
 #ifndef NS_SEARCH_SEARCH_INTERNAL_H
 #define NS_SEARCH_SEARCH_INTERNAL_H
 
+#include <sys/types.h>
+
 #include "search/search.h"
 
-#define SEARCH_SLOTS_MAX  64
-#define SEARCH_EVAL_BATCH 256
+#define SEARCH_SLOTS_MAX        64
+#define SEARCH_PATIENCE_LAST_MS 5000 // with a locked store, for a run's last words
 
 /// What a child process tells the supervisor without the store; in memory that both share.
 typedef struct search__slot {
-    ns_error error;  // why the child failed
-    double fraction; // of its training, 0-1; NaN: not training
+    ns_error error;   // why the child failed
+    double fraction;  // of its training, 0-1; NaN: not training
+    int64_t alive_ms; // clock of its last sign of life
 } search__slot;
 
 /// One run of a study: everything that is fixed before workers are forked. Children inherit it.
@@ -26,6 +29,7 @@ typedef struct search__run {
     int thread_count;        // of the machine, for retraining
     int worker_count;        // processes that search
     int worker_thread_count; // threads of each
+    size_t worker_mem_bytes; // that each may plan for
     int64_t study_id, run_id;
     int64_t base_ms;       // charged by earlier runs
     char dir[NS_PATH_MAX]; // the study's files
@@ -42,9 +46,10 @@ ns_status search__file(const search__run *run, const char *name, char out[NS_PAT
 
 /* ---- signal.c -------------------------------------------------------------------------------- */
 
-/// From now on SIGINT and SIGTERM only set the flag below (children: SIGINT is ignored, since a
-/// terminal sends it to all, and the supervisor passes SIGTERM on).
-void search__signals_catch(bool child);
+/// From now on SIGINT, SIGTERM and SIGHUP only set the flag below.
+void search__signals_catch(void);
+/// The same in a forked child, which hears SIGTERM alone.
+void search__signals_in_child(void);
 void search__signals_restore(void);
 bool search__stop_requested(void);
 
@@ -54,8 +59,6 @@ bool search__stop_requested(void);
 /// nothing new (the space is exhausted).
 ns_status search__ask(const search__run *run, results_store *store, results_claim *claim,
                       ns_error *err);
-/// Memory one worker may plan for.
-size_t search__worker_mem_bytes(const search__run *run);
 
 /* ---- trial.c --------------------------------------------------------------------------------- */
 
@@ -69,6 +72,8 @@ ns_status search__trial_file(const search__run *run, int number, char out[NS_PAT
 
 /* ---- evaluate.c ------------------------------------------------------------------------------ */
 
+/// Images to classify at a time: as many as keep kernels busy, fewer where images are large.
+int search__eval_batch(const data_info *info);
 /// What a model says of a split: probabilities (count, labels) and true labels (count).
 typedef struct search__predictions {
     float *probabilities;
@@ -85,7 +90,7 @@ void search__predictions_clear(search__predictions *predictions);
 
 enum {
     SEARCH_EXIT_DONE = 0,
-    SEARCH_EXIT_FAILED = 1,
+    SEARCH_EXIT_FAILED = 10, // with a sentence in its slot; libraries that give up exit with 1
     SEARCH_EXIT_STOPPED = 3,
 };
 typedef int (*search__child_fn)(search__run *run, int slot);
@@ -93,6 +98,43 @@ int search__exit_code(ns_status status); // DONE, STOPPED for NS_ERR_STOPPED, el
 int search__worker_main(search__run *run, int slot);  // worker.c
 int search__retrain_main(search__run *run, int slot); // retrain.c
 int search__finish_main(search__run *run, int slot);  // finish.c
+
+/* ---- children.c ------------------------------------------------------------------------------ */
+
+/// The supervisor's children and its own connection to the store, which no fork may carry over.
+typedef struct search__children {
+    search__run *run;
+    results_store *store;        // NULL only when reopening it failed
+    pid_t pid[SEARCH_SLOTS_MAX]; // 0: none
+} search__children;
+
+typedef enum search__end {
+    SEARCH_END_NONE, // it lives, or there is none
+    SEARCH_END_DONE,
+    SEARCH_END_CRASHED, // or stopped or failed without having been told to
+} search__end;
+
+ns_status search__store_reopen(search__children *c, ns_error *err);
+ns_status search__spawn(search__children *c, int slot, search__child_fn child_main, ns_error *err);
+int search__alive_count(const search__children *c);
+/// Looks after the child of `slot`: whether it has ended, and of what (`why`); one that hangs is
+/// killed. What a crashed one held waits again.
+ns_status search__tend(search__children *c, int slot, search__end *end, ns_error *why,
+                       ns_error *err);
+/// Ends all children: politely first, unless `at_once`. What they held waits again.
+ns_status search__terminate_all(search__children *c, bool at_once, ns_error *err);
+
+/* ---- retrain.c ------------------------------------------------------------------------------- */
+
+/// Chooses the study's winner, once and for all, and writes it into its `result`.
+ns_status search__winner_fix(const search__run *run, results_store *store, ns_json *result,
+                             ns_error *err);
+
+/* ---- finish.c -------------------------------------------------------------------------------- */
+
+/// Makes sure that the study has a final model, of what is on disk and without reading a test image.
+/// NS_OK at once when it has one; NS_ERR_NOT_FOUND when there is nothing.
+ns_status search__salvage(const search__run *run, results_store *store, ns_error *err);
 
 /* ---- study.c --------------------------------------------------------------------------------- */
 
@@ -108,6 +150,11 @@ ns_status search__result_read(results_store *store, const search__run *run, ns_j
                               ns_error *err);
 ns_status search__result_write(results_store *store, const search__run *run, const ns_json *result,
                                ns_error *err);
+
+/* ---- status.c -------------------------------------------------------------------------------- */
+
+/// Copies the member `key` of `from` into `to`; null when it is not there.
+ns_status search__member_copy(ns_json *to, const ns_json *from, const char *key, ns_error *err);
 
 /* ---- supervisor.c ---------------------------------------------------------------------------- */
 

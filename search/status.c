@@ -27,8 +27,7 @@ static ns_json *trial_counts_json(const results_study *study) {
     return counts;
 }
 
-/// Copies a member of the study's result, or null when it is not there yet.
-static ns_status copy_member(ns_json *to, const ns_json *from, const char *key, ns_error *err) {
+ns_status search__member_copy(ns_json *to, const ns_json *from, const char *key, ns_error *err) {
     const ns_json *member = ns_json_get(from, key);
     if (member == NULL) {
         ns_json_set_null(to, key);
@@ -55,7 +54,7 @@ static ns_status members_copy(ns_json *to, const ns_json *result, ns_error *err)
                                    "weights_sha256", "model",        "onnx",   "model_origin",
                                    "params",         "flops"};
     for (size_t i = 0; i < NS_COUNT_OF(members); i++) {
-        NS_TRY(copy_member(to, result, members[i], err));
+        NS_TRY(search__member_copy(to, result, members[i], err));
     }
     return NS_OK;
 }

@@ -194,6 +194,7 @@ ns_status search__dir(const char *store_path, const char *study, char out[NS_PAT
     return ns_path_join(store[0] == '\0' ? "/" : store, study, out, err);
 }
 
+/// Cores, memory and batches, fixed before the first worker takes any of it.
 static void divide_machine(search__run *run) {
     const search_config *config = run->config;
     run->thread_count = config->thread_count > 0 ? config->thread_count : ns_cpu_count();
@@ -202,6 +203,8 @@ static void divide_machine(search__run *run) {
                                                           : run->thread_count;
     run->worker_thread_count = run->thread_count / run->worker_count;
     run->worker_thread_count = run->worker_thread_count > 0 ? run->worker_thread_count : 1;
+    // A fifth is left for the page cache, which holds the data set, and for everybody else.
+    run->worker_mem_bytes = ns_mem_available_bytes() / 5 * 4 / (size_t)run->worker_count;
 }
 
 static ns_status plan_open(search__run *run, ns_error *err) {
@@ -227,6 +230,45 @@ static ns_status plan_open(search__run *run, ns_error *err) {
     }
     free(candidate);
     return status;
+}
+
+/// Makes the study's folder, or takes it again. It holds the path of its store, so that a folder of
+/// somebody's own, or another store's study of the same name, is refused and not written over.
+static ns_status dir_open(const search__run *run, ns_error *err) {
+    char store[NS_PATH_MAX];
+    char marker[NS_PATH_MAX];
+    NS_TRY(ns_path_absolute(run->config->store_path, store, err));
+    NS_TRY(search__file(run, "store", marker, err));
+    if (ns_file_exists(marker)) {
+        char *owner = NULL;
+        size_t owner_bytes = 0;
+        NS_TRY(ns_file_read(marker, NS_PATH_MAX, (uint8_t **)&owner, &owner_bytes, err));
+        const bool other = strcmp(owner, store) != 0 && ns_file_exists(owner);
+        const ns_status status =
+            other ? ns_fail(err, NS_ERR_USAGE,
+                            "folder %s belongs to a study of the store %s: choose another name",
+                            run->dir, owner)
+                  : NS_OK;
+        free(owner);
+        NS_TRY(status);
+    } else if (ns_file_exists(run->dir)) {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "folder %s is there and is no study's: choose another name for the study",
+                       run->dir);
+    }
+    NS_TRY(ns_dir_make(run->dir, err));
+    return ns_file_write(marker, store, strlen(store), err);
+}
+
+/// Removes what a study of the same name left, whose store is gone.
+static void dir_clear(const search__run *run) {
+    static const char *const names[] = {"retrain.ckpt", "retrain.nsm", "model.nsm", "model.onnx"};
+    for (size_t i = 0; i < NS_COUNT_OF(names); i++) {
+        char path[NS_PATH_MAX];
+        if (search__file(run, names[i], path, NULL) == NS_OK) {
+            (void)unlink(path);
+        }
+    }
 }
 
 /// Finds or adds the study. `*done` when it is COMPLETE already.
@@ -256,6 +298,9 @@ static ns_status study_open(search__run *run, results_store *store, bool *done, 
             .budget_node_ms = config->budget_node_ms,
         };
         status = results_study_add(store, &spec, &run->study_id, err);
+    }
+    if (status == NS_OK) {
+        dir_clear(run);
     }
     *done = false;
     free(settings_text);
@@ -360,7 +405,7 @@ ns_status search_run(const search_config *config, ns_error *err) {
     NS_TRY_OUT(data_check(run.info, config->dataset_path, err));
     NS_TRY_OUT(plan_open(&run, err));
     NS_TRY_OUT(search__dir(config->store_path, config->study, run.dir, err));
-    NS_TRY_OUT(ns_dir_make(run.dir, err));
+    NS_TRY_OUT(dir_open(&run, err));
     NS_TRY_OUT(study_lock(&run, &lock, err));
     NS_TRY_OUT(run_locked(&run, err));
 out:

@@ -1,5 +1,5 @@
-// The supervisor: one process that forks the workers of a study, watches them, books the node's
-// time, and brings the study from phase to phase.
+// The supervisor: one process that forks the workers of a study, books the node's time, and brings
+// the study from phase to phase.
 //
 //   search ---- until its share of the budget is used, or nothing new can be proposed
 //     |         worker_count processes of worker.c
@@ -10,41 +10,36 @@
 //   done
 //
 // The phase is kept in the store, so a resumed study enters where it was. The supervisor computes
-// nothing itself: a network that crashes or takes all memory kills a child, never the study.
+// nothing itself: a network that crashes, hangs or takes all memory costs a child (children.c), never
+// the study.
 //
-// Invariants:
-//   1. It starts no thread and opens no OpenMP region, so forking is safe at any time.
-//   2. Its connection to the store is closed across every fork: SQLite's locks do not survive one.
-//   3. Time is reserved before it is used: a beat every BEAT_MS reserves SLICE_MS ahead.
-//   4. Children die with it (PR_SET_PDEATHSIG), so nobody uses time that nobody books.
+// The clock rules: the ledger is charged with what the clock says before anything else happens in a
+// turn, a slice is reserved ahead of it, and when no slice can be had everything ends at once. The
+// finish always gets its turn: retraining is ended FINISH_MS_MIN before the end, whatever it does.
 
-#include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "search/search_internal.h"
 
 #define TICK_MS            50
-#define BEAT_MS            400
+#define BOOK_MS            400
 #define SLICE_MS           1000
 #define PROGRESS_MS        250
-#define GRACE_MS           1400 // from SIGTERM to SIGKILL
-#define EXIT_MS            150  // kept back for ending this process
-#define ATTEMPTS_PER_TRIAL 3
+#define EXIT_MS            300  // kept back for ending this process
+#define FINISH_MS_MIN      2500 // the least that a finish may get
+#define SEARCH_OVERTIME_MS 5000 // workers past the search's share by more than this are ended
 #define CRASHES_MAX        20   // of workers, in one run
 #define PHASE_ATTEMPTS_MAX 3    // of retrain and finish
-#define SEARCH_OVERTIME_MS 5000 // a worker past its share by more than this hangs
 
 typedef struct supervisor {
     search__run *run;
-    results_store *store;
-    pid_t child[SEARCH_SLOTS_MAX]; // 0: none
-    int64_t beat_ms, progress_ms;  // clock of the last ones
-    int done_count;                // finished trials when best was looked up
+    search__children children;
+    budget_ledger ledger; // of the study: what the clock has charged, by this process's own count
+    int64_t booked_ms;    // of this run's life
+    int64_t book_ms, progress_ms; // clock of the last ones
+    int done_count;               // finished trials when best was looked up
     double best_val_accuracy;
 } supervisor;
 
@@ -52,90 +47,9 @@ typedef struct phase {
     const char *name;
     search__child_fn main;
     int process_count;
-    int crash_max;  // more end the phase
-    int64_t end_ms; // ledger position beyond which children are killed
+    int crash_max;  // so many end the phase
+    int64_t end_ms; // ledger position beyond which children are ended
 } phase;
-
-/* ---- children -------------------------------------------------------------------------------- */
-
-static ns_status store_reopen(supervisor *s, ns_error *err) {
-    return results_open(s->run->config->store_path, RESULTS_WRITE, &s->store, err);
-}
-
-static void store_close(supervisor *s) {
-    results_close(s->store);
-    s->store = NULL;
-}
-
-static _Noreturn void child_life(search__run *run, int slot, search__child_fn child_main,
-                                 pid_t parent) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) {
-        _exit(SEARCH_EXIT_FAILED); // it died before the line above
-    }
-    search__signals_catch(true);
-    _exit(child_main(run, slot));
-}
-
-static ns_status spawn(supervisor *s, int slot, search__child_fn child_main, ns_error *err) {
-    s->run->slot[slot] = (search__slot){.fraction = (double)NAN};
-    store_close(s);
-    const pid_t parent = getpid();
-    const pid_t pid = fork();
-    if (pid == 0) {
-        child_life(s->run, slot, child_main, parent);
-    }
-    NS_TRY(store_reopen(s, err));
-    if (pid < 0) {
-        return ns_fail(err, NS_ERR_MEMORY, "cannot start a worker process: %s", strerror(errno));
-    }
-    s->child[slot] = pid;
-    return NS_OK;
-}
-
-static int alive_count(const supervisor *s) {
-    int count = 0;
-    for (int slot = 0; slot < SEARCH_SLOTS_MAX; slot++) {
-        count += s->child[slot] != 0;
-    }
-    return count;
-}
-
-static void signal_all(const supervisor *s, int number) {
-    for (int slot = 0; slot < SEARCH_SLOTS_MAX; slot++) {
-        if (s->child[slot] != 0) {
-            kill(s->child[slot], number);
-        }
-    }
-}
-
-/// Requeues what the dead child `pid` held and books its last slice.
-static ns_status bury(supervisor *s, pid_t pid, ns_error *err) {
-    int reaped_count = 0;
-    return results_reap(s->store, s->run->study_id, pid, ATTEMPTS_PER_TRIAL, &reaped_count, err);
-}
-
-/// Ends all children: politely, then not. Their unfinished trials wait again.
-static ns_status terminate_all(supervisor *s, ns_error *err) {
-    ns_status status = NS_OK;
-    const int64_t kill_ms = ns_clock_ms() + GRACE_MS;
-    signal_all(s, SIGTERM);
-    while (alive_count(s) > 0) {
-        for (int slot = 0; slot < SEARCH_SLOTS_MAX; slot++) {
-            const pid_t pid = s->child[slot];
-            if (pid != 0 && waitpid(pid, NULL, WNOHANG) == pid) {
-                s->child[slot] = 0;
-                const ns_status buried = bury(s, pid, err);
-                status = status == NS_OK ? buried : status;
-            }
-        }
-        if (ns_clock_ms() >= kill_ms) {
-            signal_all(s, SIGKILL);
-        }
-        ns_sleep_ms(5);
-    }
-    return status;
-}
 
 /* ---- the clock ------------------------------------------------------------------------------- */
 
@@ -143,21 +57,35 @@ static int64_t elapsed_ms(const supervisor *s) {
     return ns_clock_ms() - s->run->config->process_start_ms;
 }
 
-/// Books the time used and reserves the next slice. NS_ERR_BUDGET when nothing is left.
-static ns_status beat(supervisor *s, ns_error *err) {
+/// A store that somebody else has locked for a moment stops nobody: the next turn books it all.
+static ns_status unless_busy(ns_status status) {
+    return status == NS_ERR_BUSY ? NS_OK : status;
+}
+
+/// Charges the time used since the last call and reserves the next slice. NS_ERR_BUDGET when none
+/// is left.
+static ns_status book(supervisor *s, ns_error *err) {
     int64_t reserved_ms = 0;
-    s->beat_ms = ns_clock_ms();
-    NS_TRY(results_run_beat(s->store, s->run->run_id, elapsed_ms(s), SLICE_MS, &reserved_ms, err));
-    if (search__position_ms(s->run) + EXIT_MS >= s->run->config->budget_node_ms) {
-        return ns_fail(err, NS_ERR_BUDGET, "the budget is used");
-    }
+    const int64_t now_ms = elapsed_ms(s);
+    const int64_t used_ms = now_ms - s->booked_ms;
+    const int64_t wanted_ms = used_ms + SLICE_MS - s->ledger.reserved_ms;
+    s->book_ms = ns_clock_ms();
+    s->booked_ms = now_ms;
+    (void)budget_reserve(&s->ledger, wanted_ms > 0 ? wanted_ms : 0);
+    NS_TRY(budget_charge(&s->ledger, used_ms, err));
+    NS_TRY(unless_busy(results_run_beat(s->children.store, s->run->run_id, now_ms,
+                                        s->ledger.reserved_ms, &reserved_ms, err)));
     return NS_OK;
+}
+
+static bool is_over(const supervisor *s) {
+    return search__position_ms(s->run) + EXIT_MS >= s->run->config->budget_node_ms;
 }
 
 static ns_status best_update(supervisor *s, ns_error *err) {
     results_trial *trials = NULL;
     size_t count = 0;
-    NS_TRY(results_trials(s->store, s->run->study_id, &trials, &count, err));
+    NS_TRY(results_trials(s->children.store, s->run->study_id, &trials, &count, err));
     const int best = search__best_trial(trials, count);
     s->best_val_accuracy = best < 0 ? (double)NAN : trials[best].val_accuracy;
     // Only the best trial's model is worth its place on disk.
@@ -173,16 +101,16 @@ static ns_status best_update(supervisor *s, ns_error *err) {
 }
 
 static ns_status show_progress(supervisor *s, const phase *p, ns_error *err) {
-    s->progress_ms = ns_clock_ms();
     results_study study;
-    NS_TRY(results_study_get(s->store, s->run->config->study, &study, err));
+    s->progress_ms = ns_clock_ms();
+    NS_TRY(results_study_get(s->children.store, s->run->config->study, &study, err));
     const int done_count = study.trial_count[RESULTS_COMPLETE] + study.trial_count[RESULTS_PRUNED] +
                            study.trial_count[RESULTS_FAIL];
     const int running_count = study.trial_count[RESULTS_RUNNING];
     results_study_clear(&study);
     if (done_count != s->done_count) {
-        s->done_count = done_count;
         NS_TRY(best_update(s, err));
+        s->done_count = done_count;
     }
     if (s->run->config->on_progress != NULL) {
         const search_progress progress = {
@@ -207,80 +135,71 @@ static ns_status tick(supervisor *s, const phase *p, ns_error *err) {
     if (search__stop_requested()) {
         return ns_fail(err, NS_ERR_STOPPED, "stopped on request");
     }
+    if (is_over(s)) {
+        return ns_fail(err, NS_ERR_BUDGET, "the budget is used");
+    }
     const int64_t now_ms = ns_clock_ms();
-    if (now_ms - s->beat_ms >= BEAT_MS) {
-        NS_TRY(beat(s, err));
+    if (now_ms - s->book_ms >= BOOK_MS) {
+        NS_TRY(book(s, err));
     }
     if (now_ms - s->progress_ms >= PROGRESS_MS) {
-        NS_TRY(show_progress(s, p, err));
+        NS_TRY(unless_busy(show_progress(s, p, err)));
     }
     return NS_OK;
 }
 
 /* ---- a phase --------------------------------------------------------------------------------- */
 
-/// What the end of a child means: NS_OK (done, or to be replaced when `*crashed`), or its failure.
-static ns_status child_ended(supervisor *s, int slot, int wait_status, bool *crashed,
-                             ns_error *err) {
-    const pid_t pid = s->child[slot];
-    s->child[slot] = 0;
-    *crashed = false;
-    if (WIFEXITED(wait_status) && (WEXITSTATUS(wait_status) == SEARCH_EXIT_DONE ||
-                                   WEXITSTATUS(wait_status) == SEARCH_EXIT_STOPPED)) {
-        return NS_OK;
-    }
-    NS_TRY(bury(s, pid, err));
-    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == SEARCH_EXIT_FAILED) {
-        return ns_fail(err, NS_ERR_IO, "%s", s->run->slot[slot].error.text);
-    }
-    *crashed = true;
-    char event[64];
-    snprintf(event, sizeof(event), "a worker process died (%s %d)",
-             WIFSIGNALED(wait_status) ? "signal" : "exit status",
-             WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
-    ns_log_write(s->run->config->log, NS_LOG_WARN, "%s; its trial is tried again", event);
-    return results_event(s->store, s->run->study_id, event, err);
-}
-
-/// Looks after every child once; replaces the crashed ones.
-static ns_status tend(supervisor *s, const phase *p, int *crash_count, ns_error *err) {
+/// Looks after every child once and replaces the crashed ones. Fails with the last crash's sentence
+/// when there were too many.
+static ns_status tend_all(supervisor *s, const phase *p, int *crash_count, ns_error *err) {
     for (int slot = 0; slot < p->process_count; slot++) {
-        int wait_status = 0;
-        bool crashed = false;
-        if (s->child[slot] == 0 || waitpid(s->child[slot], &wait_status, WNOHANG) == 0) {
-            continue;
-        }
-        NS_TRY(child_ended(s, slot, wait_status, &crashed, err));
-        if (crashed && ++*crash_count < p->crash_max) {
-            NS_TRY(spawn(s, slot, p->main, err));
+        search__end end;
+        ns_error why = {0};
+        NS_TRY(unless_busy(search__tend(&s->children, slot, &end, &why, err)));
+        if (end == SEARCH_END_CRASHED && !search__stop_requested()) {
+            if (++*crash_count >= p->crash_max) {
+                return ns_fail(err, NS_ERR_INTERNAL, "%s ended after %d failures: %s", p->name,
+                               *crash_count, why.text);
+            }
+            NS_TRY(search__spawn(&s->children, slot, p->main, err));
         }
     }
     return NS_OK;
 }
 
-/// Runs one phase to its end. NS_ERR_STOPPED and NS_ERR_BUDGET as tick(); else a child's failure.
+/// Runs one phase to its end. NS_ERR_STOPPED and NS_ERR_BUDGET as tick(); NS_ERR_INTERNAL when its
+/// children failed too often.
 static ns_status run_phase(supervisor *s, const phase *p, ns_error *err) {
     ns_log_write(s->run->config->log, NS_LOG_INFO, "%s begins", p->name);
-    NS_TRY(results_study_update(s->store, s->run->study_id, RESULTS_STUDY_RUNNING, p->name, NULL,
-                                NULL, err));
-    ns_status status = NS_OK;
+    NS_TRY(results_study_update(s->children.store, s->run->study_id, RESULTS_STUDY_RUNNING, p->name,
+                                "", NULL, err));
+    ns_status status = is_over(s) ? ns_fail(err, NS_ERR_BUDGET, "the budget is used") : NS_OK;
     int crash_count = 0;
     for (int slot = 0; status == NS_OK && slot < p->process_count; slot++) {
-        status = spawn(s, slot, p->main, err);
+        status = search__spawn(&s->children, slot, p->main, err);
     }
-    while (status == NS_OK && alive_count(s) > 0 && search__position_ms(s->run) < p->end_ms) {
+    while (status == NS_OK && search__alive_count(&s->children) > 0 &&
+           search__position_ms(s->run) < p->end_ms) {
         status = tick(s, p, err);
         if (status == NS_OK) {
-            status = tend(s, p, &crash_count, err);
+            status = tend_all(s, p, &crash_count, err);
         }
     }
-    ns_error ignored = {0}; // the first failure is the one to tell
-    const ns_status ended = terminate_all(s, status == NS_OK ? err : &ignored);
-    status = status == NS_OK ? ended : status;
-    if (status == NS_OK) {
-        status = show_progress(s, p, err);
+    if (status == NS_OK && search__stop_requested()) {
+        status = ns_fail(err, NS_ERR_STOPPED, "stopped on request");
     }
-    return status;
+    ns_error ignored = {0}; // the first failure is the one to tell
+    const ns_status ended = search__terminate_all(&s->children, status == NS_ERR_BUDGET,
+                                                  status == NS_OK ? err : &ignored);
+    status = status == NS_OK ? unless_busy(ended) : status;
+    return status == NS_OK ? unless_busy(show_progress(s, p, err)) : status;
+}
+
+/// A phase that failed too often is passed over where the next can do with what there is.
+static bool may_go_on(const supervisor *s, const phase *p, ns_status status) {
+    return status == NS_ERR_INTERNAL && p->main != search__finish_main &&
+           !isnan(s->best_val_accuracy);
 }
 
 static ns_status run_phases(supervisor *s, const char *from, ns_error *err) {
@@ -288,28 +207,33 @@ static ns_status run_phases(supervisor *s, const char *from, ns_error *err) {
     const phase phases[] = {
         {"search", search__worker_main, run->worker_count, CRASHES_MAX,
          run->plan.search_end_ms + run->plan.trial_ms / 2 + SEARCH_OVERTIME_MS},
-        {"retrain", search__retrain_main, 1, PHASE_ATTEMPTS_MAX, run->plan.total_ms},
+        {"retrain", search__retrain_main, 1, PHASE_ATTEMPTS_MAX,
+         run->plan.total_ms - FINISH_MS_MIN},
         {"finish", search__finish_main, 1, PHASE_ATTEMPTS_MAX, run->plan.total_ms},
     };
     bool entered = false;
     for (size_t i = 0; i < NS_COUNT_OF(phases); i++) {
         entered = entered || strcmp(phases[i].name, from) == 0;
-        const bool has_search = i > 0 || run->plan.search_end_ms > 0;
-        if (entered && has_search) {
-            NS_TRY(run_phase(s, &phases[i], err));
+        if (!entered || (i == 0 && run->plan.search_end_ms == 0)) {
+            continue;
+        }
+        const ns_status status = run_phase(s, &phases[i], err);
+        if (may_go_on(s, &phases[i], status)) {
+            ns_log_write(run->config->log, NS_LOG_WARN, "%s", err->text);
+        } else if (status != NS_OK) {
+            return status;
         }
     }
     return NS_OK;
 }
 
+/* ---- the end --------------------------------------------------------------------------------- */
+
 ns_status search__conclude(const search__run *run, results_store *store, ns_status status,
                            ns_error *err) {
+    ns_error ignored = {0}; // what ended the study is the thing to tell
     if (status == NS_OK || status == NS_ERR_BUDGET) {
-        char path[NS_PATH_MAX];
-        double val_accuracy = 0;
-        int trial_number = 0;
-        if (results_model_get(store, run->study_id, "final", path, &val_accuracy, &trial_number,
-                              err) == NS_OK) {
+        if (search__salvage(run, store, &ignored) == NS_OK) {
             return results_study_update(store, run->study_id, RESULTS_STUDY_COMPLETE, "done",
                                         "budget", NULL, err);
         }
@@ -319,30 +243,43 @@ ns_status search__conclude(const search__run *run, results_store *store, ns_stat
                        "study '%s' used its whole budget before it had a model to keep",
                        run->config->study);
     }
-    ns_error ignored = {0}; // what stopped the study is the thing to tell
-    results_study_update(store, run->study_id, RESULTS_STUDY_INTERRUPTED, NULL,
-                         status == NS_ERR_STOPPED ? "interrupted" : "failed", NULL, &ignored);
+    (void)results_study_update(store, run->study_id, RESULTS_STUDY_INTERRUPTED, NULL,
+                               status == NS_ERR_STOPPED ? "interrupted" : "failed", NULL, &ignored);
     return status;
 }
 
+/// Ends the run and says what has become of the study.
+static ns_status end_run(supervisor *s, ns_status status, ns_error *err) {
+    if (s->children.store == NULL) {
+        return status; // lost in a fork; the next run cleans up
+    }
+    ns_error ignored = {0};
+    results_set_patience(s->children.store, SEARCH_PATIENCE_LAST_MS);
+    status = search__conclude(s->run, s->children.store, status, err);
+    const ns_status ended = results_run_end(s->children.store, s->run->run_id, elapsed_ms(s),
+                                            status == NS_OK ? err : &ignored);
+    return status == NS_OK ? ended : status;
+}
+
 ns_status search__supervise(search__run *run, ns_error *err) {
-    supervisor s = {.run = run, .done_count = -1, .best_val_accuracy = (double)NAN};
-    NS_TRY(store_reopen(&s, err));
+    supervisor s = {
+        .run = run,
+        .children = {.run = run},
+        .ledger = {.total_ms = run->config->budget_node_ms, .charged_ms = run->base_ms},
+        .done_count = -1,
+        .best_val_accuracy = (double)NAN,
+    };
+    NS_TRY(search__store_reopen(&s.children, err));
     results_study study;
-    ns_status status = results_study_get(s.store, run->config->study, &study, err);
+    ns_status status = results_study_get(s.children.store, run->config->study, &study, err);
     if (status == NS_OK) {
-        search__signals_catch(false);
-        status = run_phases(&s, study.phase, err);
+        search__signals_catch();
+        status = book(&s, err);
+        status = status == NS_OK ? run_phases(&s, study.phase, err) : status;
+        status = end_run(&s, status, err);
         results_study_clear(&study);
-        if (s.store != NULL) {
-            status = search__conclude(run, s.store, status, err);
-            ns_error ignored = {0};
-            const ns_status ended = results_run_end(s.store, run->run_id, elapsed_ms(&s),
-                                                    status == NS_OK ? err : &ignored);
-            status = status == NS_OK ? ended : status;
-        }
         search__signals_restore();
     }
-    store_close(&s);
+    results_close(s.children.store);
     return status;
 }

@@ -16,7 +16,8 @@
 //
 // Invariants:
 //   1. Only the attempt with the current fence settles a trial, and a settled trial never changes.
-//   2. The attempt's time is booked every BEAT_MS between mini-batches, so a kill loses one slice.
+//   2. The attempt's time is booked between mini-batches, twice a second over all workers; until
+//      then the supervisor keeps it reserved, so a kill loses one slice.
 //   3. A worker slot is 1/worker_count of the node, and is charged that part of its wall-clock
 //   time.
 //   4. A COMPLETE trial that may be the best has its model on disk before it is settled, so the
@@ -29,7 +30,8 @@
 
 #include "search/search_internal.h"
 
-#define BEAT_MS              500
+#define BEAT_MS              500 // between the beats of all workers together
+#define SETTLE_TRIES_MAX     6   // each waits for a locked store
 #define MARK_IMAGE_COUNT_MAX 1000
 
 /// Fractions of the schedule at which a trial may be found hopeless.
@@ -61,14 +63,15 @@ ns_status search__trial_file(const search__run *run, int number, char out[NS_PAT
     return search__file(run, name, out, err);
 }
 
-/// Books the time used so far, twice a second; also the answer to "may I go on?".
+/// Books the time used so far, now and then; also the answer to "may I go on?".
 static nn_verdict beat(trial *t) {
     const int64_t now_ms = ns_clock_ms();
+    t->slot->alive_ms = now_ms;
     if (search__stop_requested()) {
         t->status = NS_ERR_STOPPED;
         return NN_STOP;
     }
-    if (now_ms - t->beat_ms < BEAT_MS) {
+    if (now_ms - t->beat_ms < (int64_t)BEAT_MS * t->run->worker_count) {
         return NN_CONTINUE;
     }
     t->beat_ms = now_ms;
@@ -115,7 +118,7 @@ static nn_train_options train_options(trial *t, const search_candidate *candidat
     options.ms_max = t->claim->fidelity_ms;
     options.seed = t->claim->seed;
     options.thread_count = t->run->worker_thread_count;
-    options.mem_bytes_max = search__worker_mem_bytes(t->run);
+    options.mem_bytes_max = t->run->worker_mem_bytes;
     options.on_step = on_step;
     options.on_mark = on_mark;
     options.eval_mark_count = (int)NS_COUNT_OF(MARKS);
@@ -213,6 +216,15 @@ static void outcome_of_failure(ns_status status, const ns_error *why, results_ou
     }
 }
 
+/// A store that stays locked for a while must not cost a trained trial.
+static ns_status settle(trial *t, const results_outcome *outcome) {
+    ns_status status = NS_ERR_BUSY;
+    for (int i = 0; status == NS_ERR_BUSY && i < SETTLE_TRIES_MAX; i++) {
+        status = results_settle(t->store, t->claim, outcome, t->err);
+    }
+    return status;
+}
+
 ns_status search__trial_run(const search__run *run, search__slot *slot, results_store *store,
                             const results_claim *claim, ns_error *err) {
     const int64_t now_ms = ns_clock_ms();
@@ -242,7 +254,7 @@ ns_status search__trial_run(const search__run *run, search__slot *slot, results_
     }
     outcome.charged_ms = charged_ms(&t);
     outcome.sample_count = (int64_t)t.sample_count;
-    NS_TRY(results_settle(store, claim, &outcome, err));
+    NS_TRY(settle(&t, &outcome));
     ns_log_write(run->config->log, NS_LOG_INFO, "trial %d %s%s%s, validation accuracy %.4f",
                  claim->number, results_trial_state_name(outcome.state),
                  outcome.detail != NULL ? ": " : "", outcome.detail != NULL ? outcome.detail : "",

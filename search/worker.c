@@ -44,6 +44,7 @@ static bool has_room_for_trial(const search__run *run) {
 static ns_status work(search__run *run, int slot, results_store *store, ns_error *err) {
     while (has_room_for_trial(run) && !search__stop_requested()) {
         results_claim claim;
+        run->slot[slot].alive_ms = ns_clock_ms();
         const ns_status asked = search__ask(run, store, &claim, err);
         if (asked == NS_ERR_LIMIT) {
             ns_log_write(run->config->log, NS_LOG_INFO, "search ends early: %s", err->text);

@@ -68,7 +68,42 @@ static int64_t trial_count(const ns_json *status, const char *state) {
     return ns_json_int(ns_json_get(status, "trials"), state, -1);
 }
 
-/// Numbers go up from 0 without a gap, and no time is booked that the study did not have.
+static void check_is_number(const ns_json *trial, const char *key) {
+    if (isnan(ns_json_number(trial, key, (double)NAN))) {
+        fail_msg("trial without the number \"%s\"", key);
+    }
+}
+
+/// What every trial says of itself, whatever became of it.
+static void check_trial(const ns_json *trial, size_t number) {
+    static const char *const numbers[] = {"fidelity", "seed", "params", "flops", "node_ms"};
+    assert_int_equal(ns_json_int(trial, "number", -1), (int64_t)number);
+    for (size_t i = 0; i < NS_COUNT_OF(numbers); i++) {
+        check_is_number(trial, numbers[i]);
+    }
+    assert_int_equal(strlen(ns_json_string(trial, "hash", "")), NS_SHA256_HEX_MAX - 1);
+    assert_true(ns_json_count(ns_json_get(trial, "genotype")) > 10);
+    assert_non_null(ns_json_get(trial, "fail_reason"));
+    if (strcmp(ns_json_string(trial, "state", ""), "COMPLETE") == 0) {
+        check_is_number(trial, "val_accuracy");
+    }
+}
+
+static void check_is_anchor(const ns_json *genotype) {
+    ns_error err = {0};
+    data_set *set = NULL;
+    search_space space;
+    search_genotype anchor, found;
+    assert_ok(data_open(SET, &set, &err), &err);
+    search_space_default(data_describe(set), &space);
+    data_close(set);
+    search_genotype_anchor(&space, &anchor);
+    assert_ok(search_genotype_from_json(&space, genotype, &found, &err), &err);
+    assert_memory_equal(&anchor, &found, sizeof(anchor));
+}
+
+/// Numbers go up from 0 without a gap, the anchor is the first, and no time is booked that the study
+/// did not have.
 static void check_trials(const char *study, int64_t node_ms_used) {
     ns_json *json = NULL;
     ns_error err = {0};
@@ -77,8 +112,11 @@ static void check_trials(const char *study, int64_t node_ms_used) {
     const ns_json *trials = ns_json_get(json, "trials");
     for (size_t i = 0; i < ns_json_count(trials); i++) {
         const ns_json *trial = ns_json_at(trials, i);
-        assert_int_equal(ns_json_int(trial, "number", -1), (int64_t)i);
+        check_trial(trial, i);
         node_ms += ns_json_int(trial, "node_ms", 0);
+    }
+    if (ns_json_count(trials) > 0) {
+        check_is_anchor(ns_json_get(ns_json_at(trials, 0), "genotype"));
     }
     assert_in_range(node_ms, 0, node_ms_used);
     ns_json_free(json);
@@ -153,40 +191,106 @@ static void kill_a_worker(pid_t pid) {
 static int set_up(void **state) {
     (void)state;
     ns_error err = {0};
-    unlink(STORE);
-    unlink(STORE "-wal");
-    unlink(STORE "-shm");
+    if (system("rm -rf " STORE "* killed salvaged tiny held cats") != 0) { // of an earlier run
+        return -1;
+    }
     return data_demo_write(SET, &err) == NS_OK ? 0 : -1;
+}
+
+/// Kills supervisor and workers at once; returns what is then COMPLETE, and checks that nothing the
+/// study used is forgotten.
+static int64_t kill_all(pid_t pid, const char *study, int64_t *used_ms) {
+    kill(-pid, SIGKILL);
+    assert_int_equal(wait_for(pid), 1);
+    ns_json *status = status_of(study);
+    const int64_t complete_count = trial_count(status, "COMPLETE");
+    const int64_t now_used_ms = ns_json_int(status, "node_ms_used", 0);
+    assert_string_equal(ns_json_string(status, "state", ""), "INTERRUPTED");
+    assert_true(now_used_ms >= *used_ms);
+    *used_ms = now_used_ms;
+    ns_json_free(status);
+    return complete_count;
+}
+
+/// Training time in the checkpoint of the study's retraining.
+static int64_t checkpoint_ms(const char *path) {
+    nn_progress progress;
+    ns_error err = {0};
+    assert_ok(nn_checkpoint_progress(path, &progress, &err), &err);
+    return progress.used_ms;
 }
 
 static void test_survives_kill_and_stop(void **state) {
     (void)state;
+    int64_t used_ms = 0;
     pid_t pid = start("killed", BUDGET_MS);
     wait_until("killed", has_finished_trial);
-    kill(-pid, SIGKILL); // supervisor and workers at once
-    assert_int_equal(wait_for(pid), 1);
-    ns_json *status = status_of("killed");
-    const int64_t complete_count = trial_count(status, "COMPLETE");
-    const int64_t used_ms = ns_json_int(status, "node_ms_used", 0);
-    assert_string_equal(ns_json_string(status, "state", ""), "INTERRUPTED");
+    const int64_t complete_count = kill_all(pid, "killed", &used_ms);
     assert_in_range(complete_count, 1, 100);
-    ns_json_free(status);
 
     pid = start("killed", BUDGET_MS);
     wait_until("killed", has_running_trial);
     kill_a_worker(pid); // the search goes on without noticing
     wait_until("killed", is_retraining);
-    kill(pid, SIGTERM);
+    ns_sleep_ms(3000);
+    kill(-pid, SIGTERM); // as a service manager does: to all of them
     assert_int_equal(wait_for(pid), NS_ERR_STOPPED);
-    status = status_of("killed");
+    ns_json *status = status_of("killed");
     assert_string_equal(ns_json_string(status, "state", ""), "INTERRUPTED");
+    assert_string_equal(ns_json_string(status, "phase", ""), "retrain");
     assert_int_equal(trial_count(status, "RUNNING"), 0);
     assert_true(trial_count(status, "COMPLETE") >= complete_count);
     assert_true(ns_json_int(status, "node_ms_used", 0) > used_ms);
+    used_ms = ns_json_int(status, "node_ms_used", 0);
     ns_json_free(status);
+    const int64_t trained_ms = checkpoint_ms("killed/retrain.ckpt");
+
+    pid = start("killed", BUDGET_MS);
+    wait_until("killed", is_running);
+    ns_sleep_ms(1000);
+    (void)kill_all(pid, "killed", &used_ms);
+    assert_true(checkpoint_ms("killed/retrain.ckpt") >= trained_ms);
 
     assert_int_equal(wait_for(start("killed", BUDGET_MS)), NS_OK);
     check_complete("killed", BUDGET_MS);
+}
+
+/// Uses up what is left of the study's budget, as a run that was killed at its end would have.
+static void use_budget_up(const char *name) {
+    ns_error err = {0};
+    results_store *store = NULL;
+    results_study study;
+    int reaped_count = 0;
+    int64_t run_id = 0;
+    const results_run_spec spec = {.command = "", .host = "", .version = "", .platform = ""};
+    assert_ok(results_open(STORE, RESULTS_WRITE, &store, &err), &err);
+    assert_ok(results_study_get(store, name, &study, &err), &err);
+    assert_ok(results_reap(store, study.id, 0, 9, &reaped_count, &err), &err);
+    results_study_clear(&study);
+    assert_ok(results_study_get(store, name, &study, &err), &err);
+    assert_ok(results_run_begin(store, study.id, &spec, &run_id, &err), &err);
+    const int64_t left_ms = study.budget_node_ms - study.charged_node_ms;
+    assert_ok(results_run_end(store, run_id, left_ms, &err), &err);
+    results_study_clear(&study);
+    results_close(store);
+}
+
+static void test_best_trial_is_kept_when_the_budget_is_gone(void **state) {
+    (void)state;
+    int64_t used_ms = 0;
+    const pid_t pid = start("salvaged", BUDGET_MS);
+    wait_until("salvaged", has_finished_trial);
+    (void)kill_all(pid, "salvaged", &used_ms);
+    use_budget_up("salvaged");
+    assert_int_equal(wait_for(start("salvaged", BUDGET_MS)), NS_OK);
+    ns_json *status = status_of("salvaged");
+    assert_string_equal(ns_json_string(status, "state", ""), "COMPLETE");
+    assert_string_equal(ns_json_string(status, "model_origin", ""), "trial");
+    assert_true(isnan(ns_json_number(status, "test_accuracy", (double)NAN))); // was never read
+    assert_int_equal(ns_json_int(status, "node_ms_used", 0), BUDGET_MS);
+    assert_true(ns_file_exists(ns_json_string(status, "model", "")));
+    assert_true(ns_file_exists(ns_json_string(status, "onnx", "")));
+    ns_json_free(status);
 }
 
 static void test_tiny_budget_trains_the_anchor(void **state) {
@@ -226,6 +330,20 @@ static void test_refuses_a_second_supervisor(void **state) {
     assert_null(strstr(err.text, "price"));
 }
 
+static void test_refuses_folders_of_others(void **state) {
+    (void)state;
+    ns_error err = {0};
+    assert_ok(ns_dir_make("cats", &err), &err); // a folder of images, say
+    const search_config config = config_of("cats", 15000);
+    assert_status(search_run(&config, &err), NS_ERR_USAGE);
+    assert_non_null(strstr(err.text, "cats"));
+    assert_false(ns_file_exists("cats/lock"));
+    search_config elsewhere = config_of("tiny", 15000); // a study of STORE has this folder
+    elsewhere.store_path = "other.db";
+    assert_status(search_run(&elsewhere, &err), NS_ERR_USAGE);
+    assert_true(ns_file_exists("tiny/model.nsm"));
+}
+
 static void test_refuses_what_cannot_work(void **state) {
     (void)state;
     ns_error err = {0};
@@ -244,8 +362,10 @@ static void test_refuses_what_cannot_work(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_survives_kill_and_stop),
+        cmocka_unit_test(test_best_trial_is_kept_when_the_budget_is_gone),
         cmocka_unit_test(test_tiny_budget_trains_the_anchor),
         cmocka_unit_test(test_refuses_a_second_supervisor),
+        cmocka_unit_test(test_refuses_folders_of_others),
         cmocka_unit_test(test_refuses_what_cannot_work),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
