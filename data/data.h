@@ -36,8 +36,8 @@ typedef enum data_format {
 
 ns_status data_format_parse(const char *text, data_format *out, ns_error *err);
 
-/// Told after each image; `total` is 0 while it is unknown. False ends the import with
-/// NS_ERR_STOPPED.
+/// Told after each image, and between images with `done` as before, so that a wish to stop is seen
+/// soon; `total` is 0 while it is unknown. False ends the import with NS_ERR_STOPPED.
 typedef bool (*data_progress_fn)(void *context, size_t done, size_t total);
 
 typedef struct data_import_options {

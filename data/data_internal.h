@@ -157,6 +157,8 @@ typedef struct data__item {
 
 /// What a folder or manifest names, before any image is opened.
 typedef struct data__listing {
+    const data_import_options *options; // whose progress function may stop it; NULL: nothing does
+    const char *source;                 // for that sentence
     data__item *items;
     size_t item_count, item_capacity;
     char **labels; // (label_count), bytewise ascending after data__listing_finish

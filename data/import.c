@@ -4,13 +4,17 @@
 //   survey    read every header: what is an image, how large, grey or colour (parallel)
 //   choose    one size and channel count for all
 //   decode    in batches, parallel inside a batch, written in the listing's order, so that neither
-//             threads nor their timing show in the result and memory stays bounded
+//             threads nor their timing show in the result and memory stays bounded; very large
+//             images one at a time, since each may take a gigabyte
 //   split     over what was really decoded
 //
-// A bad image is left out and listed with its reason, up to a fraction; then the import stops.
+// A bad image is left out and listed with its reason, up to a fraction; then the import stops. It
+// also stops when the caller's progress function says so, which is asked while listing, between
+// some thousand headers and before each image.
 
 #include <assert.h>
 #include <errno.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -19,8 +23,10 @@
 #include "data/data_internal.h"
 
 #define BATCH_BYTES_MAX   (32u << 20) // of packed pixels
-#define BATCH_IMAGES_MAX  512
-#define SIDE_DEFAULT_MAX  224 // px, of a side chosen from unequal images
+#define BATCH_IMAGES_MAX  128
+#define SURVEY_IMAGES     2048        // between two questions whether to go on
+#define LARGE_PIXELS      (1ll << 24) // of an image that is decoded alone
+#define SIDE_DEFAULT_MAX  224         // px, of a side chosen from unequal images
 #define SIDE_DEFAULT_STEP 16
 #define SIDE_NATIVE_MAX   256 // px, up to which equal images keep their size
 #define EXAMPLES_MAX      3   // bad images that the sentence names
@@ -29,7 +35,8 @@ typedef struct import_run {
     const char *source;
     const data_import_options *options;
     data__listing listing;
-    data__image_header *headers; // (listing.item_count)
+    data__image_header *headers;   // (listing.item_count)
+    size_t image_count, bad_count; // good and bad images; the bad ones
     int thread_count;
     int channels, height, width;
     data__pack_writer *writer;
@@ -109,31 +116,66 @@ static ns_status survey_item(data__item *item, data__image_header *header, ns_er
     return data__item_leave_out(item, reason.text, bad, err);
 }
 
-// What a loop over the items returns: only memory can fail there, whatever the images hold.
-static ns_status items_end(const import_run *run, int failed, ns_error *err) {
-    return failed == NS_OK
-               ? NS_OK
-               : ns_fail(err, (ns_status)failed, "out of memory while importing %s", run->source);
+static ns_status stopped(const char *source, size_t done, size_t total, ns_error *err) {
+    return ns_fail(err, NS_ERR_STOPPED, "import of %s was stopped after %zu of %zu images", source,
+                   done, total);
 }
 
-static ns_status survey(import_run *run, ns_error *err) {
-    data__listing *listing = &run->listing;
-    run->headers = calloc(listing->item_count + 1, sizeof(*run->headers));
-    if (run->headers == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", run->source);
+ns_status data__import_tell(const data_import_options *options, const char *source, size_t done,
+                            size_t total, ns_error *err) {
+    if (options->progress == NULL || options->progress(options->progress_context, done, total)) {
+        return NS_OK;
     }
+    return stopped(source, done, total, err);
+}
+
+// What a loop over the items returns: only memory can fail there, whatever the images hold, and the
+// caller stop it.
+static ns_status items_end(const import_run *run, int failed, size_t done, ns_error *err) {
+    switch (failed) {
+    case NS_OK:
+        return NS_OK;
+    case NS_ERR_STOPPED:
+        return stopped(run->source, done, run->listing.item_count, err);
+    default:
+        return ns_fail(err, (ns_status)failed, "out of memory while importing %s", run->source);
+    }
+}
+
+/// Reads the headers of items [first, end).
+static ns_status survey_some(import_run *run, size_t first, size_t end, ns_error *err) {
+    data__item *items = run->listing.items;
     int failed = NS_OK;
 #pragma omp parallel for schedule(dynamic, 16) num_threads(run->thread_count)
-    for (size_t i = 0; i < listing->item_count; i++) {
-        if (listing->items[i].reason == NULL) {
-            const ns_status status = survey_item(&listing->items[i], &run->headers[i], NULL);
+    for (size_t i = first; i < end; i++) {
+        if (items[i].reason == NULL) {
+            const ns_status status = survey_item(&items[i], &run->headers[i], NULL);
             if (status != NS_OK) {
 #pragma omp atomic write
                 failed = status;
             }
         }
     }
-    return items_end(run, failed, err);
+    return items_end(run, failed, 0, err);
+}
+
+static ns_status survey(import_run *run, ns_error *err) {
+    const size_t item_count = run->listing.item_count;
+    run->headers = calloc(item_count + 1, sizeof(*run->headers));
+    if (run->headers == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", run->source);
+    }
+    for (size_t first = 0; first < item_count; first += SURVEY_IMAGES) {
+        const size_t left = item_count - first;
+        NS_TRY(data__import_tell(run->options, run->source, 0, item_count, err));
+        NS_TRY(survey_some(run, first, first + (left < SURVEY_IMAGES ? left : SURVEY_IMAGES), err));
+    }
+    for (size_t i = 0; i < item_count; i++) {
+        const data__item *item = &run->listing.items[i];
+        run->image_count += item->reason == NULL || item->bad;
+        run->bad_count += item->reason != NULL && item->bad;
+    }
+    return NS_OK;
 }
 
 /* ---- bad images ------------------------------------------------------------------------------ */
@@ -153,8 +195,7 @@ static void append_text(char *text, size_t size_bytes, size_t *used, const char 
     }
 }
 
-static ns_status too_many_bad(const import_run *run, size_t bad_count, size_t image_count,
-                              ns_error *err) {
+static ns_status too_many_bad(const import_run *run, ns_error *err) {
     char examples[NS_ERROR_TEXT_MAX] = "";
     size_t used = 0;
     int named = 0;
@@ -166,29 +207,21 @@ static ns_status too_many_bad(const import_run *run, size_t bad_count, size_t im
             named++;
         }
     }
-    return ns_fail(err, NS_ERR_INPUT,
-                   "cannot import %s: %zu of %zu images are bad, more than %g %%: %s%s",
-                   run->source, bad_count, image_count, 100.0 * run->options->bad_fraction_max,
-                   examples, bad_count > (size_t)named ? ", ..." : "");
+    return ns_fail(
+        err, NS_ERR_INPUT, "cannot import %s: %zu of %zu images are bad, more than %g %%: %s%s",
+        run->source, run->bad_count, run->image_count, 100.0 * run->options->bad_fraction_max,
+        examples, run->bad_count > (size_t)named ? ", ..." : "");
 }
 
-/// Counts again from the listing: cheap beside the decoding of a batch.
 static ns_status check_bad(const import_run *run, ns_error *err) {
-    size_t bad_count = 0;
-    size_t image_count = 0;
-    for (size_t i = 0; i < run->listing.item_count; i++) {
-        const data__item *item = &run->listing.items[i];
-        image_count += item->reason == NULL || item->bad;
-        bad_count += item->reason != NULL && item->bad;
-    }
-    if (image_count == 0) {
+    if (run->image_count == 0) {
         return ns_fail(err, NS_ERR_INPUT, "cannot import %s: it holds no PNG or JPEG image",
                        run->source);
     }
-    if ((double)bad_count > run->options->bad_fraction_max * (double)image_count) {
-        return too_many_bad(run, bad_count, image_count, err);
+    if ((double)run->bad_count > run->options->bad_fraction_max * (double)run->image_count) {
+        return too_many_bad(run, err);
     }
-    return bad_count < image_count
+    return run->bad_count < run->image_count
                ? NS_OK
                : ns_fail(err, NS_ERR_INPUT, "cannot import %s: not one of its images is readable",
                          run->source);
@@ -252,45 +285,61 @@ static ns_status choose_sizes(import_run *run, ns_error *err) {
 
 /* ---- decode ---------------------------------------------------------------------------------- */
 
-static ns_status decode_item(const import_run *run, data__item *item, uint8_t *out) {
+static ns_status read_and_fit(const import_run *run, const char *path, uint8_t *out,
+                              ns_error *err) {
     data_image image = {0};
-    ns_error reason;
-    ns_status status = data__image_read_bare(item->path, &image, &reason);
+    ns_status status = data__image_read_bare(path, &image, err);
     if (status == NS_OK) {
-        status = data_image_fit(&image, run->channels, run->height, run->width, out, &reason);
+        status = data_image_fit(&image, run->channels, run->height, run->width, out, err);
     }
     data_image_free(&image);
-    if (status != NS_OK && status != NS_ERR_MEMORY) {
-        return data__item_leave_out(item, reason.text, true, NULL);
-    }
     return status;
+}
+
+static ns_status decode_item(const import_run *run, size_t index, uint8_t *out) {
+    data__item *item = &run->listing.items[index];
+    const data__image_header *header = &run->headers[index];
+    ns_error reason;
+    ns_status status;
+    if ((long long)header->width * header->height > LARGE_PIXELS) {
+#pragma omp critical(data_large_image)
+        status = read_and_fit(run, item->path, out, &reason);
+    } else {
+        status = read_and_fit(run, item->path, out, &reason);
+    }
+    return status == NS_OK || status == NS_ERR_MEMORY
+               ? status
+               : data__item_leave_out(item, reason.text, true, NULL);
 }
 
 /// Decodes items [first, first + count) into run->batch, each to its own place.
 static ns_status decode_batch(import_run *run, size_t first, size_t count, ns_error *err) {
     const size_t image_bytes = (size_t)run->channels * (size_t)run->height * (size_t)run->width;
     int failed = NS_OK;
-#pragma omp parallel for schedule(dynamic) num_threads(run->thread_count)
+    size_t bad_count = 0;
+#pragma omp parallel for schedule(dynamic) num_threads(run->thread_count) reduction(+ : bad_count)
     for (size_t i = 0; i < count; i++) {
-        data__item *item = &run->listing.items[first + i];
-        if (item->reason == NULL) {
-            const ns_status status = decode_item(run, item, run->batch + i * image_bytes);
-            if (status != NS_OK) {
+        ns_status status;
+#pragma omp atomic read
+        status = failed;
+        if (status != NS_OK || run->listing.items[first + i].reason != NULL) {
+            continue;
+        }
+        if (omp_get_thread_num() == 0) { // the caller is asked from its own thread alone
+            status =
+                data__import_tell(run->options, run->source, first, run->listing.item_count, NULL);
+        }
+        if (status == NS_OK) {
+            status = decode_item(run, first + i, run->batch + i * image_bytes);
+        }
+        bad_count += run->listing.items[first + i].reason != NULL;
+        if (status != NS_OK) {
 #pragma omp atomic write
-                failed = status;
-            }
+            failed = status;
         }
     }
-    return items_end(run, failed, err);
-}
-
-ns_status data__import_tell(const data_import_options *options, const char *source, size_t done,
-                            size_t total, ns_error *err) {
-    if (options->progress == NULL || options->progress(options->progress_context, done, total)) {
-        return NS_OK;
-    }
-    return ns_fail(err, NS_ERR_STOPPED, "import of %s was stopped after %zu of %zu images", source,
-                   done, total);
+    run->bad_count += bad_count;
+    return items_end(run, failed, first, err);
 }
 
 static ns_status write_batch(import_run *run, size_t first, size_t count, ns_error *err) {
@@ -454,6 +503,7 @@ ns_status data_import(const char *source, const char *out_path, const data_impor
     import_run run = {
         .source = source,
         .options = options,
+        .listing = {.source = source, .options = options},
         .thread_count = options->thread_count > 0 ? options->thread_count : ns_cpu_count(),
     };
     const ns_status status = import_listing(&run, out_path, format, err);

@@ -8,6 +8,8 @@
 
 #include "data/data_internal.h"
 
+#define TOLD_ITEMS 2048 // between two questions whether to go on
+
 static ns_status no_memory(ns_error *err) {
     return ns_fail(err, NS_ERR_MEMORY, "out of memory while listing images");
 }
@@ -97,8 +99,13 @@ ns_status data__listing_label(data__listing *listing, const char *name, int *lab
 /// Appends an item that owns `path`.
 static ns_status append(data__listing *listing, char *path, data__item item, ns_error *err) {
     item.path = path;
-    const ns_status status = grow((void **)&listing->items, listing->item_count,
-                                  &listing->item_capacity, sizeof(*listing->items), err);
+    ns_status status = NS_OK;
+    if (listing->options != NULL && (listing->item_count + 1) % TOLD_ITEMS == 0) {
+        status = data__import_tell(listing->options, listing->source, 0, 0, err);
+    }
+    status = status != NS_OK ? status
+                             : grow((void **)&listing->items, listing->item_count,
+                                    &listing->item_capacity, sizeof(*listing->items), err);
     if (status != NS_OK) {
         free(path);
         free(item.reason);

@@ -149,16 +149,92 @@ static void test_a_label_may_not_lose_its_images(void **state) {
 }
 
 static bool count_progress(void *context, size_t done, size_t total) {
-    size_t *calls = context;
-    (*calls)++;
-    assert_int_equal(done, *calls);
+    size_t *last = context;
+    assert_true(done == *last || done == *last + 1);
     assert_int_equal(total, 100);
+    *last = done;
     return true;
 }
 
 static bool stop_half_way(void *context, size_t done, size_t total) {
     (void)context;
     return done < total / 2;
+}
+
+/// When stop_when stops.
+typedef struct stop_point {
+    size_t done, total;
+    int asked_count; // at this point, before it stops
+} stop_point;
+
+static bool stop_when(void *context, size_t done, size_t total) {
+    stop_point *point = context;
+    return done != point->done || total != point->total || point->asked_count-- > 0;
+}
+
+/// A wish to stop is seen while listing, while reading headers, and before an image is decoded.
+static void test_stopped_at_any_stage(void **state) {
+    (void)state;
+    enum { LINE_COUNT = 5000 };
+    static const char line[] = "UNASSIGNED,image.png,a\n";
+    static char manifest[LINE_COUNT * sizeof(line)];
+    fresh_dir("many");
+    put_plain_png("many/image.png", 8, 8, true, 40);
+    size_t used = 0;
+    for (int i = 0; i < LINE_COUNT; i++) {
+        used += (size_t)snprintf(manifest + used, sizeof(manifest) - used, "%s", line);
+    }
+    put_file("many/set.csv", manifest, used);
+    static const stop_point points[] = {
+        {0, 0, 1},          // at the second question of listing
+        {0, LINE_COUNT, 2}, // at the last one of the survey
+        {0, LINE_COUNT, 4}, // before the second image
+    };
+    for (size_t i = 0; i < NS_COUNT_OF(points); i++) {
+        stop_point point = points[i];
+        data_import_options options = data_import_options_default();
+        options.thread_count = 1;
+        options.progress = stop_when;
+        options.progress_context = &point;
+        assert_refused("many/set.csv", &options, NS_ERR_STOPPED,
+                       (const char *const[]){"import of many/set.csv was stopped"}, 1);
+        assert_int_equal(point.asked_count, -1);
+    }
+}
+
+static void test_large_images_are_imported(void **state) {
+    (void)state;
+    static uint8_t file[JPEG_BYTES_MAX];
+    const size_t size_bytes = make_jpeg(&(jpeg_spec){8192, 4096, 2}, file);
+    fresh_dir("large");
+    put_file("large/a/1.jpg", file, size_bytes);
+    put_file("large/a/2.jpg", file, size_bytes);
+    put_label("large", "a", 4, 10);
+    put_label("large", "b", 5, 10);
+    data_import_options options = data_import_options_default();
+    options.thread_count = 4;
+    data_set *set = import_with("large", &options);
+    assert_int_equal(data_describe(set)->image_count, 11);
+    data_close(set);
+}
+
+/// For run_within: imports the folder `context` in one thread; a thread's stack takes memory too.
+static ns_status run_import(const void *context) {
+    data_import_options options = data_import_options_default();
+    options.thread_count = 1;
+    options.bad_fraction_max = 1.0;
+    return data_import(context, "memory.nsd", &options, NULL);
+}
+
+static void test_no_memory_is_not_a_bad_image(void **state) {
+    (void)state;
+    static uint8_t file[PNG_BYTES_MAX];
+    fresh_dir("memory");
+    put_label("memory", "a", 5, 10);
+    put_label("memory", "b", 5, 10);
+    put_file("memory/b/large.png", file, make_claim(8192, 8192, file));
+    assert_status(run_within(40u << 20, run_import, "memory"), NS_ERR_MEMORY);
+    assert_status(run_within(256u << 20, run_import, "memory"), NS_OK); // its pixels are not there
 }
 
 static void test_stopped_leaves_nothing(void **state) {
@@ -178,13 +254,13 @@ static void test_threads_do_not_show(void **state) {
     char first[NS_SHA256_HEX_MAX] = "";
     make_bad(3);
     for (int threads = 1; threads <= 4; threads++) {
-        size_t calls = 0;
+        size_t last = 0;
         data_import_options options = data_import_options_default();
         options.thread_count = threads;
         options.progress = count_progress;
-        options.progress_context = &calls;
+        options.progress_context = &last;
         data_set *set = import_with("bad", &options);
-        assert_int_equal(calls, 100);
+        assert_int_equal(last, 100);
         if (threads == 1) {
             (void)snprintf(first, sizeof(first), "%s", data_describe(set)->sha256);
         }
@@ -251,6 +327,9 @@ int main(void) {
         cmocka_unit_test(test_a_label_may_not_lose_its_images),
         cmocka_unit_test(test_threads_do_not_show),
         cmocka_unit_test(test_stopped_leaves_nothing),
+        cmocka_unit_test(test_stopped_at_any_stage),
+        cmocka_unit_test(test_large_images_are_imported),
+        cmocka_unit_test(test_no_memory_is_not_a_bad_image),
         cmocka_unit_test(test_disk_place_must_exist),
         cmocka_unit_test(test_what_is_no_source),
         cmocka_unit_test(test_brain_mri),
