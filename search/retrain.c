@@ -178,6 +178,10 @@ static ns_status train_until(retraining *r, const search_candidate *candidate,
     options.checkpoint_interval_ms = CHECKPOINT_INTERVAL_MS;
     NS_TRY(nn_train(&candidate->graph, r->run->set, &options, &result, model, err));
     NS_TRY(r->status);
+    if (result.checkpoint_failure_count > 0) {
+        ns_log_write(r->run->config->log, NS_LOG_WARN, "%d checkpoints failed, the last: %s",
+                     result.checkpoint_failure_count, result.checkpoint_error.text);
+    }
     return result.stopped ? NS_ERR_STOPPED : NS_OK;
 }
 
