@@ -93,7 +93,7 @@ ns_status data_image_fit(const data_image *image, int channels, int height, int 
 
 typedef struct data_set data_set; // an opened pack; immutable, safe to share between threads
 
-/// Maps the pack at `path`, verifies header, version and checksums. NS_ERR_CORRUPT, NS_ERR_VERSION,
+/// Verifies header, version and checksums of the pack at `path`, and maps its pixels. NS_ERR_CORRUPT, NS_ERR_VERSION,
 /// NS_ERR_NOT_FOUND.
 ns_status data_open(const char *path, data_set **out, ns_error *err);
 void data_close(data_set *set);
@@ -108,6 +108,7 @@ typedef struct data_info {
     float deviation[DATA_CHANNELS_MAX];   // standard deviation of train pixels, 0-255; > 0
     const char *sha256;                   // hex, of the whole content: the data set's identity
     const char *source;                   // as given to import, safe to print
+    const char *provenance;               // JSON text: how it was made; no part of the identity
 } data_info;
 
 /// Borrowed for the life of `set`.

@@ -346,6 +346,7 @@ ns_status data_demo_write(const char *out_path, ns_error *err) {
         .label_count = DATA__DEMO_LABEL_COUNT,
         .labels = labels,
         .source = "demo",
+        .provenance = "{\"source\":\"demo\",\"program\":\"nightshift " NS_VERSION "\"}",
     };
     data__pack_writer *writer = NULL;
     NS_TRY(data__pack_begin(out_path, &spec, &writer, err));

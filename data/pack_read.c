@@ -1,6 +1,10 @@
 // Opens a pack (.nsd): maps it read-only, so that all processes share its pages, and believes
 // nothing in it before it was checked: first sizes against the file's, then the checksums, then
 // every label, split and string. Whatever bytes a file holds, data_open returns.
+//
+// Checking reads the file instead of the map, and the tables stay in memory: a file that somebody
+// cuts off meanwhile is a short read, not a SIGBUS. Packs are only ever replaced whole (rename), so
+// the pixels under a map stay as they were checked unless somebody writes into the file by hand.
 
 #include <assert.h>
 #include <errno.h>
@@ -13,18 +17,28 @@
 
 #include "data/data_internal.h"
 
+#define BUFFER_BYTES ((size_t)1 << 20)
+
+/// The file being opened.
+typedef struct pack_file {
+    const char *path;
+    int fd;
+    size_t size_bytes;
+} pack_file;
+
 struct data_set {
     uint8_t *map; // the whole file
     size_t map_bytes;
+    uint8_t *tables; // (header.tables_bytes)
     data__pack_header header;
     data_info info;
     char sha256[NS_SHA256_HEX_MAX];
     size_t image_bytes;
     const uint8_t *pixels;        // (image_count, C, H, W), in the map
-    const uint16_t *image_labels; // (image_count), in the map
-    const uint8_t *image_splits;  // (image_count), in the map
-    const char **labels;          // (label_count), in the map
-    data_dropped *dropped;        // (dropped_count), in the map
+    const uint16_t *image_labels; // (image_count), in the tables
+    const uint8_t *image_splits;  // (image_count), in the tables
+    const char **labels;          // (label_count), in the tables
+    data_dropped *dropped;        // (dropped_count), in the tables
     uint32_t *indices[DATA_SPLIT_COUNT];
     size_t *label_counts; // (DATA_SPLIT_COUNT, label_count)
 };
@@ -37,38 +51,38 @@ static ns_status no_memory(const char *path, ns_error *err) {
     return ns_fail(err, NS_ERR_MEMORY, "cannot open data set %s: out of memory", path);
 }
 
-static ns_status map_file(data_set *set, const char *path, ns_error *err) {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
+/// Opens a regular file; a pipe or device would block or never end.
+static ns_status open_file(const char *path, int *fd, size_t *size_bytes, ns_error *err) {
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0) {
         return ns_fail(err, errno == ENOENT ? NS_ERR_NOT_FOUND : NS_ERR_IO,
                        "cannot open data set %s: %s", path, strerror(errno));
     }
-    ns_status status = NS_OK;
     struct stat info;
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        status = ns_fail(err, NS_ERR_IO, "cannot open data set %s: not a regular file", path);
-    } else if (info.st_size < DATA__PAGE_BYTES) {
-        status = corrupt(path, "it is too short for a data set", err);
-    } else {
-        set->map_bytes = (size_t)info.st_size;
-        void *map = mmap(NULL, set->map_bytes, PROT_READ, MAP_SHARED, fd, 0);
-        if (map == MAP_FAILED) {
-            status = ns_fail(err, NS_ERR_IO, "cannot map data set %s: %s", path, strerror(errno));
-        } else {
-            set->map = map;
-        }
+    if (fstat(*fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        return ns_fail(err, NS_ERR_IO, "cannot open data set %s: not a regular file", path);
     }
-    close(fd);
-    return status;
+    if (info.st_size < DATA__PAGE_BYTES) {
+        return corrupt(path, "it is too short for a data set", err);
+    }
+    *size_bytes = (size_t)info.st_size;
+    return NS_OK;
 }
 
-static ns_status check_digest(const void *bytes, size_t size_bytes, const char *expected,
-                              const char *path, const char *part, ns_error *err) {
-    char digest[NS_SHA256_HEX_MAX];
-    NS_TRY(ns_sha256_of(bytes, size_bytes, digest, err));
-    if (memcmp(digest, expected, DATA__DIGEST_BYTES) != 0) {
-        return ns_fail(err, NS_ERR_CORRUPT,
-                       "cannot open data set %s: its %s is damaged (checksums differ)", path, part);
+/// Reads `size_bytes` at `offset`, all of which the file had when it was opened.
+static ns_status read_at(const pack_file *file, void *out, size_t size_bytes, uint64_t offset,
+                         ns_error *err) {
+    for (size_t done = 0; done < size_bytes;) {
+        const ssize_t got =
+            pread(file->fd, (uint8_t *)out + done, size_bytes - done, (off_t)(offset + done));
+        if (got == 0) {
+            return corrupt(file->path, "it became shorter while it was read", err);
+        }
+        if (got < 0 && errno != EINTR) {
+            return ns_fail(err, NS_ERR_IO, "cannot read data set %s: %s", file->path,
+                           strerror(errno));
+        }
+        done += got > 0 ? (size_t)got : 0;
     }
     return NS_OK;
 }
@@ -93,15 +107,14 @@ static ns_status check_identity(const data__pack_header *header, const char *pat
 }
 
 /// Sizes within limits, and the parts together exactly as long as the file.
-static bool sizes_are_sound(const data_set *set) {
-    const data__pack_header *header = &set->header;
+static bool sizes_are_sound(const data__pack_header *header, size_t file_bytes) {
     if ((header->channels != 1 && header->channels != 3) || header->height == 0 ||
         header->height > DATA__SIDE_MAX || header->width == 0 || header->width > DATA__SIDE_MAX ||
         header->label_count == 0 || header->label_count > DATA_LABELS_MAX ||
         header->image_count == 0 || header->image_count > DATA__IMAGES_MAX) {
         return false;
     }
-    const uint64_t rest = set->map_bytes - DATA__PAGE_BYTES;
+    const uint64_t rest = file_bytes - DATA__PAGE_BYTES;
     const uint64_t image_bytes = (uint64_t)header->channels * header->height * header->width;
     const uint64_t pixels_bytes = (header->image_count * image_bytes + 7) / 8 * 8;
     return header->pixels_bytes == pixels_bytes && pixels_bytes <= rest &&
@@ -121,24 +134,78 @@ static bool statistics_are_sound(const data__pack_header *header) {
     return true;
 }
 
-static ns_status check_parts(const data_set *set, const char *path, ns_error *err) {
+static ns_status read_header(data_set *set, const pack_file *file, ns_error *err) {
+    uint8_t page[DATA__PAGE_BYTES];
+    char digest[NS_SHA256_HEX_MAX];
+    NS_TRY(read_at(file, page, sizeof(page), 0, err));
+    memcpy(&set->header, page, sizeof(set->header));
+    NS_TRY(check_identity(&set->header, file->path, err));
+    NS_TRY(data__pack_header_digest(page, digest, err));
+    if (memcmp(digest, set->header.header_sha256, DATA__DIGEST_BYTES) != 0) {
+        return corrupt(file->path, "its header is damaged (checksums differ)", err);
+    }
+    if (!sizes_are_sound(&set->header, file->size_bytes)) {
+        return corrupt(file->path, "its sizes disagree with the file's", err);
+    }
+    return statistics_are_sound(&set->header)
+               ? NS_OK
+               : corrupt(file->path, "its pixel statistics are impossible", err);
+}
+
+static ns_status load_tables(data_set *set, const pack_file *file, ns_error *err) {
     const data__pack_header *header = &set->header;
     char digest[NS_SHA256_HEX_MAX];
-    NS_TRY(data__pack_header_digest(set->map, digest, err));
-    if (memcmp(digest, header->header_sha256, DATA__DIGEST_BYTES) != 0) {
-        return corrupt(path, "its header is damaged (checksums differ)", err);
+    set->tables = malloc(header->tables_bytes);
+    if (set->tables == NULL) {
+        return no_memory(file->path, err);
     }
-    if (!sizes_are_sound(set)) {
-        return corrupt(path, "its sizes disagree with the file's", err);
+    NS_TRY(read_at(file, set->tables, header->tables_bytes, DATA__PAGE_BYTES + header->pixels_bytes,
+                   err));
+    NS_TRY(ns_sha256_of(set->tables, header->tables_bytes, digest, err));
+    return memcmp(digest, header->tables_sha256, DATA__DIGEST_BYTES) == 0
+               ? NS_OK
+               : corrupt(file->path, "its label table is damaged (checksums differ)", err);
+}
+
+static ns_status hash_pixels(const pack_file *file, uint64_t pixels_bytes, ns_sha256 *hash,
+                             ns_error *err) {
+    uint8_t *buffer = malloc(BUFFER_BYTES);
+    if (buffer == NULL) {
+        return no_memory(file->path, err);
     }
-    if (!statistics_are_sound(header)) {
-        return corrupt(path, "its pixel statistics are impossible", err);
+    ns_status status = NS_OK;
+    for (uint64_t done = 0; done < pixels_bytes && status == NS_OK; done += BUFFER_BYTES) {
+        const uint64_t left = pixels_bytes - done;
+        const size_t size_bytes = left < BUFFER_BYTES ? (size_t)left : BUFFER_BYTES;
+        status = read_at(file, buffer, size_bytes, DATA__PAGE_BYTES + done, err);
+        if (status == NS_OK) {
+            ns_sha256_update(hash, buffer, size_bytes);
+        }
     }
-    const uint8_t *pixels = set->map + DATA__PAGE_BYTES;
-    NS_TRY(check_digest(pixels + header->pixels_bytes, header->tables_bytes, header->tables_sha256,
-                        path, "label table", err));
-    return check_digest(pixels, header->pixels_bytes, header->pixels_sha256, path, "pixel data",
-                        err);
+    free(buffer);
+    return status;
+}
+
+static ns_status check_pixels(const data_set *set, const pack_file *file, ns_error *err) {
+    ns_sha256 *hash = NULL;
+    char digest[NS_SHA256_HEX_MAX];
+    NS_TRY(ns_sha256_new(&hash, err));
+    const ns_status status = hash_pixels(file, set->header.pixels_bytes, hash, err);
+    ns_sha256_finish(hash, digest);
+    NS_TRY(status);
+    return memcmp(digest, set->header.pixels_sha256, DATA__DIGEST_BYTES) == 0
+               ? NS_OK
+               : corrupt(file->path, "its pixel data is damaged (checksums differ)", err);
+}
+
+static ns_status map_file(data_set *set, const pack_file *file, ns_error *err) {
+    void *map = mmap(NULL, file->size_bytes, PROT_READ, MAP_SHARED, file->fd, 0);
+    if (map == MAP_FAILED) {
+        return ns_fail(err, NS_ERR_IO, "cannot map data set %s: %s", file->path, strerror(errno));
+    }
+    set->map = map;
+    set->map_bytes = file->size_bytes;
+    return NS_OK;
 }
 
 /// Takes the next string off `*at`, or returns NULL when none ends before `end`.
@@ -161,7 +228,8 @@ static ns_status read_strings(data_set *set, const char *path, const char *at, c
         sound = set->labels[i] != NULL;
     }
     set->info.source = sound ? take_string(&at, end) : NULL;
-    sound = sound && set->info.source != NULL && take_string(&at, end) != NULL; // provenance
+    set->info.provenance = set->info.source != NULL ? take_string(&at, end) : NULL;
+    sound = set->info.provenance != NULL;
     for (uint64_t i = 0; i < header->dropped_count && sound; i++) {
         set->dropped[i].file = take_string(&at, end);
         set->dropped[i].reason = set->dropped[i].file != NULL ? take_string(&at, end) : NULL;
@@ -204,10 +272,10 @@ static ns_status read_tables(data_set *set, const char *path, ns_error *err) {
     const data__pack_header *header = &set->header;
     const size_t image_count = header->image_count;
     const size_t label_count = header->label_count;
-    const uint8_t *tables = set->map + DATA__PAGE_BYTES + header->pixels_bytes;
+    const uint8_t *tables = set->tables;
     set->pixels = set->map + DATA__PAGE_BYTES;
     set->image_bytes = (size_t)header->channels * header->height * header->width;
-    set->image_labels = (const uint16_t *)(const void *)tables; // 8-aligned by the padding
+    set->image_labels = (const uint16_t *)(const void *)tables;
     set->image_splits = tables + image_count * sizeof(uint16_t);
     set->labels = calloc(label_count, sizeof(*set->labels));
     set->dropped = calloc(header->dropped_count + 1, sizeof(*set->dropped));
@@ -242,16 +310,22 @@ ns_status data_open(const char *path, data_set **out, ns_error *err) {
         return no_memory(path, err);
     }
     ns_status status = NS_OK;
-    NS_TRY_OUT(map_file(set, path, err));
-    memcpy(&set->header, set->map, sizeof(set->header));
-    NS_TRY_OUT(check_identity(&set->header, path, err));
-    NS_TRY_OUT(check_parts(set, path, err));
+    pack_file file = {.path = path, .fd = -1};
+    NS_TRY_OUT(open_file(path, &file.fd, &file.size_bytes, err));
+    NS_TRY_OUT(read_header(set, &file, err));
+    NS_TRY_OUT(load_tables(set, &file, err));
+    NS_TRY_OUT(check_pixels(set, &file, err));
+    NS_TRY_OUT(map_file(set, &file, err));
     NS_TRY_OUT(read_tables(set, path, err));
     fill_info(set);
     *out = set;
-    return NS_OK;
 out:
-    data_close(set);
+    if (file.fd >= 0) {
+        close(file.fd);
+    }
+    if (status != NS_OK) {
+        data_close(set);
+    }
     return status;
 }
 
@@ -265,6 +339,7 @@ void data_close(data_set *set) {
     for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
         free(set->indices[split]);
     }
+    free(set->tables);
     free(set->label_counts);
     free(set->dropped);
     free(set->labels);

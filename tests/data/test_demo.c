@@ -35,6 +35,9 @@ static void test_pack_holds_what_was_drawn(void **state) {
     assert_int_equal(info->width, DATA__DEMO_SIDE);
     assert_int_equal(info->image_count, DATA__DEMO_COUNT);
     assert_int_equal(info->label_count, DATA__DEMO_LABEL_COUNT);
+    assert_string_equal(info->sha256,
+                        "ab8e95e1d608430597245a51d100d5a6de723d3568926c9a466cd2922dcfe279");
+    assert_non_null(strstr(info->provenance, "{\"source\":\"demo\",\"program\":\"nightshift "));
     assert_string_equal(info->labels[0], "circle");
     assert_string_equal(info->labels[9], "wave");
     for (size_t i = 0; i < info->image_count; i += 97) {

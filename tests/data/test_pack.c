@@ -4,6 +4,8 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 enum {
     CHANNELS = 3,
@@ -19,13 +21,14 @@ static const char *const labels[] = {"gr\xc3\xbcn", "two words"};
 /// What make_pack may vary.
 typedef struct recipe {
     const char *source;
+    const char *provenance;
     const char *const *labels;
     uint8_t first_pixel;
     data_split last_split;
     bool drops;
 } recipe;
 
-static const recipe plain = {"here", labels, 0, DATA_TEST, true};
+static const recipe plain = {"here", "{\"seed\":7}", labels, 0, DATA_TEST, true};
 
 static data_split split_of(const recipe *r, int image) {
     return image == IMAGE_COUNT - 1 ? r->last_split : image < 4 ? DATA_TRAIN : DATA_VALIDATION;
@@ -46,7 +49,8 @@ static void make_pack(const char *path, const recipe *r) {
                                   .width = WIDTH,
                                   .label_count = 2,
                                   .labels = r->labels,
-                                  .source = r->source};
+                                  .source = r->source,
+                                  .provenance = r->provenance};
     assert_ok(data__pack_begin(path, &spec, &writer, &err), &err);
     for (int i = 0; i < IMAGE_COUNT; i++) {
         uint8_t pixels[SIZE];
@@ -80,6 +84,7 @@ static void test_round_trip(void **state) {
     assert_string_equal(info->labels[0], labels[0]);
     assert_string_equal(info->labels[1], labels[1]);
     assert_string_equal(info->source, "here");
+    assert_string_equal(info->provenance, "{\"seed\":7}");
     for (int i = 0; i < IMAGE_COUNT; i++) {
         uint8_t pixels[SIZE];
         make_pixels(&plain, i, pixels);
@@ -161,6 +166,7 @@ static void test_identity(void **state) {
     static const char *const renamed[] = {"gr\xc3\xbcn", "two words!"};
     recipe r = plain;
     r.source = "elsewhere";
+    r.provenance = "{}";
     r.drops = false;
     check_identity(&r, true);
     r = plain;
@@ -346,6 +352,68 @@ static void test_what_is_no_pack(void **state) {
     data_close(NULL);
 }
 
+/// A file that cut_and_mend cuts off and mends again, until it is told to end.
+typedef struct cutter {
+    int fd;
+    const uint8_t *bytes;
+    size_t size_bytes;
+    atomic_bool done;
+} cutter;
+
+static void *cut_and_mend(void *context) {
+    cutter *c = context;
+    for (size_t cut = DATA__PAGE_BYTES; !atomic_load(&c->done);
+         cut = DATA__PAGE_BYTES + (cut + 99991) % (c->size_bytes - DATA__PAGE_BYTES)) {
+        const size_t left = c->size_bytes - cut;
+        if (ftruncate(c->fd, (off_t)cut) != 0 ||
+            pwrite(c->fd, c->bytes + cut, left, (off_t)cut) != (ssize_t)left) {
+            return c; // told as a failure
+        }
+        ns_sleep_ms(1); // long enough for the next data_open to be in the middle of the pixels
+    }
+    return NULL;
+}
+
+/// What somebody does to the file while it is opened is damage, and never a signal.
+static void test_truncation_while_opening(void **state) {
+    (void)state;
+    enum { SIDE = 1024 };
+    ns_error err = {0};
+    static uint8_t pixels[SIDE * SIDE];
+    data__pack_writer *writer = NULL;
+    const data__pack_spec spec = {.channels = 1,
+                                  .height = SIDE,
+                                  .width = SIDE,
+                                  .label_count = 2,
+                                  .labels = labels,
+                                  .source = "here"};
+    assert_ok(data__pack_begin("race.nsd", &spec, &writer, &err), &err);
+    assert_ok(data__pack_add(writer, pixels, 0, DATA_TRAIN, &err), &err);
+    assert_ok(data__pack_add(writer, pixels, 1, DATA_TRAIN, &err), &err);
+    assert_ok(data__pack_finish(writer, &err), &err);
+    uint8_t *bytes = NULL;
+    cutter c = {.fd = open("race.nsd", O_RDWR | O_CLOEXEC)};
+    assert_ok(ns_file_read("race.nsd", 1u << 22, &bytes, &c.size_bytes, &err), &err);
+    c.bytes = bytes;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, cut_and_mend, &c), 0);
+    ns_status status = NS_OK;
+    for (int i = 0; i < 200 && (status == NS_OK || status == NS_ERR_CORRUPT); i++) {
+        data_set *set = NULL;
+        status = data_open("race.nsd", &set, &err);
+        data_close(set);
+    }
+    atomic_store(&c.done, true);
+    void *failed = NULL;
+    assert_int_equal(pthread_join(thread, &failed), 0);
+    assert_null(failed);
+    free(bytes);
+    close(c.fd);
+    if (status != NS_ERR_CORRUPT) {
+        assert_ok(status, &err);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
@@ -357,6 +425,7 @@ int main(void) {
         cmocka_unit_test(test_empty_is_refused),
         cmocka_unit_test(test_every_flipped_byte_is_found),
         cmocka_unit_test(test_every_truncation_is_found),
+        cmocka_unit_test(test_truncation_while_opening),
         cmocka_unit_test(test_appended_bytes_are_found),
         cmocka_unit_test(test_lying_headers),
         cmocka_unit_test(test_newer_version),
