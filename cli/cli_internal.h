@@ -99,8 +99,9 @@ bool cli__parse_study_words(const char *operands, const char *doc, int argc, cha
 
 /* ---- output (output.c) ----------------------------------------------------------------------- */
 
-/// Prints "nightshift: SENTENCE" on stderr; returns the exit code that `status` calls for.
-int cli__fail(ns_status status, const ns_error *err);
+/// Returns the exit code that `status` calls for, having said on stderr what went wrong, if
+/// anything: "nightshift: SENTENCE".
+int cli__exit_code(ns_status status, const ns_error *err);
 /// Flushes stdout. A result that could not be written is a failure, whatever `exit_code` was.
 int cli__finish_output(int exit_code);
 
@@ -131,8 +132,7 @@ ns_status cli__set_print(const data_set *set, const char *path, ns_error *err);
 /// the commands it suggests.
 void cli__study_print(const ns_json *study, const char *store_path);
 
-/* ---- running a study (run_study.c) ------------------------------------------------------------
- */
+/* ---- running a study (run_study.c) ----------------------------------------------------------- */
 
 #define CLI_COMMAND_BYTES 1024
 

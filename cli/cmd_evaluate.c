@@ -202,5 +202,5 @@ int cli__evaluate(int argc, char **argv) {
     words.set_path = operands.text[1];
     ns_error err = {0};
     const ns_status status = run_evaluate(&words, &err);
-    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+    return cli__exit_code(status, &err);
 }

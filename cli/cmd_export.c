@@ -103,5 +103,5 @@ int cli__export(int argc, char **argv) {
     words.model = operands.text[0];
     ns_error err = {0};
     const ns_status status = run_export(&words, &err);
-    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+    return cli__exit_code(status, &err);
 }

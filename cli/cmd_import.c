@@ -175,6 +175,6 @@ int cli__import(int argc, char **argv) {
     if (status == NS_OK) {
         status = print_result(out_path, json, ns_clock_ms() - start_ms, &err);
     }
-    const int exit_code = status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+    const int exit_code = cli__exit_code(status, &err);
     return exit_code == CLI_STOPPED ? CLI_FAILED : exit_code; // nothing is kept to go on from
 }

@@ -48,5 +48,5 @@ int cli__inspect(int argc, char **argv) {
         status = show(set, path, json, &err);
     }
     data_close(set);
-    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+    return cli__exit_code(status, &err);
 }

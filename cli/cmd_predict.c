@@ -155,7 +155,7 @@ static ns_status predict_all(predictor *p, char **paths, int count, ns_error *er
         const ns_status status = add_image(p, paths[i], &reason);
         if (status != NS_OK) {
             p->unreadable_count++;
-            (void)cli__fail(status, &reason);
+            (void)cli__exit_code(status, &reason);
         }
         if (p->image_count == BATCH_SIZE) {
             NS_TRY(flush_batch(p, err));
@@ -182,7 +182,7 @@ static int run_predict(const predict_words *words, const cli_operands *operands)
     const bool complete = p.unreadable_count == 0;
     predictor_clear(&p);
     if (status != NS_OK) {
-        return cli__fail(status, &err);
+        return cli__exit_code(status, &err);
     }
     return complete ? CLI_DONE : CLI_FAILED;
 }

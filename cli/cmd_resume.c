@@ -21,7 +21,7 @@ int cli__resume(int argc, char **argv) {
         search_config_load(words.store_path, words.name, &config, &storage, &err);
     config.command = command;
     const int code =
-        status == NS_OK ? cli__study_run(&config, words.json) : cli__fail(status, &err);
+        status == NS_OK ? cli__study_run(&config, words.json) : cli__exit_code(status, &err);
     free(storage);
     return code;
 }

@@ -103,7 +103,7 @@ static int search_set(const char *set_path, const search_options *options, const
     config.command = command;
     const ns_status status = make_config(set_path, options, data_path, &config, &storage, &err);
     const int code =
-        status == NS_OK ? cli__study_run(&config, options->json) : cli__fail(status, &err);
+        status == NS_OK ? cli__study_run(&config, options->json) : cli__exit_code(status, &err);
     free(storage);
     return code;
 }

@@ -51,5 +51,5 @@ int cli__status(int argc, char **argv) {
     }
     ns_error err = {0};
     const ns_status status = show_status(words.store_path, words.name, words.json, &err);
-    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+    return cli__exit_code(status, &err);
 }

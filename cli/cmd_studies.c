@@ -45,5 +45,5 @@ int cli__studies(int argc, char **argv) {
         status = print_studies(studies, &err);
         ns_json_free(studies);
     }
-    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+    return cli__exit_code(status, &err);
 }

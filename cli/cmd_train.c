@@ -257,5 +257,5 @@ int cli__train(int argc, char **argv) {
     words.set_path = operands.text[0];
     ns_error err = {0};
     const ns_status status = run_train(&words, &err);
-    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+    return cli__exit_code(status, &err);
 }

@@ -60,5 +60,5 @@ int cli__trials(int argc, char **argv) {
         status = print_trials(trials, &err);
         ns_json_free(trials);
     }
-    return status == NS_OK ? CLI_DONE : cli__fail(status, &err);
+    return cli__exit_code(status, &err);
 }

@@ -7,7 +7,10 @@
 
 #include "cli/cli_internal.h"
 
-int cli__fail(ns_status status, const ns_error *err) {
+int cli__exit_code(ns_status status, const ns_error *err) {
+    if (status == NS_OK) {
+        return CLI_DONE;
+    }
     (void)fprintf(stderr, "nightshift: %s\n",
                   err->text[0] != '\0' ? err->text : ns_status_text(status));
     switch (status) {

@@ -6,6 +6,7 @@
 // needs no memory of what is drawn and so works in forked workers too. Elsewhere (a file, a pipe)
 // the same text becomes a log line, at most every 10 seconds.
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +50,15 @@ ns_status cli__progress_start(cli_progress *progress, ns_error *err) {
     return status;
 }
 
+// A stopped terminal (Ctrl-S) or a full pipe must not stop the work behind the line.
+static bool stderr_takes_more(void) {
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLOUT) != 0;
+}
+
 bool cli__progress_due(const cli_progress *progress) {
-    return ns_clock_ms() - progress->shown_ms >= (progress->terminal ? REDRAW_MS : LOG_MS);
+    return ns_clock_ms() - progress->shown_ms >= (progress->terminal ? REDRAW_MS : LOG_MS) &&
+           stderr_takes_more();
 }
 
 // Cuts UTF-8 `text` after `width` characters.

@@ -59,11 +59,11 @@ int cli__study_run(const search_config *config, bool json) {
     ns_error err = {0};
     const ns_status status = run_with_progress(config, &err);
     if (status != NS_OK && status != NS_ERR_STOPPED) {
-        return cli__fail(status, &err);
+        return cli__exit_code(status, &err);
     }
     const ns_status printed = print_study(config, json, &err);
     if (printed != NS_OK) {
-        return cli__fail(printed, &err);
+        return cli__exit_code(printed, &err);
     }
     if (status == NS_ERR_STOPPED) {
         const bool default_store = strcmp(config->store_path, CLI_STORE_DEFAULT) == 0;
