@@ -197,6 +197,8 @@ ns_status data__idx_import(const char *path, const char *out_path,
 /// Tells the caller's progress function; NS_ERR_STOPPED when it wants no more.
 ns_status data__import_tell(const data_import_options *options, const char *source, size_t done,
                             size_t total, ns_error *err);
+/// The failure of an import that was told to stop.
+ns_status data__import_stopped(const char *source, size_t done, size_t total, ns_error *err);
 /// JSON text of the options as used, for the pack; `*out` is malloced.
 ns_status data__provenance(const data_import_options *options, data_format format, char **out,
                            ns_error *err);

@@ -42,22 +42,6 @@ data__image_kind data__image_sniff(const uint8_t *bytes, size_t size_bytes, cons
     return DATA__KIND_OTHER;
 }
 
-ns_status data__image_check_size(uint64_t width, uint64_t height, ns_error *err) {
-    if (width == 0 || height == 0) {
-        return ns_fail(err, NS_ERR_INPUT, "its header claims %llux%llu pixels",
-                       (unsigned long long)width, (unsigned long long)height);
-    }
-    if (width > DATA__IMAGE_SIDE_MAX || height > DATA__IMAGE_SIDE_MAX ||
-        width * height > DATA__IMAGE_PIXELS_MAX) {
-        return ns_fail(err, NS_ERR_INPUT,
-                       "its header claims %llux%llu pixels, more than the limit of %d a side and "
-                       "%d million in all",
-                       (unsigned long long)width, (unsigned long long)height, DATA__IMAGE_SIDE_MAX,
-                       (int)(DATA__IMAGE_PIXELS_MAX >> 20));
-    }
-    return NS_OK;
-}
-
 /// Says why bytes of this kind are not decoded.
 static ns_status refuse(data__image_kind kind, const char *format, size_t size_bytes,
                         ns_error *err) {

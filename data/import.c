@@ -69,26 +69,6 @@ data_import_options data_import_options_default(void) {
     };
 }
 
-ns_status data__provenance(const data_import_options *options, data_format format, char **out,
-                           ns_error *err) {
-    static const char *const names[] = {"auto", "folder", "csv", "idx"};
-    ns_json *json = ns_json_object_new();
-    ns_json_set_string(json, "format", names[format]);
-    ns_json_set_int(json, "width", options->width);
-    ns_json_set_int(json, "height", options->height);
-    ns_json_set_int(json, "channels", options->channels);
-    ns_json *split = ns_json_set(json, "split", ns_json_array_new());
-    for (int i = 0; i < DATA_SPLIT_COUNT; i++) {
-        ns_json_add_int(split, options->split_percent[i]);
-    }
-    ns_json_set_int(json, "seed", (int64_t)options->seed);
-    ns_json_set_int(json, "imported_unix_ms", ns_clock_unix_ms());
-    ns_json_set_string(json, "program", "nightshift " NS_VERSION);
-    const ns_status status = ns_json_print(json, false, out, err);
-    ns_json_free(json);
-    return status;
-}
-
 /* ---- survey ---------------------------------------------------------------------------------- */
 
 static bool looks_like_image(const char *name) {
@@ -116,19 +96,6 @@ static ns_status survey_item(data__item *item, data__image_header *header, ns_er
     return data__item_leave_out(item, reason.text, bad, err);
 }
 
-static ns_status stopped(const char *source, size_t done, size_t total, ns_error *err) {
-    return ns_fail(err, NS_ERR_STOPPED, "import of %s was stopped after %zu of %zu images", source,
-                   done, total);
-}
-
-ns_status data__import_tell(const data_import_options *options, const char *source, size_t done,
-                            size_t total, ns_error *err) {
-    if (options->progress == NULL || options->progress(options->progress_context, done, total)) {
-        return NS_OK;
-    }
-    return stopped(source, done, total, err);
-}
-
 // What a loop over the items returns: only memory can fail there, whatever the images hold, and the
 // caller stop it.
 static ns_status items_end(const import_run *run, int failed, size_t done, ns_error *err) {
@@ -136,7 +103,7 @@ static ns_status items_end(const import_run *run, int failed, size_t done, ns_er
     case NS_OK:
         return NS_OK;
     case NS_ERR_STOPPED:
-        return stopped(run->source, done, run->listing.item_count, err);
+        return data__import_stopped(run->source, done, run->listing.item_count, err);
     default:
         return ns_fail(err, (ns_status)failed, "out of memory while importing %s", run->source);
     }

@@ -1,7 +1,6 @@
 // Retraining: the winner of the search from scratch, with all cores and all the time that is left.
 //
-// The winner is fixed in the study's result before training begins, so a resumed run retrains the
-// same genotype from its checkpoint. How long the finish will take is measured first, on this
+// The winner (winner.c) is the same over all runs, so training goes on from its checkpoint. How long the finish will take is measured first, on this
 // machine with this network; everything before it belongs to training. The test split is not read
 // here.
 
@@ -33,40 +32,6 @@ typedef struct retraining {
 } retraining;
 
 /* ---- the winner ------------------------------------------------------------------------------ */
-
-/// The genotype of the best trial, or the anchor's when no trial was completed; `*number` -1 then.
-static ns_status winner_choose(const search__run *run, results_store *store, ns_json **winner,
-                               int *number, ns_error *err) {
-    results_trial *trials = NULL;
-    size_t count = 0;
-    NS_TRY(results_trials(store, run->study_id, &trials, &count, err));
-    const int best = search__best_trial(trials, count);
-    ns_status status = NS_OK;
-    if (best >= 0) {
-        *number = trials[best].number;
-        status = ns_json_parse(trials[best].genotype, winner, err);
-    } else {
-        search_genotype anchor;
-        search_genotype_anchor(&run->space, &anchor);
-        *number = -1;
-        *winner = search_genotype_to_json(&run->space, &anchor);
-    }
-    results_trials_free(trials, count);
-    return status;
-}
-
-ns_status search__winner_fix(const search__run *run, results_store *store, ns_json *result,
-                             ns_error *err) {
-    ns_json *winner = NULL;
-    int number = -1;
-    if (ns_json_get(result, "winner") != NULL) {
-        return NS_OK;
-    }
-    NS_TRY(winner_choose(run, store, &winner, &number, err));
-    ns_json_set(result, "winner", winner);
-    ns_json_set_int(result, "winner_trial", number);
-    return search__result_write(store, run, result, err);
-}
 
 static ns_status winner_open(const retraining *r, search_candidate *candidate, ns_error *err) {
     ns_json *result = NULL;

@@ -36,13 +36,36 @@ typedef struct search__run {
     search__slot *slot;    // SEARCH_SLOTS_MAX of them, shared
 } search__run;
 
+/* ---- run.c ----------------------------------------------------------------------------------- */
+
 /// Where the study stands on its ledger now, by the clock: what earlier runs were charged plus this
 /// process's life so far.
 int64_t search__position_ms(const search__run *run);
-
 /// Path of a study's file into `out`.
 ns_status search__file(const search__run *run, const char *name, char out[NS_PATH_MAX],
                        ns_error *err);
+/// trial-N.nsm
+ns_status search__trial_file(const search__run *run, int number, char out[NS_PATH_MAX],
+                             ns_error *err);
+/// The folder of a study's files, beside the store.
+ns_status search__dir(const char *store_path, const char *study, char out[NS_PATH_MAX],
+                      ns_error *err);
+/// The study's result object, and writing it back; the caller frees it.
+ns_status search__result_read(results_store *store, const search__run *run, ns_json **out,
+                              ns_error *err);
+ns_status search__result_write(results_store *store, const search__run *run, const ns_json *result,
+                               ns_error *err);
+/// Copies the member `key` of `from` into `to`; null when it is not there.
+ns_status search__member_copy(ns_json *to, const ns_json *from, const char *key, ns_error *err);
+
+/* ---- winner.c -------------------------------------------------------------------------------- */
+
+/// Number of the COMPLETE trial of the highest validation accuracy, the lowest number among equals;
+/// -1 when there is none.
+int search__best_trial(const results_trial *trials, size_t count);
+/// Chooses the study's winner, once and for all, and writes it into its `result`.
+ns_status search__winner_fix(const search__run *run, results_store *store, ns_json *result,
+                             ns_error *err);
 
 /* ---- signal.c -------------------------------------------------------------------------------- */
 
@@ -66,9 +89,6 @@ ns_status search__ask(const search__run *run, results_store *store, results_clai
 /// trial waits again); other errors are the store's or the disk's, never the trial's own.
 ns_status search__trial_run(const search__run *run, search__slot *slot, results_store *store,
                             const results_claim *claim, ns_error *err);
-/// trial-N.nsm
-ns_status search__trial_file(const search__run *run, int number, char out[NS_PATH_MAX],
-                             ns_error *err);
 
 /* ---- evaluate.c ------------------------------------------------------------------------------ */
 
@@ -94,7 +114,7 @@ enum {
     SEARCH_EXIT_STOPPED = 3,
 };
 typedef int (*search__child_fn)(search__run *run, int slot);
-int search__exit_code(ns_status status); // DONE, STOPPED for NS_ERR_STOPPED, else FAILED
+int search__exit_code(ns_status status);              // run.c
 int search__worker_main(search__run *run, int slot);  // worker.c
 int search__retrain_main(search__run *run, int slot); // retrain.c
 int search__finish_main(search__run *run, int slot);  // finish.c
@@ -124,37 +144,11 @@ ns_status search__tend(search__children *c, int slot, search__end *end, ns_error
 /// Ends all children: politely first, unless `at_once`. What they held waits again.
 ns_status search__terminate_all(search__children *c, bool at_once, ns_error *err);
 
-/* ---- retrain.c ------------------------------------------------------------------------------- */
-
-/// Chooses the study's winner, once and for all, and writes it into its `result`.
-ns_status search__winner_fix(const search__run *run, results_store *store, ns_json *result,
-                             ns_error *err);
-
 /* ---- finish.c -------------------------------------------------------------------------------- */
 
 /// Makes sure that the study has a final model, of what is on disk and without reading a test image.
 /// NS_OK at once when it has one; NS_ERR_NOT_FOUND when there is nothing.
 ns_status search__salvage(const search__run *run, results_store *store, ns_error *err);
-
-/* ---- study.c --------------------------------------------------------------------------------- */
-
-/// The folder of a study's files, beside the store.
-ns_status search__dir(const char *store_path, const char *study, char out[NS_PATH_MAX],
-                      ns_error *err);
-
-/// Number of the COMPLETE trial of the highest validation accuracy, the lowest number among equals;
-/// -1 when there is none.
-int search__best_trial(const results_trial *trials, size_t count);
-/// The study's result object, and writing it back; the caller frees it.
-ns_status search__result_read(results_store *store, const search__run *run, ns_json **out,
-                              ns_error *err);
-ns_status search__result_write(results_store *store, const search__run *run, const ns_json *result,
-                               ns_error *err);
-
-/* ---- status.c -------------------------------------------------------------------------------- */
-
-/// Copies the member `key` of `from` into `to`; null when it is not there.
-ns_status search__member_copy(ns_json *to, const ns_json *from, const char *key, ns_error *err);
 
 /* ---- supervisor.c ---------------------------------------------------------------------------- */
 

@@ -27,21 +27,6 @@ static ns_json *trial_counts_json(const results_study *study) {
     return counts;
 }
 
-ns_status search__member_copy(ns_json *to, const ns_json *from, const char *key, ns_error *err) {
-    const ns_json *member = ns_json_get(from, key);
-    if (member == NULL) {
-        ns_json_set_null(to, key);
-        return NS_OK;
-    }
-    char *text = NULL;
-    ns_json *copy = NULL;
-    NS_TRY(ns_json_print(member, false, &text, err));
-    const ns_status status = ns_json_parse(text, &copy, err);
-    ns_json_set(to, key, copy);
-    free(text);
-    return status;
-}
-
 static double best_val_accuracy(const results_trial *trials, size_t count, const ns_json *result) {
     const int best = search__best_trial(trials, count);
     const double of_trials = best < 0 ? (double)NAN : trials[best].val_accuracy;

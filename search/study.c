@@ -31,47 +31,6 @@ search_config search_config_default(void) {
     };
 }
 
-int64_t search__position_ms(const search__run *run) {
-    return run->base_ms + ns_clock_ms() - run->config->process_start_ms;
-}
-
-ns_status search__file(const search__run *run, const char *name, char out[NS_PATH_MAX],
-                       ns_error *err) {
-    return ns_path_join(run->dir, name, out, err);
-}
-
-int search__best_trial(const results_trial *trials, size_t count) {
-    int best = -1;
-    for (size_t i = 0; i < count; i++) {
-        if (trials[i].state == RESULTS_COMPLETE && !isnan(trials[i].val_accuracy) &&
-            (best < 0 || trials[i].val_accuracy > trials[best].val_accuracy)) {
-            best = (int)i;
-        }
-    }
-    return best;
-}
-
-/* ---- results kept with the study ------------------------------------------------------------- */
-
-ns_status search__result_read(results_store *store, const search__run *run, ns_json **out,
-                              ns_error *err) {
-    results_study study;
-    NS_TRY(results_study_get(store, run->config->study, &study, err));
-    const ns_status status = ns_json_parse(study.result, out, err);
-    results_study_clear(&study);
-    return status;
-}
-
-ns_status search__result_write(results_store *store, const search__run *run, const ns_json *result,
-                               ns_error *err) {
-    char *text = NULL;
-    NS_TRY(ns_json_print(result, false, &text, err));
-    const ns_status status =
-        results_study_update(store, run->study_id, RESULTS_STUDY_RUNNING, NULL, NULL, text, err);
-    free(text);
-    return status;
-}
-
 /* ---- settings -------------------------------------------------------------------------------- */
 
 static ns_json *settings_of(const search_config *config) {
@@ -184,14 +143,6 @@ static ns_status data_check(const data_info *info, const char *path, ns_error *e
         }
     }
     return NS_OK;
-}
-
-ns_status search__dir(const char *store_path, const char *study, char out[NS_PATH_MAX],
-                      ns_error *err) {
-    char store[NS_PATH_MAX];
-    NS_TRY(ns_path_absolute(store_path, store, err));
-    *strrchr(store, '/') = '\0';
-    return ns_path_join(store[0] == '\0' ? "/" : store, study, out, err);
 }
 
 /// Cores, memory and batches, fixed before the first worker takes any of it.

@@ -56,13 +56,6 @@ static int64_t charged_ms(const trial *t) {
     return (ns_clock_ms() - t->start_ms) / t->run->worker_count;
 }
 
-ns_status search__trial_file(const search__run *run, int number, char out[NS_PATH_MAX],
-                             ns_error *err) {
-    char name[32];
-    snprintf(name, sizeof(name), "trial-%d.nsm", number);
-    return search__file(run, name, out, err);
-}
-
 /// Books the time used so far, now and then; also the answer to "may I go on?".
 static nn_verdict beat(trial *t) {
     const int64_t now_ms = ns_clock_ms();

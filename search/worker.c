@@ -63,17 +63,6 @@ static ns_status work(search__run *run, int slot, results_store *store, ns_error
     return search__stop_requested() ? NS_ERR_STOPPED : NS_OK;
 }
 
-int search__exit_code(ns_status status) {
-    switch (status) {
-    case NS_OK:
-        return SEARCH_EXIT_DONE;
-    case NS_ERR_STOPPED:
-        return SEARCH_EXIT_STOPPED;
-    default:
-        return SEARCH_EXIT_FAILED;
-    }
-}
-
 int search__worker_main(search__run *run, int slot) {
     pin(run, slot);
     results_store *store = NULL;

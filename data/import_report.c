@@ -1,0 +1,37 @@
+// What an import says of itself: how far it is, to the caller, who may want no more of it; and how it
+// was made, to whoever finds the pack later.
+
+#include "data/data_internal.h"
+
+ns_status data__import_stopped(const char *source, size_t done, size_t total, ns_error *err) {
+    return ns_fail(err, NS_ERR_STOPPED, "import of %s was stopped after %zu of %zu images", source,
+                   done, total);
+}
+
+ns_status data__import_tell(const data_import_options *options, const char *source, size_t done,
+                            size_t total, ns_error *err) {
+    if (options->progress == NULL || options->progress(options->progress_context, done, total)) {
+        return NS_OK;
+    }
+    return data__import_stopped(source, done, total, err);
+}
+
+ns_status data__provenance(const data_import_options *options, data_format format, char **out,
+                           ns_error *err) {
+    static const char *const names[] = {"auto", "folder", "csv", "idx"};
+    ns_json *json = ns_json_object_new();
+    ns_json_set_string(json, "format", names[format]);
+    ns_json_set_int(json, "width", options->width);
+    ns_json_set_int(json, "height", options->height);
+    ns_json_set_int(json, "channels", options->channels);
+    ns_json *split = ns_json_set(json, "split", ns_json_array_new());
+    for (int i = 0; i < DATA_SPLIT_COUNT; i++) {
+        ns_json_add_int(split, options->split_percent[i]);
+    }
+    ns_json_set_int(json, "seed", (int64_t)options->seed);
+    ns_json_set_int(json, "imported_unix_ms", ns_clock_unix_ms());
+    ns_json_set_string(json, "program", "nightshift " NS_VERSION);
+    const ns_status status = ns_json_print(json, false, out, err);
+    ns_json_free(json);
+    return status;
+}
