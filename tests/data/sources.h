@@ -209,11 +209,12 @@ static inline ns_status run_within(size_t room_bytes, ns_status (*run)(const voi
     const pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        unsigned long long page_count = 0;
+        char pages[32] = "";
         FILE *statm = fopen("/proc/self/statm", "r");
-        if (statm == NULL || fscanf(statm, "%llu", &page_count) != 1 || fclose(statm) != 0) {
+        if (statm == NULL || fgets(pages, sizeof(pages), statm) == NULL || fclose(statm) != 0) {
             _exit(255);
         }
+        const rlim_t page_count = strtoull(pages, NULL, 10); // the line's first word
         const rlim_t limit = page_count * (rlim_t)sysconf(_SC_PAGESIZE) + room_bytes;
         if (setrlimit(RLIMIT_AS, &(struct rlimit){limit, limit}) != 0) {
             _exit(255);
