@@ -3,10 +3,11 @@
 // Two models may stand for the study: the retrained winner, and the best trial's own, which is
 // there whatever happened to retraining. The one with the higher validation accuracy is kept, so a
 // study never returns less than the best it has seen. Only that one meets the test images.
+//
+// When there is no time left for that, search__salvage() keeps the best of what is on disk, with no
+// test accuracy: a study that trained anything has a model to show.
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "search/search_internal.h"
@@ -165,12 +166,8 @@ static bool is_finished(const finish *f) {
 /// The files of the way, no longer needed: all but model and exports.
 static void tidy(const finish *f) {
     char path[NS_PATH_MAX];
-    const char *const names[] = {"retrain.ckpt", "retrain.nsm"};
-    for (size_t i = 0; i < NS_COUNT_OF(names); i++) {
-        if (search__file(f->run, names[i], path, NULL) == NS_OK) {
-            unlink(path);
-        }
-    }
+    search__file_remove(f->run, "retrain.ckpt");
+    search__file_remove(f->run, "retrain.nsm");
     if (f->trial_number >= 0 && search__trial_file(f->run, f->trial_number, path, NULL) == NS_OK) {
         unlink(path);
     }

@@ -136,9 +136,9 @@ static double anchor_batch_size(const search_space *space) {
 
 // The network is ResNet-9 (D. Page, "How to train your ResNet", 2018) a quarter as wide, which
 // suits minutes on a CPU: stem w, convolution 2w and pool, residual 2w, convolution 4w and pool,
-// convolution 4w, residual 4w, global maximum. With this recipe and twice the width it reaches 94.2
-// % on Fashion-MNIST in ten epochs; the decoupled decay of 5e-3 is what frameworks call 5e-4 at
-// momentum 0.9 (nn/optim.c).
+// convolution 4w, residual 4w, global maximum. With this recipe and twice the width it reaches
+// 94.2 % on Fashion-MNIST in ten epochs; the decoupled decay of 5e-3 is what frameworks call 5e-4
+// at momentum 0.9 (nn/optim.c).
 void search_genotype_anchor(const search_space *space, search_genotype *out) {
     static const struct {
         const char *gene;

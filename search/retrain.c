@@ -1,8 +1,8 @@
 // Retraining: the winner of the search from scratch, with all cores and all the time that is left.
 //
-// The winner (winner.c) is the same over all runs, so training goes on from its checkpoint. How long the finish will take is measured first, on this
-// machine with this network; everything before it belongs to training. The test split is not read
-// here.
+// The winner (winner.c) is the same over all runs, so training goes on from its checkpoint. How long
+// the finish will take is measured first, on this machine with this network; everything before it
+// belongs to training. The test split is not read here.
 
 #include <math.h>
 #include <stdlib.h>

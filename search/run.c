@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "search/search_internal.h"
 
@@ -21,6 +22,13 @@ ns_status search__dir(const char *store_path, const char *study, char out[NS_PAT
 ns_status search__file(const search__run *run, const char *name, char out[NS_PATH_MAX],
                        ns_error *err) {
     return ns_path_join(run->dir, name, out, err);
+}
+
+void search__file_remove(const search__run *run, const char *name) {
+    char path[NS_PATH_MAX];
+    if (search__file(run, name, path, NULL) == NS_OK) {
+        (void)unlink(path);
+    }
 }
 
 ns_status search__trial_file(const search__run *run, int number, char out[NS_PATH_MAX],

@@ -44,6 +44,8 @@ int64_t search__position_ms(const search__run *run);
 /// Path of a study's file into `out`.
 ns_status search__file(const search__run *run, const char *name, char out[NS_PATH_MAX],
                        ns_error *err);
+/// Removes a study's file if it is there.
+void search__file_remove(const search__run *run, const char *name);
 /// trial-N.nsm
 ns_status search__trial_file(const search__run *run, int number, char out[NS_PATH_MAX],
                              ns_error *err);

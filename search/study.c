@@ -213,13 +213,10 @@ static ns_status dir_open(const search__run *run, ns_error *err) {
 
 /// Removes what a study of the same name left, whose store is gone.
 static void dir_clear(const search__run *run) {
-    static const char *const names[] = {"retrain.ckpt", "retrain.nsm", "model.nsm", "model.onnx"};
-    for (size_t i = 0; i < NS_COUNT_OF(names); i++) {
-        char path[NS_PATH_MAX];
-        if (search__file(run, names[i], path, NULL) == NS_OK) {
-            (void)unlink(path);
-        }
-    }
+    search__file_remove(run, "retrain.ckpt");
+    search__file_remove(run, "retrain.nsm");
+    search__file_remove(run, "model.nsm");
+    search__file_remove(run, "model.onnx");
 }
 
 /// Finds or adds the study. `*done` when it is COMPLETE already.

@@ -3,9 +3,7 @@
 // A worker holds one slot of the machine: its own cores, its own part of the memory, its own
 // connection to the store. It knows nothing that is not in the store, so it may die at any moment.
 
-#include <math.h>
 #include <sched.h>
-#include <stdlib.h>
 
 #include "search/search_internal.h"
 
