@@ -119,6 +119,8 @@ void ns_log_write(ns_log *log, ns_log_level level, const char *format, ...) NS_P
 
 /// Milliseconds of a clock that never jumps; comparable between processes until the next boot.
 int64_t ns_clock_ms(void);
+/// The same clock in nanoseconds, for what is too short for milliseconds.
+int64_t ns_clock_ns(void);
 /// Milliseconds since 1970 UTC, for records that people read.
 int64_t ns_clock_unix_ms(void);
 /// ns_clock_ms() at which this program began, from the kernel's record of its process; now, when

@@ -17,18 +17,22 @@
 // shell, whose time is not ours.
 #define LOADING_MS_MAX 2000
 
-static int64_t read_clock_ms(clockid_t id) {
+static int64_t read_clock_ns(clockid_t id) {
     struct timespec now = {0};
     (void)clock_gettime(id, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t ns_clock_ns(void) {
+    return read_clock_ns(CLOCK_BOOTTIME);
 }
 
 int64_t ns_clock_ms(void) {
-    return read_clock_ms(CLOCK_BOOTTIME);
+    return ns_clock_ns() / 1000000;
 }
 
 int64_t ns_clock_unix_ms(void) {
-    return read_clock_ms(CLOCK_REALTIME);
+    return read_clock_ns(CLOCK_REALTIME) / 1000000;
 }
 
 // Field 22 of /proc/self/stat: ticks from boot to the start of this process. The second field is

@@ -1,5 +1,5 @@
-// The executor: a graph becomes layers, the layers a plan, the plan one arena, and the arena a net
-// that runs steps.
+// The executor's first part: a graph becomes layers, the layers a plan, the plan one arena, and the
+// arena a net that runs steps (exec_run.c) on parameters (exec_state.c).
 //
 //      graph -> layers -> backend describes sizes -> memory plan -> arena -> backend builds
 //      |------------------ net_describe() -----------------------|---- nn_net_new() ----------|
@@ -7,47 +7,12 @@
 // nn_plan_make() stops half way: what it reports is the very number nn_net_new() allocates, for
 // both walk through carve(), once to count and once to bind. After nn_net_new() nothing is
 // allocated by a step: every buffer is at its place, every kernel is built.
-//
-// A step walks the layers forward, runs the loss, walks them backward, and adds up gradients where
-// a tensor has several readers (plan_memory.c says where). All values are in the backend's own
-// layout; what enters or leaves (input, logits, state) is plain.
-//
-// Threads: kernels are built for the number of threads that runs them, so every entry sets it.
-// Denormals are flushed to zero in all of them while a step runs: a dying ReLU network would
-// otherwise crawl.
 
 #include <assert.h>
-#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
-#ifdef __SSE__
-#include <xmmintrin.h>
-#endif
-
-#include "nn/nn_internal.h"
-
-struct nn_net {
-    nn_graph graph;
-    nn_net_options options;
-    nn_plan plan;
-    const nn__backend *backend;
-    void *context; // of the backend
-    nn__layer *layer;
-    int layer_count;
-    nn__memory memory;
-    ns_arena *arena;
-
-    float *value, *gradient, *momentum;
-    size_t param_count;
-    bool *decay;
-    int32_t *labels;
-    nn__loss loss;
-    float *logits;
-    uint64_t step;
-    bool prepared; // inference: the kernels' weights are those of `value`
-};
+#include "nn/exec.h"
 
 /* ---- layers ---------------------------------------------------------------------------------- */
 
@@ -111,7 +76,7 @@ static float *take_floats(carver *c, size_t count) {
     return take(c, count * sizeof(float));
 }
 
-static void *buffer_at(const nn_net *net, char *tensors, int buffer) {
+void *nn__buffer_at(const nn_net *net, char *tensors, int buffer) {
     return tensors == NULL || buffer < 0 ? NULL : tensors + net->memory.buffer[buffer].offset;
 }
 
@@ -119,11 +84,11 @@ static void bind_tensors(nn_net *net, char *tensors) {
     for (int i = 0; i < net->layer_count; i++) {
         nn__layer *layer = &net->layer[i];
         const nn__layer_plan *plan = &net->memory.layer[i];
-        layer->y = buffer_at(net, tensors, plan->y);
-        layer->dy = buffer_at(net, tensors, plan->dy);
-        layer->kept = buffer_at(net, tensors, plan->kept);
+        layer->y = nn__buffer_at(net, tensors, plan->y);
+        layer->dy = nn__buffer_at(net, tensors, plan->dy);
+        layer->kept = nn__buffer_at(net, tensors, plan->kept);
         for (int k = 0; k < NN__INPUTS_MAX; k++) {
-            layer->dx[k] = buffer_at(net, tensors, plan->dx[k]);
+            layer->dx[k] = nn__buffer_at(net, tensors, plan->dx[k]);
             layer->x[k] = layer->from[k] == NULL ? NULL : layer->from[k]->y;
         }
     }
@@ -287,251 +252,6 @@ void nn_net_free(nn_net *net) {
     ns_arena_free(net->arena);
     free(net->layer);
     free(net);
-}
-
-/* ---- initial values -------------------------------------------------------------------------- */
-
-static double initial_deviation(const nn__layer *layer) {
-    const nn_node *node = layer->node;
-    if (node->kind == NN_OP_CONV) {
-        const double fan_out =
-            (double)node->kernel * node->kernel * node->out_channels / node->groups;
-        return sqrt(2.0 / fan_out);
-    }
-    return sqrt(1.0 / (3.0 * (double)nn__shape_count(layer->in)));
-}
-
-/// Draws the weights in plain order, so that they do not depend on the backend; `plain` has room.
-static void init_weights(const nn_net *net, const nn__layer *layer, uint64_t seed, float *plain) {
-    ns_rng rng = ns_rng_stream(seed, (uint64_t)layer->index, "weights");
-    const double deviation = initial_deviation(layer);
-    for (size_t i = 0; i < layer->params.trainable[0]; i++) {
-        plain[i] = (float)(deviation * ns_rng_normal(&rng));
-    }
-    net->backend->param_in(layer, 0, plain, layer->value[0]);
-}
-
-static void fill(float *values, size_t count, float value) {
-    for (size_t i = 0; i < count; i++) {
-        values[i] = value;
-    }
-}
-
-void nn_net_init(nn_net *net, uint64_t seed) {
-    const bool training = net->options.mode == NN_MODE_TRAIN;
-    memset(net->value, 0, net->param_count * sizeof *net->value);
-    for (int i = 0; i < net->layer_count; i++) {
-        nn__layer *layer = &net->layer[i];
-        if (layer->params.decays) {
-            init_weights(net, layer, seed, training ? net->momentum : layer->value[0]);
-        } else if (layer->params.running > 0) {
-            fill(layer->value[0], layer->params.trainable[0], 1.0F);
-            fill(layer->running[0], layer->params.running, 0.0F);
-            fill(layer->running[1], layer->params.running, 1.0F);
-        }
-    }
-    if (training) {
-        memset(net->momentum, 0, net->param_count * sizeof *net->momentum);
-    }
-    net->prepared = false;
-}
-
-/* ---- state ----------------------------------------------------------------------------------- */
-
-typedef enum state_part {
-    STATE_VALUES,
-    STATE_MOMENTUM,
-} state_part;
-
-static float *own_array(const nn_net *net, const nn__layer *layer, int which, state_part part) {
-    float *value = layer->value[which];
-    return part == STATE_VALUES ? value : net->momentum + (value - net->value);
-}
-
-static void get_state(const nn_net *net, state_part part, float *state) {
-    for (int i = 0; i < net->layer_count; i++) {
-        const nn__layer *layer = &net->layer[i];
-        for (int k = 0; k < NN__PARAMS_MAX; k++) {
-            if (layer->params.trainable[k] > 0) {
-                net->backend->param_out(layer, k, own_array(net, layer, k, part), state);
-                state += layer->params.trainable[k];
-            }
-        }
-        for (int k = 0; k < 2; k++) {
-            for (size_t c = 0; c < layer->params.running; c++) {
-                *state++ = part == STATE_VALUES ? layer->running[k][c] : 0.0F;
-            }
-        }
-    }
-}
-
-static void set_state(nn_net *net, state_part part, const float *state) {
-    for (int i = 0; i < net->layer_count; i++) {
-        const nn__layer *layer = &net->layer[i];
-        for (int k = 0; k < NN__PARAMS_MAX; k++) {
-            if (layer->params.trainable[k] > 0) {
-                net->backend->param_in(layer, k, state, own_array(net, layer, k, part));
-                state += layer->params.trainable[k];
-            }
-        }
-        for (int k = 0; k < 2 && layer->params.running > 0; k++) {
-            if (part == STATE_VALUES) {
-                memcpy(layer->running[k], state, layer->params.running * sizeof *state);
-            }
-            state += layer->params.running;
-        }
-    }
-    net->prepared = false;
-}
-
-void nn_net_get_state(const nn_net *net, float *state) {
-    get_state(net, STATE_VALUES, state);
-}
-
-void nn_net_set_state(nn_net *net, const float *state) {
-    set_state(net, STATE_VALUES, state);
-}
-
-void nn_net_get_momentum(const nn_net *net, float *state) {
-    assert(net->momentum != NULL);
-    get_state(net, STATE_MOMENTUM, state);
-}
-
-void nn_net_set_momentum(nn_net *net, const float *state) {
-    assert(net->momentum != NULL);
-    set_state(net, STATE_MOMENTUM, state);
-}
-
-nn_params nn_net_params(nn_net *net) {
-    net->prepared = false; // the caller may write
-    return (nn_params){net->value, net->gradient, net->momentum, net->param_count, net->decay};
-}
-
-float *nn_net_input(nn_net *net) {
-    return net->layer[0].y;
-}
-
-int32_t *nn_net_labels(nn_net *net) {
-    return net->labels;
-}
-
-const float *nn_net_logits(const nn_net *net) {
-    return net->logits;
-}
-
-int nn_net_class_count(const nn_net *net) {
-    return (int)nn__shape_count(net->graph.node[net->layer_count - 1].shape);
-}
-
-bool nn__net_is_finite(const nn_net *net) {
-    for (int i = 0; i < net->layer_count; i++) {
-        const nn__layer *layer = &net->layer[i];
-        for (int k = 0; k < 2; k++) {
-            const size_t count = layer->params.running;
-            if (nn__finite_count(layer->running[k], count) < count) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-/* ---- running --------------------------------------------------------------------------------- */
-
-#ifdef __SSE__
-#define FLUSH_DENORMALS 0x8040U // FTZ and DAZ of MXCSR
-
-static unsigned enter(const nn_net *net) {
-    const unsigned before = _mm_getcsr();
-    omp_set_num_threads(net->options.thread_count);
-#pragma omp parallel
-    _mm_setcsr(_mm_getcsr() | FLUSH_DENORMALS);
-    return before;
-}
-
-static void leave(unsigned before) {
-    _mm_setcsr(before); // the caller's thread is the caller's; the others only work for kernels
-}
-#else
-static unsigned enter(const nn_net *net) {
-    omp_set_num_threads(net->options.thread_count);
-    return 0;
-}
-
-static void leave(unsigned before) {
-    (void)before;
-}
-#endif
-
-static void prepare(nn_net *net) {
-    for (int i = 0; i < net->layer_count && net->backend->prepare != NULL; i++) {
-        net->backend->prepare(&net->layer[i]);
-    }
-    net->prepared = true;
-}
-
-static void run_forward(nn_net *net) {
-    if (!net->prepared && net->options.mode == NN_MODE_INFER) {
-        prepare(net);
-    }
-    for (int i = 1; i < net->layer_count; i++) {
-        net->backend->forward(&net->layer[i]);
-    }
-    net->backend->output_out(&net->layer[net->layer_count - 1], net->logits);
-}
-
-static float *buffer_floats(const nn_net *net, int buffer) {
-    // All buffers lie behind the input's, which is bound.
-    char *tensors = (char *)net->layer[0].y - net->memory.buffer[net->memory.layer[0].y].offset;
-    return buffer_at(net, tensors, buffer);
-}
-
-static void sum_gradients(const nn_net *net, int i) {
-    const nn__layer *layer = &net->layer[i];
-    const nn__layer_plan *plan = &net->memory.layer[i];
-    for (int k = 0; k < NN__INPUTS_MAX; k++) {
-        if (plan->sum[k] >= 0) {
-            const float *mine = layer->passes[k] ? layer->dy : layer->dx[k];
-            nn__flat_add(buffer_floats(net, plan->sum_old[k]), mine,
-                         buffer_floats(net, plan->sum[k]), layer->from[k]->y_bytes / sizeof(float),
-                         false);
-        }
-    }
-}
-
-static void run_backward(nn_net *net) {
-    net->backend->output_gradient_in(&net->layer[net->layer_count - 1], net->loss.gradient);
-    for (int i = net->layer_count - 1; i > 0; i--) {
-        if (net->layer[i].wants_gradient) {
-            net->backend->backward(&net->layer[i]);
-            sum_gradients(net, i);
-        }
-    }
-}
-
-static float run_loss(const nn_net *net) {
-    for (int i = 0; i < net->options.batch_size; i++) {
-        assert(net->labels[i] >= 0 && net->labels[i] < net->loss.class_count);
-    }
-    return net->options.backend == NN_BACKEND_REFERENCE ? nn__loss_reference(&net->loss)
-                                                        : nn__loss_run(&net->loss);
-}
-
-void nn_net_forward(nn_net *net) {
-    const unsigned before = enter(net);
-    run_forward(net);
-    leave(before);
-}
-
-float nn_net_forward_backward(nn_net *net, uint64_t step) {
-    assert(net->options.mode == NN_MODE_TRAIN);
-    const unsigned before = enter(net);
-    net->step = step;
-    run_forward(net);
-    const float loss = run_loss(net);
-    run_backward(net);
-    leave(before);
-    return loss;
 }
 
 nn_platform nn_platform_describe(void) {

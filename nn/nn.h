@@ -150,6 +150,36 @@ void nn_net_forward(nn_net *net);
 /// `step` seeds dropout (mix the trial's seed into it). Allocates nothing. The loss may be NaN; the
 /// caller looks. NN_MODE_TRAIN only.
 float nn_net_forward_backward(nn_net *net, uint64_t step);
+/// What a row of a profile timed.
+typedef enum nn_pass {
+    NN_PASS_FORWARD,
+    NN_PASS_BACKWARD,         // all of it at once
+    NN_PASS_BACKWARD_WEIGHTS, // conv and linear: the parameters' gradients
+    NN_PASS_BACKWARD_DATA,    // conv and linear: the input's gradient
+    NN_PASS_SUM,              // adding up the gradients of a tensor that this layer and others read
+    NN_PASS_LOSS,             // and bringing logits out and their gradient in; of the last layer
+    NN_PASS_COUNT,
+} nn_pass;
+
+typedef struct nn_profile_row {
+    int node;
+    nn_op_kind kind; // of the node
+    nn_pass pass;
+    double ms;
+    int64_t bytes; // of activations, gradients and weights, each read or written once a sweep
+    int64_t flops;
+} nn_profile_row;
+
+#define NN_PROFILE_ROWS_MAX (4 * NN_NODES_MAX)
+
+/// Rows in the order in which they ran; together they are the step.
+typedef struct nn_profile {
+    int row_count;
+    nn_profile_row row[NN_PROFILE_ROWS_MAX];
+} nn_profile;
+
+/// nn_net_forward_backward() with a clock read after every row's work.
+float nn_net_profile(nn_net *net, uint64_t step, nn_profile *out);
 /// Logits of the last forward pass: (batch, classes). Classes are all values of the last node.
 const float *nn_net_logits(const nn_net *net);
 int nn_net_class_count(const nn_net *net);

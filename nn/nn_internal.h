@@ -2,8 +2,9 @@
 // the face of a backend, and the parts of training, files and inference.
 //
 //   graph.c -> op_shape.c        builds graphs, asks the table for shapes and counts
-//   exec.c  -> backend           describes each layer (sizes), later runs it
+//   exec.c  -> backend           describes each layer (sizes)
 //           -> plan_memory.c     turns sizes and lifetimes into offsets in one arena
+//   exec_run.c -> backend        runs the layers, step by step; profile.c times them
 //   op_ref.c, op_dnnl.c          the two backends; op_flat.c has the loops that know no layout
 //   train.c -> optim.c, checkpoint.c -> sealed_file.c
 //   infer.c, export_onnx.c -> fold.c
@@ -145,6 +146,10 @@ typedef struct nn__backend {
     ns_status (*build)(nn__layer *layers, int layer_count, void *context, ns_error *err);
     void (*close)(nn__layer *layers, int layer_count, void *context);
     void (*forward)(const nn__layer *layer);
+    /// Whether backward is two passes, `backward_weights` and then `backward`, not `backward` alone.
+    /// May be NULL: never.
+    bool (*splits)(const nn__layer *layer);
+    void (*backward_weights)(const nn__layer *layer);
     void (*backward)(const nn__layer *layer);
     /// Inference: brings changed weights into `prepared`. May be NULL.
     void (*prepare)(const nn__layer *layer);

@@ -242,6 +242,36 @@ static void test_step_leaves_the_heap_alone(void **state) {
     nn_net_free(net);
 }
 
+/// A profile is a step, and its rows are the step's parts: each layer forward once and, where it or
+/// something before it learns, backward.
+static void test_profile_is_the_step_in_parts(void **state) {
+    (void)state;
+    nn_graph graph;
+    mixed_net(&graph);
+    nn_net *net = net_ready(&graph, options_of(NN_BACKEND_ONEDNN, 8));
+    static nn_profile profile;
+    const float want = nn_net_forward_backward(net, 5);
+    const float got = nn_net_profile(net, 5, &profile);
+    assert_float_equal(got, want, 0.0F);
+    int count[NN_PASS_COUNT] = {0};
+    int64_t flops = 0;
+    for (int i = 0; i < profile.row_count; i++) {
+        const nn_profile_row *row = &profile.row[i];
+        count[row->pass]++;
+        flops += row->kind == NN_OP_CONV ? row->flops : 0;
+        assert_true(row->ms >= 0.0);
+        assert_true(row->bytes >= 0);
+        assert_int_equal(row->kind, graph.node[row->node].kind);
+    }
+    assert_int_equal(count[NN_PASS_FORWARD], graph.node_count - 1);
+    assert_int_equal(count[NN_PASS_BACKWARD] + count[NN_PASS_BACKWARD_WEIGHTS],
+                     graph.node_count - 1);
+    assert_int_equal(count[NN_PASS_SUM], 2); // of the tensors that two branches read
+    assert_int_equal(count[NN_PASS_LOSS], 1);
+    assert_true(flops > 8 * nn_graph_count(&graph).forward_flops);
+    nn_net_free(net);
+}
+
 static void test_platform_is_described(void **state) {
     (void)state;
     const nn_platform platform = nn_platform_describe();
@@ -262,6 +292,7 @@ int main(void) {
         cmocka_unit_test(test_plan_is_what_is_allocated),
         cmocka_unit_test(test_inference_reuses_memory),
         cmocka_unit_test(test_step_leaves_the_heap_alone),
+        cmocka_unit_test(test_profile_is_the_step_in_parts),
         cmocka_unit_test(test_platform_is_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

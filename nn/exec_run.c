@@ -1,0 +1,153 @@
+// Running a net: one step walks the layers forward, runs the loss, walks them backward, and adds up
+// gradients where a tensor has several readers (plan_memory.c says where). All values are in the
+// backend's own layout; what enters or leaves (input, logits, state) is plain.
+//
+// Threads: kernels are built for the number of threads that runs them, so every entry sets it.
+// Denormals are flushed to zero in all of them while a step runs: a dying ReLU network would
+// otherwise crawl.
+//
+// A profile is the same walk with a clock read after every call.
+
+#include <assert.h>
+#include <omp.h>
+
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
+#include "nn/exec.h"
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+#ifdef __SSE__
+#define FLUSH_DENORMALS 0x8040U // FTZ and DAZ of MXCSR
+
+static unsigned enter(const nn_net *net) {
+    const unsigned before = _mm_getcsr();
+    omp_set_num_threads(net->options.thread_count);
+#pragma omp parallel
+    _mm_setcsr(_mm_getcsr() | FLUSH_DENORMALS);
+    return before;
+}
+
+static void leave(unsigned before) {
+    _mm_setcsr(before); // the caller's thread is the caller's; the others only work for kernels
+}
+#else
+static unsigned enter(const nn_net *net) {
+    omp_set_num_threads(net->options.thread_count);
+    return 0;
+}
+
+static void leave(unsigned before) {
+    (void)before;
+}
+#endif
+
+static inline void lap(const nn_net *net, int node, nn_pass pass) {
+    if (net->stopwatch != NULL) {
+        nn__stopwatch_lap(net->stopwatch, &net->layer[node], pass);
+    }
+}
+
+static void prepare(nn_net *net) {
+    for (int i = 0; i < net->layer_count && net->backend->prepare != NULL; i++) {
+        net->backend->prepare(&net->layer[i]);
+    }
+    net->prepared = true;
+}
+
+static void run_forward(nn_net *net) {
+    if (!net->prepared && net->options.mode == NN_MODE_INFER) {
+        prepare(net);
+    }
+    for (int i = 1; i < net->layer_count; i++) {
+        net->backend->forward(&net->layer[i]);
+        lap(net, i, NN_PASS_FORWARD);
+    }
+    net->backend->output_out(&net->layer[net->layer_count - 1], net->logits);
+}
+
+static float *buffer_floats(const nn_net *net, int buffer) {
+    // All buffers lie behind the input's, which is bound.
+    char *tensors = (char *)net->layer[0].y - net->memory.buffer[net->memory.layer[0].y].offset;
+    return nn__buffer_at(net, tensors, buffer);
+}
+
+/// Whether there was anything to add.
+static bool sum_gradients(const nn_net *net, int i) {
+    const nn__layer *layer = &net->layer[i];
+    const nn__layer_plan *plan = &net->memory.layer[i];
+    bool any = false;
+    for (int k = 0; k < NN__INPUTS_MAX; k++) {
+        if (plan->sum[k] >= 0) {
+            any = true;
+            const float *mine = layer->passes[k] ? layer->dy : layer->dx[k];
+            nn__flat_add(buffer_floats(net, plan->sum_old[k]), mine,
+                         buffer_floats(net, plan->sum[k]), layer->from[k]->y_bytes / sizeof(float),
+                         false);
+        }
+    }
+    return any;
+}
+
+static void run_backward_of(const nn_net *net, int i) {
+    const nn__layer *layer = &net->layer[i];
+    const bool splits = net->backend->splits != NULL && net->backend->splits(layer);
+    if (splits) {
+        net->backend->backward_weights(layer);
+        lap(net, i, NN_PASS_BACKWARD_WEIGHTS);
+    }
+    net->backend->backward(layer);
+    lap(net, i, splits ? NN_PASS_BACKWARD_DATA : NN_PASS_BACKWARD);
+    if (sum_gradients(net, i)) {
+        lap(net, i, NN_PASS_SUM);
+    }
+}
+
+static void run_backward(nn_net *net) {
+    for (int i = net->layer_count - 1; i > 0; i--) {
+        if (net->layer[i].wants_gradient) {
+            run_backward_of(net, i);
+        }
+    }
+}
+
+/// The mean loss; its gradient goes where the last layer wants it.
+static float run_loss(const nn_net *net) {
+    const nn__layer *last = &net->layer[net->layer_count - 1];
+    for (int i = 0; i < net->options.batch_size; i++) {
+        assert(net->labels[i] >= 0 && net->labels[i] < net->loss.class_count);
+    }
+    const float loss = net->options.backend == NN_BACKEND_REFERENCE ? nn__loss_reference(&net->loss)
+                                                                    : nn__loss_run(&net->loss);
+    net->backend->output_gradient_in(last, net->loss.gradient);
+    lap(net, last->index, NN_PASS_LOSS);
+    return loss;
+}
+
+void nn_net_forward(nn_net *net) {
+    const unsigned before = enter(net);
+    run_forward(net);
+    leave(before);
+}
+
+float nn_net_forward_backward(nn_net *net, uint64_t step) {
+    assert(net->options.mode == NN_MODE_TRAIN);
+    const unsigned before = enter(net);
+    net->step = step;
+    run_forward(net);
+    const float loss = run_loss(net);
+    run_backward(net);
+    leave(before);
+    return loss;
+}
+
+float nn_net_profile(nn_net *net, uint64_t step, nn_profile *out) {
+    out->row_count = 0;
+    nn__stopwatch stopwatch = {out, ns_clock_ns()};
+    net->stopwatch = &stopwatch;
+    const float loss = nn_net_forward_backward(net, step);
+    net->stopwatch = NULL;
+    return loss;
+}

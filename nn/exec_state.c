@@ -1,0 +1,155 @@
+// A net's parameters: their first values, and the state as the world sees it, in plain order, against
+// the layout that the backend keeps.
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "nn/exec.h"
+
+/* ---- initial values -------------------------------------------------------------------------- */
+
+static double initial_deviation(const nn__layer *layer) {
+    const nn_node *node = layer->node;
+    if (node->kind == NN_OP_CONV) {
+        const double fan_out =
+            (double)node->kernel * node->kernel * node->out_channels / node->groups;
+        return sqrt(2.0 / fan_out);
+    }
+    return sqrt(1.0 / (3.0 * (double)nn__shape_count(layer->in)));
+}
+
+/// Draws the weights in plain order, so that they do not depend on the backend; `plain` has room.
+static void init_weights(const nn_net *net, const nn__layer *layer, uint64_t seed, float *plain) {
+    ns_rng rng = ns_rng_stream(seed, (uint64_t)layer->index, "weights");
+    const double deviation = initial_deviation(layer);
+    for (size_t i = 0; i < layer->params.trainable[0]; i++) {
+        plain[i] = (float)(deviation * ns_rng_normal(&rng));
+    }
+    net->backend->param_in(layer, 0, plain, layer->value[0]);
+}
+
+static void fill(float *values, size_t count, float value) {
+    for (size_t i = 0; i < count; i++) {
+        values[i] = value;
+    }
+}
+
+void nn_net_init(nn_net *net, uint64_t seed) {
+    const bool training = net->options.mode == NN_MODE_TRAIN;
+    memset(net->value, 0, net->param_count * sizeof *net->value);
+    for (int i = 0; i < net->layer_count; i++) {
+        nn__layer *layer = &net->layer[i];
+        if (layer->params.decays) {
+            init_weights(net, layer, seed, training ? net->momentum : layer->value[0]);
+        } else if (layer->params.running > 0) {
+            fill(layer->value[0], layer->params.trainable[0], 1.0F);
+            fill(layer->running[0], layer->params.running, 0.0F);
+            fill(layer->running[1], layer->params.running, 1.0F);
+        }
+    }
+    if (training) {
+        memset(net->momentum, 0, net->param_count * sizeof *net->momentum);
+    }
+    net->prepared = false;
+}
+
+/* ---- state ----------------------------------------------------------------------------------- */
+
+typedef enum state_part {
+    STATE_VALUES,
+    STATE_MOMENTUM,
+} state_part;
+
+static float *own_array(const nn_net *net, const nn__layer *layer, int which, state_part part) {
+    float *value = layer->value[which];
+    return part == STATE_VALUES ? value : net->momentum + (value - net->value);
+}
+
+static void get_state(const nn_net *net, state_part part, float *state) {
+    for (int i = 0; i < net->layer_count; i++) {
+        const nn__layer *layer = &net->layer[i];
+        for (int k = 0; k < NN__PARAMS_MAX; k++) {
+            if (layer->params.trainable[k] > 0) {
+                net->backend->param_out(layer, k, own_array(net, layer, k, part), state);
+                state += layer->params.trainable[k];
+            }
+        }
+        for (int k = 0; k < 2; k++) {
+            for (size_t c = 0; c < layer->params.running; c++) {
+                *state++ = part == STATE_VALUES ? layer->running[k][c] : 0.0F;
+            }
+        }
+    }
+}
+
+static void set_state(nn_net *net, state_part part, const float *state) {
+    for (int i = 0; i < net->layer_count; i++) {
+        const nn__layer *layer = &net->layer[i];
+        for (int k = 0; k < NN__PARAMS_MAX; k++) {
+            if (layer->params.trainable[k] > 0) {
+                net->backend->param_in(layer, k, state, own_array(net, layer, k, part));
+                state += layer->params.trainable[k];
+            }
+        }
+        for (int k = 0; k < 2 && layer->params.running > 0; k++) {
+            if (part == STATE_VALUES) {
+                memcpy(layer->running[k], state, layer->params.running * sizeof *state);
+            }
+            state += layer->params.running;
+        }
+    }
+    net->prepared = false;
+}
+
+void nn_net_get_state(const nn_net *net, float *state) {
+    get_state(net, STATE_VALUES, state);
+}
+
+void nn_net_set_state(nn_net *net, const float *state) {
+    set_state(net, STATE_VALUES, state);
+}
+
+void nn_net_get_momentum(const nn_net *net, float *state) {
+    assert(net->momentum != NULL);
+    get_state(net, STATE_MOMENTUM, state);
+}
+
+void nn_net_set_momentum(nn_net *net, const float *state) {
+    assert(net->momentum != NULL);
+    set_state(net, STATE_MOMENTUM, state);
+}
+
+nn_params nn_net_params(nn_net *net) {
+    net->prepared = false; // the caller may write
+    return (nn_params){net->value, net->gradient, net->momentum, net->param_count, net->decay};
+}
+
+float *nn_net_input(nn_net *net) {
+    return net->layer[0].y;
+}
+
+int32_t *nn_net_labels(nn_net *net) {
+    return net->labels;
+}
+
+const float *nn_net_logits(const nn_net *net) {
+    return net->logits;
+}
+
+int nn_net_class_count(const nn_net *net) {
+    return (int)nn__shape_count(net->graph.node[net->layer_count - 1].shape);
+}
+
+bool nn__net_is_finite(const nn_net *net) {
+    for (int i = 0; i < net->layer_count; i++) {
+        const nn__layer *layer = &net->layer[i];
+        for (int k = 0; k < 2; k++) {
+            const size_t count = layer->params.running;
+            if (nn__finite_count(layer->running[k], count) < count) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
