@@ -87,6 +87,8 @@ uint64_t ns_rng_below(ns_rng *rng, uint64_t bound);
 double ns_rng_unit(ns_rng *rng);
 /// Standard normal (Box-Muller, one of the pair).
 double ns_rng_normal(ns_rng *rng);
+/// Beta(a, b), in [0, 1]; both > 0, also far below 1. From two gammas (Marsaglia & Tsang 2000).
+double ns_rng_beta(ns_rng *rng, double a, double b);
 /// Fisher-Yates over `count` indices.
 void ns_rng_shuffle(ns_rng *rng, uint32_t *indices, size_t count);
 

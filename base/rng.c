@@ -81,6 +81,32 @@ double ns_rng_normal(ns_rng *rng) {
     return radius * cos(2.0 * M_PI * ns_rng_unit(rng));
 }
 
+// Logarithm of a Gamma(shape) variate: Marsaglia & Tsang, "A simple method for generating gamma
+// variables", 2000. A shape below 1 is raised by 1 and the draw multiplied by unit^(1 / shape); as
+// a logarithm that is finite also where the variate itself would be 0.
+static double log_gamma(ns_rng *rng, double shape) {
+    const double raised = shape < 1.0 ? shape + 1.0 : shape;
+    const double d = raised - 1.0 / 3.0;
+    const double c = 1.0 / sqrt(9.0 * d);
+    double normal = 0.0;
+    double cube = 0.0;
+    do {
+        normal = ns_rng_normal(rng);
+        const double root = 1.0 + c * normal;
+        cube = root > 0.0 ? root * root * root : 0.0;
+    } while (cube <= 0.0 ||
+             log(1.0 - ns_rng_unit(rng)) >= 0.5 * normal * normal + d * (1.0 - cube + log(cube)));
+    const double raise = shape < 1.0 ? log(1.0 - ns_rng_unit(rng)) / shape : 0.0;
+    return log(d * cube) + raise;
+}
+
+double ns_rng_beta(ns_rng *rng, double a, double b) {
+    assert(a > 0.0 && b > 0.0);
+    const double log_x = log_gamma(rng, a);
+    const double log_y = log_gamma(rng, b);
+    return 1.0 / (1.0 + exp(log_y - log_x)); // x / (x + y); exp may be 0 or infinite
+}
+
 void ns_rng_shuffle(ns_rng *rng, uint32_t *indices, size_t count) {
     for (size_t left = count; left > 1; left--) {
         const size_t other = (size_t)ns_rng_below(rng, left);

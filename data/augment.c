@@ -29,6 +29,10 @@ data__normaliser data__normaliser_of(const data_info *info) {
     return normaliser;
 }
 
+static ns_rng stream_of(data__draw_key key, const char *purpose) {
+    return ns_rng_stream(key.seed, (uint64_t)key.epoch << 32 | key.image, purpose);
+}
+
 // Uniform in [-reach, reach].
 static int draw_around_zero(ns_rng *rng, int reach) {
     return (int)ns_rng_below(rng, 2 * (uint64_t)reach + 1) - reach;
@@ -38,7 +42,7 @@ data__augment_plan data__augment_draw(const data_augment *augment, const data_in
                                       data__draw_key key) {
     assert(augment->shift_px >= 0 && augment->cutout_px >= 0);
     data__augment_plan plan = {0};
-    ns_rng rng = ns_rng_stream(key.seed, (uint64_t)key.epoch << 32 | key.image, "augment");
+    ns_rng rng = stream_of(key, "augment");
     if (augment->mirror) {
         plan.mirror = ns_rng_below(&rng, 2) == 1;
     }
@@ -124,5 +128,22 @@ void data__augment_apply(const data__normaliser *normaliser, const data__augment
             out += width;
         }
         pixels += (size_t)height * width;
+    }
+}
+
+float data__mix_draw(float alpha, data__draw_key key) {
+    ns_rng rng = stream_of(key, "mixup");
+    const double lambda = ns_rng_beta(&rng, (double)alpha, (double)alpha);
+    return (float)(lambda < 0.5 ? 1.0 - lambda : lambda);
+}
+
+void data__mix(float *restrict a, float *restrict b, const float share[2], size_t count) {
+    const float share_a = share[0];
+    const float share_b = share[1];
+    for (size_t i = 0; i < count; i++) {
+        const float from_a = a[i];
+        const float from_b = b[i];
+        a[i] = from_a * share_a + from_b * (1.0f - share_a);
+        b[i] = from_b * share_b + from_a * (1.0f - share_b);
     }
 }

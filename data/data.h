@@ -131,12 +131,20 @@ data_dropped data_dropped_at(const data_set *set, size_t index);
 
 /* ---- augmentation and batches ---------------------------------------------------------------- */
 
-/// Random changes to a training image; all zero: none. Sizes in pixels of the packed image.
+/// Random changes to a training image; all zero: none. Sizes in pixels of the packed image. Done in
+/// this order: mirror; zoom, shear and rotation around the centre; shift; cutout; erase; mixup.
+/// What is uncovered is filled with the mean.
 typedef struct data_augment {
-    bool mirror;   // left-right with probability 1/2
-    int shift_px;  // uniform in [-shift_px, shift_px] on both axes, edges filled with the mean
-    int cutout_px; // a square of this side around a uniform centre is filled with the mean
-                   // (DeVries & Taylor 2017)
+    bool mirror;             // left-right with probability 1/2
+    int shift_px;            // uniform in [-shift_px, shift_px] on both axes
+    int cutout_px;           // a square of this side around a uniform centre is filled with the
+                             // mean (DeVries & Taylor 2017)
+    float rotation_degrees;  // uniform in +-rotation_degrees, at most 180
+    float zoom_percent;      // size uniform on a log scale from 1 / (1 + z) to 1 + z, z in percent
+    float shear_degrees;     // upright lines lean uniformly by +-shear_degrees, below 90
+    float erase_probability; // of filling a random rectangle with noise (Zhong et al. 2020)
+    float mixup_alpha;       // > 0: images are mixed in pairs, weights ~ Beta(alpha, alpha)
+                             // (Zhang et al. 2018)
 } data_augment;
 
 typedef struct data_loader_options {
@@ -155,12 +163,21 @@ ns_status data_loader_new(const data_set *set, const data_loader_options *option
                           data_loader **out, ns_error *err);
 void data_loader_free(data_loader *loader);
 
-/// Fills `x` (batch_size, C, H, W), normalised to (pixel - mean) / deviation, and `labels`
-/// (batch_size) with the next batch; returns how many images are real: batch_size when shuffling;
-/// else the last batch of an epoch may be short, padded with zeros and label 0. Returns 0 once at
-/// the end of each unshuffled epoch; a shuffled loader goes on for ever.
-/// What is drawn depends on (seed, epoch, image) alone.
-size_t data_loader_next(data_loader *loader, float *x, int32_t *labels);
+/// Where a batch goes; all memory is the caller's.
+typedef struct data_batch {
+    float *x;                // (batch_size, C, H, W), normalised to (pixel - mean) / deviation
+    int32_t *labels;         // (batch_size)
+    int32_t *partner_labels; // (batch_size), of the images mixed in; NULL allowed without mixup
+    float *lambdas;          // (batch_size), in [0.5, 1]: the share of the image itself, its
+                             // partner has 1 - lambda; NULL allowed without mixup
+} data_batch;
+
+/// Fills `batch` with the next images; returns how many are real: batch_size when shuffling; else
+/// the last batch of an epoch may be short, padded with zeros, label 0 and lambda 1. Returns 0 once
+/// at the end of each unshuffled epoch; a shuffled loader goes on for ever. What is not mixed has
+/// its own label as partner and lambda 1. What is drawn depends on (seed, epoch, image) alone, with
+/// whom an image is mixed on its place in the batch.
+size_t data_loader_next(data_loader *loader, const data_batch *batch);
 
 /// Position: the number of images handed out since the start; setting it resumes a checkpoint.
 uint64_t data_loader_position(const data_loader *loader);

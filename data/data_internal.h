@@ -247,5 +247,9 @@ data__augment_plan data__augment_draw(const data_augment *augment, const data_in
 /// Reads `pixels` (C, H, W) uint8 and writes `out` (C, H, W) in one pass.
 void data__augment_apply(const data__normaliser *normaliser, const data__augment_plan *plan,
                          const uint8_t *pixels, float *out);
+/// The share of itself that the image of `key` keeps in a mixture, in [0.5, 1].
+float data__mix_draw(float alpha, data__draw_key key);
+/// Mixes two images of `count` floats into each other, in place: `share` is what each keeps.
+void data__mix(float *restrict a, float *restrict b, const float share[2], size_t count);
 
 #endif

@@ -1,5 +1,12 @@
 // Batches for a network: which images, in which order, changed how, written where.
 //
+// Mixup (Zhang et al. 2018) mixes a batch with a permutation of itself. A shuffled batch is in random
+// order as it is, so the permutation swaps the slots 2k and 2k + 1: pairs are mixed in place and in
+// any order. Each image has a lambda of its own, which tells the network more a step than one for
+// the whole batch and depends on (seed, epoch, image) alone. It is folded to at least 1/2: the
+// two mixtures of a pair are then one of mostly this and one of mostly that, and the law of
+// (image, partner, lambda) is the paper's. The last image of an odd batch stays unmixed.
+//
 // Everything follows from the position, the number of images handed out so far: the epoch and the
 // place in it by division, the epoch's order by a Fisher-Yates shuffle seeded with (seed, epoch),
 // the changes to an image by (seed, epoch, image). So a checkpoint keeps one number, a seek costs
@@ -24,6 +31,7 @@ struct data_loader {
     data_loader_options options;
     data__normaliser normaliser;
     size_t image_count;    // of the split
+    size_t image_floats;   // C * H * W
     uint64_t epoch_length; // images handed out in an epoch
     uint64_t position;     // images handed out since the start
     bool end_told;         // an unshuffled epoch's end at `position` has been returned as 0
@@ -60,6 +68,7 @@ ns_status data_loader_new(const data_set *set, const data_loader_options *option
         .options = *options,
         .normaliser = data__normaliser_of(info),
         .image_count = image_count,
+        .image_floats = (size_t)info->channels * (size_t)info->height * (size_t)info->width,
         .epoch_length = options->shuffle ? image_count / batch_size * batch_size : image_count,
         .end_told = true,
         .order = order,
@@ -91,37 +100,83 @@ static void order_epoch(data_loader *loader, uint64_t epoch) {
     loader->order_epoch = epoch;
 }
 
-// Writes the `slot`-th image of a batch, (C, H, W).
-static void fill_slot(const data_loader *loader, uint32_t image, float *x) {
-    const data__draw_key key = {
+static data__draw_key key_of(const data_loader *loader, uint32_t image) {
+    return (data__draw_key){
         .seed = loader->options.seed,
         .epoch = (uint32_t)loader->order_epoch,
         .image = image,
     };
-    const data__augment_plan plan = data__augment_draw(&loader->options.augment, loader->info, key);
-    data__augment_apply(&loader->normaliser, &plan, data_pixels(loader->set, image), x);
 }
 
-// Writes the batch of `count` images that starts at `position`: x (batch_size, C, H, W), labels
-// (batch_size); what is beyond `count` becomes zeros.
-static void batch_fill(data_loader *loader, uint64_t position, size_t count, float *x,
-                       int32_t *labels) {
+// Writes slot `slot` of the batch, unmixed.
+static void fill_slot(const data_loader *loader, uint32_t image, size_t slot,
+                      const data_batch *batch) {
+    const data__augment_plan plan =
+        data__augment_draw(&loader->options.augment, loader->info, key_of(loader, image));
+    data__augment_apply(&loader->normaliser, &plan, data_pixels(loader->set, image),
+                        batch->x + slot * loader->image_floats);
+    batch->labels[slot] = data_label(loader->set, image);
+    if (batch->partner_labels != NULL) {
+        batch->partner_labels[slot] = batch->labels[slot];
+    }
+    if (batch->lambdas != NULL) {
+        batch->lambdas[slot] = 1.0f;
+    }
+}
+
+// Mixes slots `slot` and `slot + 1`, which are filled; `images` are theirs.
+static void mix_pair(const data_loader *loader, const uint32_t images[2], size_t slot,
+                     const data_batch *batch) {
+    float *a = batch->x + slot * loader->image_floats;
+    float *lambdas = batch->lambdas + slot;
+    for (int i = 0; i < 2; i++) {
+        lambdas[i] = data__mix_draw(loader->options.augment.mixup_alpha, key_of(loader, images[i]));
+        batch->partner_labels[slot + (size_t)i] = batch->labels[slot + (size_t)(1 - i)];
+    }
+    data__mix(a, a + loader->image_floats, lambdas, loader->image_floats);
+}
+
+// Slots `slot` and `slot + 1` of a batch of `count` images.
+static void fill_pair(const data_loader *loader, const uint32_t *images, size_t count, size_t slot,
+                      const data_batch *batch) {
+    for (size_t i = slot; i < slot + 2 && i < count; i++) {
+        fill_slot(loader, images[i], i, batch);
+    }
+    if (loader->options.augment.mixup_alpha > 0.0f && slot + 1 < count) {
+        mix_pair(loader, images + slot, slot, batch);
+    }
+}
+
+// Pads slot `slot`.
+static void clear_slot(const data_loader *loader, size_t slot, const data_batch *batch) {
+    memset(batch->x + slot * loader->image_floats, 0, loader->image_floats * sizeof(*batch->x));
+    batch->labels[slot] = 0;
+    if (batch->partner_labels != NULL) {
+        batch->partner_labels[slot] = 0;
+    }
+    if (batch->lambdas != NULL) {
+        batch->lambdas[slot] = 1.0f;
+    }
+}
+
+// Writes the `count` images that start at `position`.
+static void batch_fill(data_loader *loader, uint64_t position, size_t count,
+                       const data_batch *batch) {
     order_epoch(loader, position / loader->epoch_length);
     const uint32_t *images = loader->order + position % loader->epoch_length;
-    const size_t batch_size = (size_t)loader->options.batch_size;
-    const size_t image_floats =
-        (size_t)loader->info->channels * (size_t)loader->info->height * (size_t)loader->info->width;
 #pragma omp parallel for num_threads(                                                              \
     loader->options.thread_count) if (loader->options.thread_count > 1) schedule(static)
-    for (size_t i = 0; i < count; i++) {
-        fill_slot(loader, images[i], x + i * image_floats);
-        labels[i] = data_label(loader->set, images[i]);
+    for (size_t slot = 0; slot < count; slot += 2) {
+        fill_pair(loader, images, count, slot, batch);
     }
-    memset(x + count * image_floats, 0, (batch_size - count) * image_floats * sizeof(*x));
-    memset(labels + count, 0, (batch_size - count) * sizeof(*labels));
+    for (size_t slot = count; slot < (size_t)loader->options.batch_size; slot++) {
+        clear_slot(loader, slot, batch);
+    }
 }
 
-size_t data_loader_next(data_loader *loader, float *x, int32_t *labels) {
+size_t data_loader_next(data_loader *loader, const data_batch *batch) {
+    assert(loader->options.augment.mixup_alpha <= 0.0f ||
+           (batch->partner_labels != NULL && batch->lambdas != NULL));
     const uint64_t in_epoch = loader->position % loader->epoch_length;
     if (in_epoch == 0 && !loader->end_told) {
         loader->end_told = true;
@@ -130,7 +185,7 @@ size_t data_loader_next(data_loader *loader, float *x, int32_t *labels) {
     const uint64_t left = loader->epoch_length - in_epoch;
     const size_t batch_size = (size_t)loader->options.batch_size;
     const size_t count = left < batch_size ? (size_t)left : batch_size;
-    batch_fill(loader, loader->position, count, x, labels);
+    batch_fill(loader, loader->position, count, batch);
     loader->position += count;
     loader->end_told = loader->options.shuffle;
     return count;

@@ -33,6 +33,11 @@ static ns_json *recipe_to_json(const nn_recipe *recipe) {
     ns_json_set_bool(json, "mirror", recipe->augment.mirror);
     ns_json_set_int(json, "shift_px", recipe->augment.shift_px);
     ns_json_set_int(json, "cutout_px", recipe->augment.cutout_px);
+    ns_json_set_number(json, "rotation_degrees", (double)recipe->augment.rotation_degrees);
+    ns_json_set_number(json, "zoom_percent", (double)recipe->augment.zoom_percent);
+    ns_json_set_number(json, "shear_degrees", (double)recipe->augment.shear_degrees);
+    ns_json_set_number(json, "erase_probability", (double)recipe->augment.erase_probability);
+    ns_json_set_number(json, "mixup_alpha", (double)recipe->augment.mixup_alpha);
     return json;
 }
 

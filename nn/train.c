@@ -228,7 +228,8 @@ static uint64_t dropout_seed(const trainer *t) {
 static ns_status run_step(trainer *t, ns_error *err) {
     // The rate of the middle of the step: the first then learns, and the last still has a little.
     const float rate = nn_rate_at(&t->recipe, fraction_at(t, 0.5));
-    (void)data_loader_next(t->loader, nn_net_input(t->net), nn_net_labels(t->net));
+    const data_batch batch = {.x = nn_net_input(t->net), .labels = nn_net_labels(t->net)};
+    (void)data_loader_next(t->loader, &batch);
     const float loss = nn_net_forward_backward(t->net, dropout_seed(t));
     if (!isfinite(loss) || !nn__net_is_finite(t->net)) {
         return ns_fail(err, NS_ERR_NAN,

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "search/search_internal.h"
@@ -158,15 +159,30 @@ static ns_status read_recipe(const search_space *space, const search_genotype *g
     return in.status;
 }
 
+/// Appends " name=value" unless the value is 0: no such change.
+static void print_change(char out[SEARCH_RECIPE_TEXT_MAX], const char *name, float value) {
+    const size_t length = strlen(out);
+    if (value != 0.0F) {
+        (void)snprintf(out + length, SEARCH_RECIPE_TEXT_MAX - length, " %s=%.6g", name,
+                       (double)value);
+    }
+}
+
 /// What a recipe comes to, so that genotypes of equal effect have equal texts.
-static void print_recipe(const nn_recipe *recipe, char out[256]) {
-    (void)snprintf(out, 256,
+static void print_recipe(const nn_recipe *recipe, char out[SEARCH_RECIPE_TEXT_MAX]) {
+    const data_augment *augment = &recipe->augment;
+    (void)snprintf(out, SEARCH_RECIPE_TEXT_MAX,
                    "batch=%d rate=%.6g momentum=%.6g decay=%.6g smoothing=%.6g warmup=%.6g "
                    "mirror=%d shift=%d cutout=%d",
                    recipe->batch_size, (double)recipe->rate_peak, (double)recipe->momentum,
                    (double)recipe->weight_decay, (double)recipe->label_smoothing,
-                   (double)recipe->warmup_fraction, recipe->augment.mirror ? 1 : 0,
-                   recipe->augment.shift_px, recipe->augment.cutout_px);
+                   (double)recipe->warmup_fraction, augment->mirror ? 1 : 0, augment->shift_px,
+                   augment->cutout_px);
+    print_change(out, "rotation", augment->rotation_degrees);
+    print_change(out, "zoom", augment->zoom_percent);
+    print_change(out, "shear", augment->shear_degrees);
+    print_change(out, "erase", augment->erase_probability);
+    print_change(out, "mixup", augment->mixup_alpha);
 }
 
 /* ---- both ------------------------------------------------------------------------------------ */

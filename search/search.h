@@ -58,14 +58,16 @@ ns_json *search_genotype_to_json(const search_space *space, const search_genotyp
 ns_status search_genotype_from_json(const search_space *space, const ns_json *json,
                                     search_genotype *out, ns_error *err);
 
+#define SEARCH_RECIPE_TEXT_MAX 512
+
 /// A genotype made concrete.
 typedef struct search_candidate {
     search_genotype genotype; // canonical
     nn_graph graph;
     nn_recipe recipe;
     nn_counts counts;
-    char hash[NS_SHA256_HEX_MAX]; // of the lowered layers
-    char recipe_text[256];        // canonical text of the recipe genes
+    char hash[NS_SHA256_HEX_MAX];             // of the lowered layers
+    char recipe_text[SEARCH_RECIPE_TEXT_MAX]; // canonical text of the recipe genes
 } search_candidate;
 
 /// NS_ERR_INPUT when the genotype has no legal network at this image size.

@@ -84,6 +84,53 @@ static void test_moments(void **state) {
     check_moments("normal", normal_mean, normal_squares / DRAWS - normal_mean * normal_mean, 0, 1);
 }
 
+// Beta(a, b) has mean a / (a + b) and variance a b / ((a + b)^2 (a + b + 1)).
+static void test_beta(void **state) {
+    (void)state;
+    enum { DRAWS = 100000 };
+    static const double shapes[][2] = {{1, 1},     {0.2, 0.2}, {0.4, 0.4}, {2, 5},
+                                       {0.5, 3.0}, {20, 20},   {1.0, 0.1}, {1e-3, 1e-3}};
+    for (size_t i = 0; i < NS_COUNT_OF(shapes); i++) {
+        const double a = shapes[i][0];
+        const double b = shapes[i][1];
+        ns_rng rng = ns_rng_stream(5, i, "beta");
+        double sum = 0;
+        double squares = 0;
+        for (int draw = 0; draw < DRAWS; draw++) {
+            const double value = ns_rng_beta(&rng, a, b);
+            assert_true(value >= 0.0 && value <= 1.0);
+            sum += value;
+            squares += value * value;
+        }
+        const double mean = sum / DRAWS;
+        const double want = a / (a + b);
+        check_moments("beta", mean, squares / DRAWS - mean * mean, want,
+                      want * (1 - want) / (a + b + 1));
+    }
+}
+
+// The variance's tolerance above says little of narrow distributions; an arcsine law is known whole.
+static void test_beta_distribution(void **state) {
+    (void)state;
+    enum { DRAWS = 100000 };
+    ns_rng rng = ns_rng_stream(6, 0, "beta");
+    static const double quantiles[] = {0.01, 0.1, 0.25, 0.5, 0.9};
+    int below[NS_COUNT_OF(quantiles)] = {0};
+    for (int draw = 0; draw < DRAWS; draw++) {
+        const double value = ns_rng_beta(&rng, 0.5, 0.5);
+        for (size_t i = 0; i < NS_COUNT_OF(quantiles); i++) {
+            const double root = sin(M_PI / 2 * quantiles[i]); // F(x) = 2 / pi asin(sqrt(x))
+            below[i] += value < root * root;
+        }
+    }
+    for (size_t i = 0; i < NS_COUNT_OF(quantiles); i++) {
+        const double share = (double)below[i] / DRAWS;
+        if (fabs(share - quantiles[i]) > 0.01) {
+            fail_msg("quantile %g holds %g of the draws", quantiles[i], share);
+        }
+    }
+}
+
 static void test_below(void **state) {
     (void)state;
     enum { BOUND = 6, DRAWS = 60000 };
@@ -139,9 +186,14 @@ static void test_state_continues(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_answers),   cmocka_unit_test(test_streams_are_frozen),
-        cmocka_unit_test(test_streams_differ),  cmocka_unit_test(test_moments),
-        cmocka_unit_test(test_below),           cmocka_unit_test(test_shuffle),
+        cmocka_unit_test(test_known_answers),
+        cmocka_unit_test(test_streams_are_frozen),
+        cmocka_unit_test(test_streams_differ),
+        cmocka_unit_test(test_moments),
+        cmocka_unit_test(test_beta),
+        cmocka_unit_test(test_beta_distribution),
+        cmocka_unit_test(test_below),
+        cmocka_unit_test(test_shuffle),
         cmocka_unit_test(test_state_continues),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

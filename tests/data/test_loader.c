@@ -85,6 +85,10 @@ static data_loader *loader_of(const data_set *set, data_loader_options options) 
     return loader;
 }
 
+static size_t next_batch(data_loader *loader, float *x, int32_t *labels) {
+    return data_loader_next(loader, &(data_batch){.x = x, .labels = labels});
+}
+
 static void test_unshuffled_epoch(void **state) {
     const data_set *set = *state;
     const data_info *info = data_describe(set);
@@ -93,7 +97,7 @@ static void test_unshuffled_epoch(void **state) {
     float x[4 * SIZE];
     int32_t labels[4];
     for (int epoch = 0; epoch < 2; epoch++) {
-        assert_int_equal(data_loader_next(loader, x, labels), 4);
+        assert_int_equal(next_batch(loader, x, labels), 4);
         for (int i = 0; i < 4; i++) {
             assert_int_equal(labels[i], TRAIN_COUNT + i);
             for (int at = 0; at < SIZE; at++) {
@@ -103,13 +107,13 @@ static void test_unshuffled_epoch(void **state) {
                 assert_float_equal(x[i * SIZE + at], want, 1e-5f);
             }
         }
-        assert_int_equal(data_loader_next(loader, x, labels), 3);
+        assert_int_equal(next_batch(loader, x, labels), 3);
         assert_int_equal(labels[2], IMAGE_COUNT - 1);
         assert_int_equal(labels[3], 0); // padding
         for (int at = 0; at < SIZE; at++) {
             assert_float_equal(x[3 * SIZE + at], 0.0f, 0.0f);
         }
-        assert_int_equal(data_loader_next(loader, x, labels), 0);
+        assert_int_equal(next_batch(loader, x, labels), 0);
         assert_int_equal(data_loader_position(loader), (epoch + 1) * VALIDATION_COUNT);
     }
     data_loader_free(loader);
@@ -120,12 +124,12 @@ static void test_unshuffled_epoch_of_whole_batches(void **state) {
         loader_of(*state, (data_loader_options){.split = DATA_VALIDATION, .batch_size = 7});
     float x[7 * SIZE];
     int32_t labels[7];
-    assert_int_equal(data_loader_next(loader, x, labels), 7);
-    assert_int_equal(data_loader_next(loader, x, labels), 0);
-    assert_int_equal(data_loader_next(loader, x, labels), 7);
+    assert_int_equal(next_batch(loader, x, labels), 7);
+    assert_int_equal(next_batch(loader, x, labels), 0);
+    assert_int_equal(next_batch(loader, x, labels), 7);
     data_loader_seek(loader, 7); // the start of the second epoch, whose end is still to come
-    assert_int_equal(data_loader_next(loader, x, labels), 7);
-    assert_int_equal(data_loader_next(loader, x, labels), 0);
+    assert_int_equal(next_batch(loader, x, labels), 7);
+    assert_int_equal(next_batch(loader, x, labels), 0);
     data_loader_free(loader);
 }
 
@@ -134,8 +138,8 @@ static void test_batch_larger_than_the_split(void **state) {
         loader_of(*state, (data_loader_options){.split = DATA_VALIDATION, .batch_size = 20});
     float x[20 * SIZE];
     int32_t labels[20];
-    assert_int_equal(data_loader_next(loader, x, labels), VALIDATION_COUNT);
-    assert_int_equal(data_loader_next(loader, x, labels), 0);
+    assert_int_equal(next_batch(loader, x, labels), VALIDATION_COUNT);
+    assert_int_equal(next_batch(loader, x, labels), 0);
     data_loader_free(loader);
 }
 
@@ -149,7 +153,7 @@ static void test_shuffled_epochs(void **state) {
         bool seen[TRAIN_COUNT] = {false};
         for (int batch = 0; batch < BATCHES; batch++) {
             int32_t *labels = order[epoch] + (size_t)batch * BATCH;
-            assert_int_equal(data_loader_next(loader, x, labels), BATCH);
+            assert_int_equal(next_batch(loader, x, labels), BATCH);
             for (int i = 0; i < BATCH; i++) {
                 assert_in_range(labels[i], 0, TRAIN_COUNT - 1);
                 assert_false(seen[labels[i]]); // an epoch shows no image twice
@@ -176,7 +180,7 @@ static void test_seek_continues_exactly(void **state) {
     data_loader *whole = loader_of(*state, train_options(BATCH));
     for (int step = 0; step < STEPS; step++) {
         positions[step] = data_loader_position(whole);
-        (void)data_loader_next(whole, x[step], labels[step]);
+        (void)next_batch(whole, x[step], labels[step]);
     }
     data_loader_free(whole);
     for (int from = STEPS - 2; from >= 0; from -= 3) {
@@ -185,7 +189,7 @@ static void test_seek_continues_exactly(void **state) {
         for (int step = from; step < STEPS; step++) {
             float got_x[BATCH * SIZE];
             int32_t got_labels[BATCH];
-            assert_int_equal(data_loader_next(resumed, got_x, got_labels), BATCH);
+            assert_int_equal(next_batch(resumed, got_x, got_labels), BATCH);
             assert_memory_equal(got_labels, labels[step], sizeof(got_labels));
             assert_memory_equal(got_x, x[step], sizeof(got_x));
         }
@@ -202,8 +206,8 @@ static void test_thread_count_changes_nothing(void **state) {
     static float x[2][BATCH * SIZE];
     int32_t labels[2][BATCH];
     for (int step = 0; step < 5; step++) {
-        (void)data_loader_next(alone, x[0], labels[0]);
-        (void)data_loader_next(together, x[1], labels[1]);
+        (void)next_batch(alone, x[0], labels[0]);
+        (void)next_batch(together, x[1], labels[1]);
         assert_memory_equal(labels[0], labels[1], sizeof(labels[0]));
         assert_memory_equal(x[0], x[1], sizeof(x[0]));
     }
@@ -218,8 +222,8 @@ static void test_seed_changes_order(void **state) {
     data_loader *other = loader_of(*state, options);
     static float x[BATCH_MAX * SIZE];
     int32_t labels[2][BATCH_MAX];
-    (void)data_loader_next(one, x, labels[0]);
-    (void)data_loader_next(other, x, labels[1]);
+    (void)next_batch(one, x, labels[0]);
+    (void)next_batch(other, x, labels[1]);
     assert_memory_not_equal(labels[0], labels[1], sizeof(labels[0]));
     data_loader_free(one);
     data_loader_free(other);
@@ -235,13 +239,68 @@ static void test_epochs_differ_in_augmentation(void **state) {
     for (int image = 0; image < TRAIN_COUNT; image++) {
         for (int epoch = 0; epoch < 2; epoch++) {
             data_loader_seek(loader, (uint64_t)(epoch * TRAIN_COUNT + image));
-            assert_int_equal(data_loader_next(loader, x[epoch], &label), 1);
+            assert_int_equal(next_batch(loader, x[epoch], &label), 1);
             assert_int_equal(label, image);
         }
         same_count += memcmp(x[0], x[1], sizeof(x[0])) == 0;
     }
     assert_in_range(same_count, 0, TRAIN_COUNT / 4);
     data_loader_free(loader);
+}
+
+// Mixtures against the unmixed batch; the lambdas against their own draws.
+static void test_mixup(void **state) {
+    enum { BATCH = 7, STEPS = 5, LAST = BATCH - 1 };
+    data_loader_options options = train_options(BATCH);
+    data_loader *plain = loader_of(*state, options);
+    options.augment.mixup_alpha = 0.4f;
+    data_loader *mixed = loader_of(*state, options);
+    options.thread_count = 3;
+    data_loader *together = loader_of(*state, options);
+    for (int step = 0; step < STEPS; step++) {
+        float x[3][BATCH * SIZE];
+        int32_t labels[3][BATCH], partners[3][BATCH];
+        float lambdas[3][BATCH];
+        data_loader *loaders[3] = {plain, mixed, together};
+        for (int i = 0; i < 3; i++) {
+            const data_batch batch = {x[i], labels[i], partners[i], lambdas[i]};
+            assert_int_equal(data_loader_next(loaders[i], &batch), BATCH);
+        }
+        assert_memory_equal(x[1], x[2], sizeof(x[1]));
+        assert_memory_equal(partners[1], partners[2], sizeof(partners[1]));
+        assert_memory_equal(lambdas[1], lambdas[2], sizeof(lambdas[1]));
+        assert_memory_equal(labels[0], labels[1], sizeof(labels[0]));
+        assert_memory_equal(labels[0], partners[0], sizeof(labels[0]));
+        for (int i = 0; i < BATCH; i++) {
+            const int partner = i == LAST ? i : i ^ 1;
+            const float lambda = lambdas[1][i];
+            assert_int_equal(partners[1][i], labels[0][partner]);
+            assert_float_equal(lambdas[0][i], 1.0f, 0.0f);
+            assert_true(i == LAST ? lambda == 1.0f : lambda >= 0.5f && lambda <= 1.0f);
+            for (int at = 0; at < SIZE; at++) {
+                const float want =
+                    lambda * x[0][i * SIZE + at] + (1 - lambda) * x[0][partner * SIZE + at];
+                assert_float_equal(x[1][i * SIZE + at], want, 1e-5f);
+            }
+        }
+    }
+    data_loader_free(plain);
+    data_loader_free(mixed);
+    data_loader_free(together);
+}
+
+static void test_lambdas_are_folded_betas(void **state) {
+    (void)state;
+    enum { DRAWS = 20000 };
+    double sum = 0;
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        const data__draw_key key = {.seed = 3, .epoch = i % 7, .image = i};
+        const float lambda = data__mix_draw(1.0f, key); // Beta(1, 1) is uniform
+        assert_true(lambda >= 0.5f && lambda <= 1.0f);
+        assert_true(lambda == data__mix_draw(1.0f, key));
+        sum += (double)lambda;
+    }
+    assert_float_equal((float)(sum / DRAWS), 0.75f, 0.005f);
 }
 
 static void test_impossible_splits_are_refused(void **state) {
@@ -266,6 +325,8 @@ int main(void) {
         cmocka_unit_test(test_thread_count_changes_nothing),
         cmocka_unit_test(test_seed_changes_order),
         cmocka_unit_test(test_epochs_differ_in_augmentation),
+        cmocka_unit_test(test_mixup),
+        cmocka_unit_test(test_lambdas_are_folded_betas),
         cmocka_unit_test(test_impossible_splits_are_refused),
     };
     return cmocka_run_group_tests_name("data/loader", tests, make_pack, close_pack);

@@ -116,6 +116,26 @@ static void test_another_training_is_refused(void **state) {
     assert_refused(&c->training, VALUE_COUNT + 1, NS_ERR_CORRUPT, "values");
 }
 
+/// Each number of the augmentation is part of the recipe's identity.
+static void test_another_augmentation_is_refused(void **state) {
+    const context *c = *state;
+    nn_recipe recipe = c->recipe;
+    float *const numbers[] = {
+        &recipe.augment.rotation_degrees, &recipe.augment.zoom_percent,
+        &recipe.augment.shear_degrees,    &recipe.augment.erase_probability,
+        &recipe.augment.mixup_alpha,
+    };
+    nn__training other = c->training;
+    other.recipe = &recipe;
+    save(c);
+    for (size_t i = 0; i < NS_COUNT_OF(numbers); i++) {
+        const float own = *numbers[i];
+        *numbers[i] = own + 0.25F;
+        assert_refused(&other, VALUE_COUNT, NS_ERR_INPUT, "recipe");
+        *numbers[i] = own;
+    }
+}
+
 static void test_damage_is_refused(void **state) {
     const context *c = *state;
     ns_error err = {0};
@@ -139,6 +159,7 @@ int main(void) {
         cmocka_unit_test(test_everything_comes_back),
         cmocka_unit_test(test_progress_can_be_asked),
         cmocka_unit_test(test_another_training_is_refused),
+        cmocka_unit_test(test_another_augmentation_is_refused),
         cmocka_unit_test(test_damage_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
