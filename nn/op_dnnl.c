@@ -1,7 +1,7 @@
 // The oneDNN backend: programs of primitives, and the backend's face on them.
 //
-// oneDNN is written to its 2.6 C interface, used narrowly so that 3.x is a day's work: descriptors
-// are made in op_dnnl_ops.c alone, and all else happens here. Four rules, each learned from the
+// Written to the C interface of oneDNN 3.x, which dnnl_compat.h speaks to 2.6 and later: primitives
+// are described in op_dnnl_ops.c, and all else happens here. Four rules, each learned from the
 // library:
 //   - Scratchpads are the caller's (user mode): one block for all layers, since only one runs.
 //   - Primitives bake in the number of threads at creation, so exec.c sets it before.
@@ -22,6 +22,7 @@
 typedef struct dnnl_context {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
+    dnnl_primitive_attr_t attr, attr_relu;
 } dnnl_context;
 
 static ns_status check(dnnl_status_t got, const char *what, ns_error *err) {
@@ -36,23 +37,38 @@ static ns_status check(dnnl_status_t got, const char *what, ns_error *err) {
 
 /* ---- describing ------------------------------------------------------------------------------ */
 
-dnnl_memory_desc_t nn__md_plain(const dnnl_dim_t *dims, int dim_count) {
-    static const dnnl_format_tag_t tags[] = {dnnl_a, dnnl_ab, dnnl_abc, dnnl_abcd, dnnl_abcde};
-    dnnl_memory_desc_t md;
-    const dnnl_status_t status =
-        dnnl_memory_desc_init_by_tag(&md, dim_count, dims, dnnl_f32, tags[dim_count - 1]);
-    assert(status == dnnl_success);
-    (void)status;
+static const_dnnl_memory_desc_t md_new(nn__prim *prim, const dnnl_dim_t *dims, int dim_count,
+                                       dnnl_format_tag_t tag) {
+    dnnl_dims_t all = {0};
+    for (int i = 0; i < dim_count; i++) {
+        all[i] = dims[i];
+    }
+    assert(prim->owned_md_count < NN__OWNED_MAX);
+    nn__owned_md md = NULL;
+    if (dnnl_memory_desc_create_with_tag(&md, dim_count, all, dnnl_f32, tag) == dnnl_success) {
+        prim->owned_md[prim->owned_md_count++] = md;
+    }
     return md;
 }
 
-dnnl_memory_desc_t nn__md_any(const dnnl_memory_desc_t *like) {
-    dnnl_memory_desc_t md;
-    const dnnl_status_t status =
-        dnnl_memory_desc_init_by_tag(&md, like->ndims, like->dims, dnnl_f32, dnnl_format_tag_any);
-    assert(status == dnnl_success);
-    (void)status;
-    return md;
+const_dnnl_memory_desc_t nn__md_plain(nn__prim *prim, const dnnl_dim_t *dims, int dim_count) {
+    static const dnnl_format_tag_t tags[] = {dnnl_a, dnnl_ab, dnnl_abc, dnnl_abcd, dnnl_abcde};
+    return md_new(prim, dims, dim_count, tags[dim_count - 1]);
+}
+
+static const_dnnl_memory_desc_t md_like(nn__prim *prim, const_dnnl_memory_desc_t like, bool plain) {
+    int dim_count = 0;
+    const dnnl_dims_t *dims = NULL;
+    if (dnnl_memory_desc_query(like, dnnl_query_ndims_s32, &dim_count) != dnnl_success ||
+        dnnl_memory_desc_query(like, dnnl_query_dims, &dims) != dnnl_success) {
+        return NULL;
+    }
+    return plain ? nn__md_plain(prim, *dims, dim_count)
+                 : md_new(prim, *dims, dim_count, dnnl_format_tag_any);
+}
+
+const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t like) {
+    return md_like(prim, like, false);
 }
 
 static dnnl_primitive_attr_t attr_new(bool relu) {
@@ -63,8 +79,7 @@ static dnnl_primitive_attr_t attr_new(bool relu) {
         dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success;
     if (good && relu) {
         good = dnnl_post_ops_create(&after) == dnnl_success &&
-               dnnl_post_ops_append_eltwise(after, 1.0F, dnnl_eltwise_relu, 0.0F, 0.0F) ==
-                   dnnl_success &&
+               dnnl_post_ops_append_eltwise(after, dnnl_eltwise_relu, 0.0F, 0.0F) == dnnl_success &&
                dnnl_primitive_attr_set_post_ops(attr, after) == dnnl_success;
         dnnl_post_ops_destroy(after);
     }
@@ -75,25 +90,17 @@ static dnnl_primitive_attr_t attr_new(bool relu) {
     return attr;
 }
 
-static const_dnnl_primitive_desc_t own(nn__prim *prim, dnnl_primitive_desc_t pd) {
+const_dnnl_primitive_desc_t nn__pd_own(nn__prim *prim, dnnl_status_t status,
+                                       dnnl_primitive_desc_t pd) {
+    if (status != dnnl_success) {
+        return NULL;
+    }
     assert(prim->owned_count < NN__OWNED_MAX);
     prim->owned[prim->owned_count++] = pd;
     return pd;
 }
 
-const_dnnl_primitive_desc_t nn__pd_new(nn__prim *prim, const void *op_desc,
-                                       const_dnnl_primitive_desc_t hint, bool relu) {
-    dnnl_primitive_attr_t attr = attr_new(relu);
-    if (attr == NULL) {
-        return NULL;
-    }
-    dnnl_primitive_desc_t pd = NULL;
-    const dnnl_status_t status = dnnl_primitive_desc_create(&pd, op_desc, attr, prim->engine, hint);
-    dnnl_primitive_attr_destroy(attr);
-    return status == dnnl_success ? own(prim, pd) : NULL;
-}
-
-const dnnl_memory_desc_t *nn__pd_layout(const_dnnl_primitive_desc_t pd, dnnl_query_t what) {
+const_dnnl_memory_desc_t nn__pd_layout(const_dnnl_primitive_desc_t pd, dnnl_query_t what) {
     return dnnl_primitive_desc_query_md(pd, what, 0);
 }
 
@@ -103,7 +110,7 @@ ns_status nn__program_add(nn__prim *prim, nn__program *program, const_dnnl_primi
     nn__call *call = &program->call[program->call_count++];
     call->pd = pd;
     *out = call;
-    const dnnl_memory_desc_t *scratchpad = nn__pd_layout(pd, dnnl_query_scratchpad_md);
+    const_dnnl_memory_desc_t scratchpad = nn__pd_layout(pd, dnnl_query_scratchpad_md);
     const size_t size_bytes = scratchpad == NULL ? 0 : dnnl_memory_desc_get_size(scratchpad);
     if (size_bytes == 0) {
         return NS_OK;
@@ -111,7 +118,7 @@ ns_status nn__program_add(nn__prim *prim, nn__program *program, const_dnnl_primi
     if (size_bytes > program->scratchpad_bytes) {
         program->scratchpad_bytes = size_bytes;
     }
-    const nn__tensor tensor = {*scratchpad, NN__PLACE_SCRATCHPAD, 0};
+    const nn__tensor tensor = {scratchpad, NN__PLACE_SCRATCHPAD, 0};
     return nn__call_operand(prim, call, DNNL_ARG_SCRATCHPAD, &tensor, err);
 }
 
@@ -120,7 +127,7 @@ ns_status nn__call_operand(const nn__prim *prim, nn__call *call, int arg, const 
     assert(call->operand_count < NN__OPERANDS_MAX);
     const int i = call->operand_count;
     dnnl_memory_t memory = NULL;
-    NS_TRY(check(dnnl_memory_create(&memory, &tensor->md, prim->engine, DNNL_MEMORY_NONE),
+    NS_TRY(check(dnnl_memory_create(&memory, tensor->md, prim->engine, DNNL_MEMORY_NONE),
                  "describe an operand", err));
     call->operand[i] = (dnnl_exec_arg_t){arg, memory};
     call->place[i] = tensor->place;
@@ -131,28 +138,27 @@ ns_status nn__call_operand(const nn__prim *prim, nn__call *call, int arg, const 
 
 ns_status nn__program_reorder(nn__prim *prim, nn__program *program, const nn__tensor *from,
                               const nn__tensor *to, ns_error *err) {
-    dnnl_primitive_attr_t attr = attr_new(false);
-    dnnl_primitive_desc_t pd = NULL;
-    const dnnl_status_t status = dnnl_reorder_primitive_desc_create(&pd, &from->md, prim->engine,
-                                                                    &to->md, prim->engine, attr);
-    dnnl_primitive_attr_destroy(attr);
+    dnnl_primitive_desc_t made = NULL;
+    const dnnl_status_t status = dnnl_reorder_primitive_desc_create(
+        &made, from->md, prim->engine, to->md, prim->engine, prim->attr);
     NS_TRY(check(status, "describe a reorder", err));
+    const_dnnl_primitive_desc_t pd = nn__pd_own(prim, status, made);
     nn__call *call = NULL;
-    NS_TRY(nn__program_add(prim, program, own(prim, pd), &call, err));
+    NS_TRY(nn__program_add(prim, program, pd, &call, err));
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_FROM, from, err));
     return nn__call_operand(prim, call, DNNL_ARG_TO, to, err);
 }
 
-nn__tensor nn__program_temporary(nn__program *program, const dnnl_memory_desc_t *md) {
-    const nn__tensor tensor = {*md, NN__PLACE_TEMPORARY, program->temporary_bytes};
+nn__tensor nn__program_temporary(nn__program *program, const_dnnl_memory_desc_t md) {
+    const nn__tensor tensor = {md, NN__PLACE_TEMPORARY, program->temporary_bytes};
     program->temporary_bytes += (dnnl_memory_desc_get_size(md) + 63) / 64 * 64;
     return tensor;
 }
 
 ns_status nn__program_read(nn__prim *prim, nn__program *program, const nn__tensor *have,
-                           const dnnl_memory_desc_t *want, nn__tensor *out, ns_error *err) {
+                           const_dnnl_memory_desc_t want, nn__tensor *out, ns_error *err) {
     *out = *have;
-    if (dnnl_memory_desc_equal(&have->md, want)) {
+    if (dnnl_memory_desc_equal(have->md, want)) {
         return NS_OK;
     }
     *out = nn__program_temporary(program, want);
@@ -259,14 +265,14 @@ static void run_between(const nn__prim *prim, const nn__program *program, const 
 /* ---- the backend's face ---------------------------------------------------------------------- */
 
 /// A pair of reorders between the layouts, unless they are the same.
-static ns_status describe_conversion(nn__prim *prim, const dnnl_memory_desc_t *plain,
-                                     const dnnl_memory_desc_t *mine, nn__program *in,
+static ns_status describe_conversion(nn__prim *prim, const_dnnl_memory_desc_t plain,
+                                     const_dnnl_memory_desc_t mine, nn__program *in,
                                      nn__program *out, ns_error *err) {
     if (dnnl_memory_desc_equal(plain, mine)) {
         return NS_OK;
     }
-    const nn__tensor outside = {*plain, NN__PLACE_CALLER, 0};
-    const nn__tensor inside = {*mine, NN__PLACE_CALLER, 0};
+    const nn__tensor outside = {plain, NN__PLACE_CALLER, 0};
+    const nn__tensor inside = {mine, NN__PLACE_CALLER, 0};
     NS_TRY(nn__program_reorder(prim, in, &outside, &inside, err));
     return nn__program_reorder(prim, out, &inside, &outside, err);
 }
@@ -281,19 +287,18 @@ static nn__program *program_of(nn__prim *prim, int i) {
 static ns_status describe_layer(nn__layer *layer, bool last, ns_error *err) {
     nn__prim *prim = layer->prim;
     NS_TRY(nn__dnnl_op_of(layer->node->kind)->describe(layer, err));
-    layer->y_bytes = dnnl_memory_desc_get_size(&prim->y);
+    layer->y_bytes = dnnl_memory_desc_get_size(prim->y);
     for (int k = 0; k < NN__PARAMS_MAX; k++) {
         if (layer->params.trainable[k] > 0) {
             layer->param_count[k] =
-                nn__block_up(dnnl_memory_desc_get_size(&prim->param[k]) / sizeof(float));
-            NS_TRY(describe_conversion(prim, &prim->param_plain[k], &prim->param[k],
+                nn__block_up(dnnl_memory_desc_get_size(prim->param[k]) / sizeof(float));
+            NS_TRY(describe_conversion(prim, prim->param_plain[k], prim->param[k],
                                        &prim->param_in[k], &prim->param_out[k], err));
         }
     }
     if (last) {
-        const dnnl_memory_desc_t plain = nn__md_plain(prim->y.dims, prim->y.ndims);
-        NS_TRY(
-            describe_conversion(prim, &plain, &prim->y, &prim->output_in, &prim->output_out, err));
+        NS_TRY(describe_conversion(prim, md_like(prim, prim->y, true), prim->y, &prim->output_in,
+                                   &prim->output_out, err));
     }
     nn__program *program = NULL;
     for (int i = 0; (program = program_of(prim, i)) != NULL; i++) {
@@ -314,6 +319,11 @@ static ns_status describe(nn__layer *layers, int layer_count, void **context, ns
     NS_TRY(check(
         dnnl_stream_create(&own_context->stream, own_context->engine, dnnl_stream_default_flags),
         "start", err));
+    own_context->attr = attr_new(false);
+    own_context->attr_relu = attr_new(true);
+    if (own_context->attr == NULL || own_context->attr_relu == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot describe a network: out of memory");
+    }
     for (int i = 0; i < layer_count; i++) {
         nn__prim *prim = calloc(1, sizeof *prim);
         if (prim == NULL) {
@@ -321,6 +331,8 @@ static ns_status describe(nn__layer *layers, int layer_count, void **context, ns
         }
         prim->engine = own_context->engine;
         prim->stream = own_context->stream;
+        prim->attr = own_context->attr;
+        prim->attr_relu = own_context->attr_relu;
         layers[i].prim = prim;
         const ns_status status = describe_layer(&layers[i], i == layer_count - 1, err);
         if (status != NS_OK) {
@@ -352,11 +364,16 @@ static void close_layers(nn__layer *layers, int layer_count, void *context) {
         for (int k = 0; k < prim->owned_count; k++) {
             dnnl_primitive_desc_destroy(prim->owned[k]);
         }
+        for (int k = 0; k < prim->owned_md_count; k++) {
+            dnnl_memory_desc_destroy(prim->owned_md[k]);
+        }
         free(prim);
         layers[i].prim = NULL;
     }
     dnnl_context *own_context = context;
     if (own_context != NULL) {
+        dnnl_primitive_attr_destroy(own_context->attr);
+        dnnl_primitive_attr_destroy(own_context->attr_relu);
         dnnl_stream_destroy(own_context->stream);
         dnnl_engine_destroy(own_context->engine);
         free(own_context);

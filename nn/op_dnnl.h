@@ -5,12 +5,15 @@
 // "scratch at 4096"); once the arena is there, every place becomes an address, once. A step then
 // only executes lists. A reorder is one more primitive in the list, added where the layout an
 // operand has is not the one a kernel wants.
+//
+// Layouts (memory descriptors) are handles: a layer owns those it makes and the primitive
+// descriptors, a queried layout lives as long as its primitive descriptor, and all layers of a net
+// are closed together. So every const_dnnl_memory_desc_t here is borrowed, and good until close.
 
 #ifndef NS_NN_OP_DNNL_H
 #define NS_NN_OP_DNNL_H
 
-#include <oneapi/dnnl/dnnl.h>
-
+#include "nn/dnnl_compat.h"
 #include "nn/nn_internal.h"
 
 #define NN__CALLS_MAX    8
@@ -40,7 +43,7 @@ typedef enum nn__place {
 
 /// An operand: its layout and where it lives.
 typedef struct nn__tensor {
-    dnnl_memory_desc_t md;
+    const_dnnl_memory_desc_t md;
     nn__place place;
     size_t offset; // bytes
 } nn__tensor;
@@ -63,11 +66,13 @@ typedef struct nn__program {
 
 /// The backend's part of one layer.
 typedef struct nn__prim {
-    dnnl_engine_t engine; // of the context
+    dnnl_engine_t engine; // of the context, as the next three
     dnnl_stream_t stream;
-    dnnl_memory_desc_t y;                           // of the output and its gradient
-    dnnl_memory_desc_t param[NN__PARAMS_MAX];       // own layout of the parameters...
-    dnnl_memory_desc_t param_plain[NN__PARAMS_MAX]; // ...and the plain one
+    const_dnnl_primitive_attr_t attr;                     // of a primitive without more
+    const_dnnl_primitive_attr_t attr_relu;                // max(0, .) after it
+    const_dnnl_memory_desc_t y;                           // of the output and its gradient
+    const_dnnl_memory_desc_t param[NN__PARAMS_MAX];       // own layout of the parameters...
+    const_dnnl_memory_desc_t param_plain[NN__PARAMS_MAX]; // ...and the plain one
     nn__program forward, backward;
     nn__program prepare;                   // inference: the kernel's weights from `value`
     nn__program param_in[NN__PARAMS_MAX];  // plain -> own; empty where they are the same
@@ -75,18 +80,20 @@ typedef struct nn__prim {
     nn__program output_out, output_in;     // the same for y and dy of the last layer
     dnnl_primitive_desc_t owned[NN__OWNED_MAX];
     int owned_count;
+    nn__owned_md owned_md[NN__OWNED_MAX];
+    int owned_md_count;
 } nn__prim;
 
 static inline nn__prim *nn__prim_of(const nn__layer *layer) {
     return layer->prim;
 }
 
-/// Describes a primitive (any oneDNN operation descriptor); the layer owns the result. With
-/// `hint` for backward. `relu`: max(0, .) after it. NULL when oneDNN has no such primitive.
-const_dnnl_primitive_desc_t nn__pd_new(nn__prim *prim, const void *op_desc,
-                                       const_dnnl_primitive_desc_t hint, bool relu);
+/// Gives the layer what a dnnl_*_primitive_desc_create() made. NULL when it made nothing: oneDNN
+/// has no such primitive.
+const_dnnl_primitive_desc_t nn__pd_own(nn__prim *prim, dnnl_status_t status,
+                                       dnnl_primitive_desc_t pd);
 /// The layout that a described primitive wants for one of its operands.
-const dnnl_memory_desc_t *nn__pd_layout(const_dnnl_primitive_desc_t pd, dnnl_query_t what);
+const_dnnl_memory_desc_t nn__pd_layout(const_dnnl_primitive_desc_t pd, dnnl_query_t what);
 
 /// Appends the primitive to the program; its operands follow. The scratchpad is seen to.
 ns_status nn__program_add(nn__prim *prim, nn__program *program, const_dnnl_primitive_desc_t pd,
@@ -97,16 +104,17 @@ ns_status nn__call_operand(const nn__prim *prim, nn__call *call, int arg, const 
 ns_status nn__program_reorder(nn__prim *prim, nn__program *program, const nn__tensor *from,
                               const nn__tensor *to, ns_error *err);
 /// A temporary of this layout, within the program.
-nn__tensor nn__program_temporary(nn__program *program, const dnnl_memory_desc_t *md);
+nn__tensor nn__program_temporary(nn__program *program, const_dnnl_memory_desc_t md);
 /// `*out` is `have` in layout `want`: itself, or a temporary that the program fills by a reorder.
 ns_status nn__program_read(nn__prim *prim, nn__program *program, const nn__tensor *have,
-                           const dnnl_memory_desc_t *want, nn__tensor *out, ns_error *err);
+                           const_dnnl_memory_desc_t want, nn__tensor *out, ns_error *err);
 void nn__program_run(const nn__prim *prim, const nn__program *program);
 
-/// Plain layout of a tensor of this many dimensions.
-dnnl_memory_desc_t nn__md_plain(const dnnl_dim_t *dims, int dim_count);
-/// Dimensions alone: the primitive chooses the layout.
-dnnl_memory_desc_t nn__md_any(const dnnl_memory_desc_t *like);
+/// Plain layout of a tensor of this many dimensions. The layer owns it; NULL without memory, which
+/// oneDNN takes for an unknown layout, so that whoever describes by it fails.
+const_dnnl_memory_desc_t nn__md_plain(nn__prim *prim, const dnnl_dim_t *dims, int dim_count);
+/// Dimensions alone: the primitive chooses the layout. The rest as above.
+const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t like);
 
 /// How one kind of op is described and run (op_dnnl_ops.c).
 typedef struct nn__dnnl_op {

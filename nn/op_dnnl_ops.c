@@ -27,14 +27,19 @@ static bool wants_input_gradient(const nn__layer *layer, int which) {
     return layer->training && layer->from[which]->wants_gradient;
 }
 
-static dnnl_memory_desc_t vector_md(size_t count) {
-    return nn__md_plain((const dnnl_dim_t[]){(dnnl_dim_t)count}, 1);
+static const_dnnl_memory_desc_t vector_md(nn__prim *prim, size_t count) {
+    return nn__md_plain(prim, (const dnnl_dim_t[]){(dnnl_dim_t)count}, 1);
 }
 
-static dnnl_memory_desc_t output_md(const nn__layer *layer) {
+static const_dnnl_memory_desc_t output_md(const nn__layer *layer) {
     const nn_shape shape = layer->node->shape;
     return nn__md_plain(
+        layer->prim,
         (const dnnl_dim_t[]){layer->batch_size, shape.channels, shape.height, shape.width}, 4);
+}
+
+static dnnl_prop_kind_t forward_kind(const nn__layer *layer) {
+    return layer->training ? dnnl_forward_training : dnnl_forward_inference;
 }
 
 static ns_status missing(const char *what, ns_error *err) {
@@ -46,7 +51,7 @@ static ns_status missing(const char *what, ns_error *err) {
 /// The three primitives of an op with weights, and the output in the dimensions they speak of.
 typedef struct weighted {
     const_dnnl_primitive_desc_t forward, backward_weights, backward_data;
-    dnnl_memory_desc_t y;
+    const_dnnl_memory_desc_t y;
 } weighted;
 
 static ns_status weighted_forward(nn__layer *layer, const weighted *op, ns_error *err) {
@@ -56,8 +61,8 @@ static ns_status weighted_forward(nn__layer *layer, const weighted *op, ns_error
     const nn__tensor value = {prim->param[0], NN__PLACE_WEIGHTS, 0};
     const nn__tensor bias = {prim->param[1], NN__PLACE_BIAS, 0};
     const nn__tensor y = {op->y, NN__PLACE_Y, 0};
-    const dnnl_memory_desc_t *kernel_md = nn__pd_layout(op->forward, dnnl_query_weights_md);
-    nn__tensor src, weights = {*kernel_md, NN__PLACE_PREPARED, 0};
+    const_dnnl_memory_desc_t kernel_md = nn__pd_layout(op->forward, dnnl_query_weights_md);
+    nn__tensor src, weights = {kernel_md, NN__PLACE_PREPARED, 0};
 
     NS_TRY(nn__program_read(prim, program, &x, nn__pd_layout(op->forward, dnnl_query_src_md), &src,
                             err));
@@ -107,8 +112,8 @@ static ns_status weighted_backward_data(nn__layer *layer, const weighted *op, ns
     const nn__tensor value = {prim->param[0], NN__PLACE_WEIGHTS, 0};
     const nn__tensor dx = {prim_before(layer, 0)->y, NN__PLACE_DX0, 0};
     const_dnnl_primitive_desc_t pd = op->backward_data;
-    const dnnl_memory_desc_t *dx_md = nn__pd_layout(pd, dnnl_query_diff_src_md);
-    const bool same = dnnl_memory_desc_equal(&dx.md, dx_md);
+    const_dnnl_memory_desc_t dx_md = nn__pd_layout(pd, dnnl_query_diff_src_md);
+    const bool same = dnnl_memory_desc_equal(dx.md, dx_md);
     const nn__tensor diff_src = same ? dx : nn__program_temporary(program, dx_md);
     nn__tensor diff_dst, weights;
 
@@ -129,7 +134,7 @@ static ns_status weighted_backward_data(nn__layer *layer, const weighted *op, ns
 static ns_status describe_weighted(nn__layer *layer, const weighted *op, ns_error *err) {
     nn__prim *prim = layer->prim;
     prim->param[0] = layer->training
-                         ? *nn__pd_layout(op->backward_weights, dnnl_query_diff_weights_md)
+                         ? nn__pd_layout(op->backward_weights, dnnl_query_diff_weights_md)
                          : prim->param_plain[0];
     prim->param[1] = prim->param_plain[1];
     NS_TRY(weighted_forward(layer, op, err));
@@ -141,53 +146,55 @@ static ns_status describe_weighted(nn__layer *layer, const weighted *op, ns_erro
 
 /// Everything oneDNN wants to know of a convolution.
 typedef struct conv_geometry {
-    dnnl_memory_desc_t x, y, weights, bias; // layouts open but for a plain x
-    dnnl_dims_t strides, pads;
-    dnnl_prop_kind_t forward_kind;
+    const_dnnl_memory_desc_t x, y, weights, bias; // layouts open but for a plain x; bias or NULL
+    dnnl_dims_t strides, dilates, pads;
 } conv_geometry;
 
 static conv_geometry conv_geometry_of(const nn__layer *layer) {
-    const nn__prim *prim = layer->prim;
+    nn__prim *prim = layer->prim;
     const nn_node *node = layer->node;
-    const dnnl_memory_desc_t y = output_md(layer), *x = &prim_before(layer, 0)->y;
+    const_dnnl_memory_desc_t x = prim_before(layer, 0)->y;
     const bool first = layer->from[0]->node->kind == NN_OP_INPUT;
     return (conv_geometry){
-        .x = first ? *x : nn__md_any(x),
-        .y = nn__md_any(&y),
-        .weights = nn__md_any(&prim->param_plain[0]),
-        .bias = prim->param_plain[1],
+        .x = first ? x : nn__md_any(prim, x),
+        .y = nn__md_any(prim, output_md(layer)),
+        .weights = nn__md_any(prim, prim->param_plain[0]),
+        .bias = node->bias ? prim->param_plain[1] : NULL,
         .strides = {node->stride, node->stride},
         .pads = {node->pad, node->pad},
-        .forward_kind = layer->training ? dnnl_forward_training : dnnl_forward_inference,
     };
 }
 
 static const_dnnl_primitive_desc_t conv_forward(nn__layer *layer, const conv_geometry *g,
                                                 dnnl_alg_kind_t algorithm) {
-    dnnl_convolution_desc_t desc;
-    const dnnl_status_t status = dnnl_convolution_forward_desc_init(
-        &desc, g->forward_kind, algorithm, &g->x, &g->weights, layer->node->bias ? &g->bias : NULL,
-        &g->y, g->strides, g->pads, g->pads);
-    return status == dnnl_success ? nn__pd_new(layer->prim, &desc, NULL, layer->node->relu) : NULL;
+    nn__prim *prim = layer->prim;
+    dnnl_primitive_desc_t pd = NULL;
+    const dnnl_status_t status = dnnl_convolution_forward_primitive_desc_create(
+        &pd, prim->engine, forward_kind(layer), algorithm, g->x, g->weights, g->bias, g->y,
+        g->strides, g->dilates, g->pads, g->pads, layer->node->relu ? prim->attr_relu : prim->attr);
+    return nn__pd_own(prim, status, pd);
 }
 
 static const_dnnl_primitive_desc_t conv_backward_weights(nn__layer *layer, const conv_geometry *g,
                                                          dnnl_alg_kind_t algorithm,
                                                          const_dnnl_primitive_desc_t hint) {
-    dnnl_convolution_desc_t desc;
-    const dnnl_status_t status = dnnl_convolution_backward_weights_desc_init(
-        &desc, algorithm, &g->x, &g->weights, layer->node->bias ? &g->bias : NULL, &g->y,
-        g->strides, g->pads, g->pads);
-    return status == dnnl_success ? nn__pd_new(layer->prim, &desc, hint, false) : NULL;
+    nn__prim *prim = layer->prim;
+    dnnl_primitive_desc_t pd = NULL;
+    const dnnl_status_t status = dnnl_convolution_backward_weights_primitive_desc_create(
+        &pd, prim->engine, algorithm, g->x, g->weights, g->bias, g->y, g->strides, g->dilates,
+        g->pads, g->pads, hint, prim->attr);
+    return nn__pd_own(prim, status, pd);
 }
 
 static const_dnnl_primitive_desc_t conv_backward_data(nn__layer *layer, const conv_geometry *g,
                                                       dnnl_alg_kind_t algorithm,
                                                       const_dnnl_primitive_desc_t hint) {
-    dnnl_convolution_desc_t desc;
-    const dnnl_status_t status = dnnl_convolution_backward_data_desc_init(
-        &desc, algorithm, &g->x, &g->weights, &g->y, g->strides, g->pads, g->pads);
-    return status == dnnl_success ? nn__pd_new(layer->prim, &desc, hint, false) : NULL;
+    nn__prim *prim = layer->prim;
+    dnnl_primitive_desc_t pd = NULL;
+    const dnnl_status_t status = dnnl_convolution_backward_data_primitive_desc_create(
+        &pd, prim->engine, algorithm, g->x, g->weights, g->y, g->strides, g->dilates, g->pads,
+        g->pads, hint, prim->attr);
+    return nn__pd_own(prim, status, pd);
 }
 
 /// Winograd's F(4x4, 3x3) (Lavin & Gray 2015) needs a quarter of the multiplications, but works on
@@ -218,7 +225,7 @@ static bool conv_describe_by(nn__layer *layer, const conv_geometry *g, dnnl_alg_
     if (out->forward == NULL) {
         return false;
     }
-    out->y = *nn__pd_layout(out->forward, dnnl_query_dst_md);
+    out->y = nn__pd_layout(out->forward, dnnl_query_dst_md);
     if (layer->training) {
         out->backward_weights = conv_backward_weights(layer, g, algorithm, out->forward);
         if (out->backward_weights == NULL) {
@@ -238,14 +245,15 @@ static ns_status describe_conv(nn__layer *layer, ns_error *err) {
     const int groups = node->groups, in = layer->in.channels / groups;
     if (groups > 1) {
         prim->param_plain[0] =
-            nn__md_plain((const dnnl_dim_t[]){groups, node->out_channels / groups, in, node->kernel,
+            nn__md_plain(prim,
+                         (const dnnl_dim_t[]){groups, node->out_channels / groups, in, node->kernel,
                                               node->kernel},
                          5);
     } else {
         prim->param_plain[0] = nn__md_plain(
-            (const dnnl_dim_t[]){node->out_channels, in, node->kernel, node->kernel}, 4);
+            prim, (const dnnl_dim_t[]){node->out_channels, in, node->kernel, node->kernel}, 4);
     }
-    prim->param_plain[1] = vector_md((size_t)node->out_channels);
+    prim->param_plain[1] = vector_md(prim, (size_t)node->out_channels);
 
     const conv_geometry g = conv_geometry_of(layer);
     weighted op;
@@ -257,37 +265,45 @@ static ns_status describe_conv(nn__layer *layer, ns_error *err) {
     return describe_weighted(layer, &op, err);
 }
 
+/// Its primitives, NULL where oneDNN has none or nobody wants it.
+static weighted linear_describe(const nn__layer *layer) {
+    nn__prim *prim = layer->prim;
+    dnnl_engine_t engine = prim->engine;
+    const_dnnl_memory_desc_t x = nn__md_any(prim, prim_before(layer, 0)->y);
+    const_dnnl_memory_desc_t w = nn__md_any(prim, prim->param_plain[0]), b = prim->param_plain[1];
+    const_dnnl_memory_desc_t y =
+        nn__md_plain(prim, (const dnnl_dim_t[]){layer->batch_size, layer->node->out_channels}, 2);
+    weighted op = {.y = y};
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status = dnnl_inner_product_forward_primitive_desc_create(
+        &pd, engine, forward_kind(layer), x, w, b, y, prim->attr);
+    op.forward = nn__pd_own(prim, status, pd);
+    if (op.forward != NULL && layer->training) {
+        status = dnnl_inner_product_backward_weights_primitive_desc_create(&pd, engine, x, w, b, y,
+                                                                           op.forward, prim->attr);
+        op.backward_weights = nn__pd_own(prim, status, pd);
+    }
+    if (op.forward != NULL && wants_input_gradient(layer, 0)) {
+        status = dnnl_inner_product_backward_data_primitive_desc_create(&pd, engine, x, w, y,
+                                                                        op.forward, prim->attr);
+        op.backward_data = nn__pd_own(prim, status, pd);
+    }
+    return op;
+}
+
 /// Flattening is oneDNN's: weights (O, C, H, W) against an input (N, C, H, W).
 static ns_status describe_linear(nn__layer *layer, ns_error *err) {
     nn__prim *prim = layer->prim;
     const nn_shape in = layer->in;
     const int out = layer->node->out_channels;
     prim->param_plain[0] =
-        nn__md_plain((const dnnl_dim_t[]){out, in.channels, in.height, in.width}, 4);
-    prim->param_plain[1] = vector_md((size_t)out);
+        nn__md_plain(prim, (const dnnl_dim_t[]){out, in.channels, in.height, in.width}, 4);
+    prim->param_plain[1] = vector_md(prim, (size_t)out);
     prim->y = output_md(layer); // (N, O, 1, 1), the same bytes as op.y (N, O)
-    const dnnl_memory_desc_t x = nn__md_any(&prim_before(layer, 0)->y);
-    const dnnl_memory_desc_t weights = nn__md_any(&prim->param_plain[0]);
-    const dnnl_memory_desc_t *bias = &prim->param_plain[1];
-    weighted op = {.y = nn__md_plain((const dnnl_dim_t[]){layer->batch_size, out}, 2)};
-
-    dnnl_inner_product_desc_t desc;
-    if (dnnl_inner_product_forward_desc_init(
-            &desc, layer->training ? dnnl_forward_training : dnnl_forward_inference, &x, &weights,
-            bias, &op.y) != dnnl_success ||
-        (op.forward = nn__pd_new(prim, &desc, NULL, false)) == NULL) {
+    const weighted op = linear_describe(layer);
+    if (op.forward == NULL || (layer->training && op.backward_weights == NULL) ||
+        (wants_input_gradient(layer, 0) && op.backward_data == NULL)) {
         return missing("linear layer", err);
-    }
-    if (layer->training &&
-        (dnnl_inner_product_backward_weights_desc_init(&desc, &x, &weights, bias, &op.y) !=
-             dnnl_success ||
-         (op.backward_weights = nn__pd_new(prim, &desc, op.forward, false)) == NULL)) {
-        return missing("backward of a linear layer's weights", err);
-    }
-    if (wants_input_gradient(layer, 0) &&
-        (dnnl_inner_product_backward_data_desc_init(&desc, &x, &weights, &op.y) != dnnl_success ||
-         (op.backward_data = nn__pd_new(prim, &desc, op.forward, false)) == NULL)) {
-        return missing("backward of a linear layer's input", err);
     }
     return describe_weighted(layer, &op, err);
 }
@@ -300,20 +316,18 @@ static size_t norm_array_bytes(const nn__layer *layer) {
 }
 
 static nn__tensor norm_kept(const nn__layer *layer, int which) {
-    return (nn__tensor){vector_md(layer->params.running), NN__PLACE_KEPT,
+    return (nn__tensor){nn__prim_of(layer)->param[0], NN__PLACE_KEPT,
                         (size_t)which * norm_array_bytes(layer)};
 }
 
-/// mean, variance, scale, shift, and the mask when there is one: common to both directions (2.6
-/// counts the shift among backward's inputs too).
+/// mean, variance, scale, and the mask when there is one: common to both directions.
 static ns_status norm_operands(nn__layer *layer, nn__call *call, const_dnnl_primitive_desc_t pd,
                                ns_error *err) {
     nn__prim *prim = layer->prim;
-    const dnnl_memory_desc_t vector = vector_md(layer->params.running);
+    const_dnnl_memory_desc_t vector = prim->param[0];
     nn__tensor mean = {vector, NN__PLACE_RUNNING_MEAN, 0};
     nn__tensor variance = {vector, NN__PLACE_RUNNING_VARIANCE, 0};
     const nn__tensor scale = {vector, NN__PLACE_WEIGHTS, 0};
-    const nn__tensor shift = {vector, NN__PLACE_BIAS, 0};
     if (layer->training) {
         mean = norm_kept(layer, 0);
         variance = norm_kept(layer, 1);
@@ -321,10 +335,9 @@ static ns_status norm_operands(nn__layer *layer, nn__call *call, const_dnnl_prim
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_MEAN, &mean, err));
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_VARIANCE, &variance, err));
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_SCALE, &scale, err));
-    NS_TRY(nn__call_operand(prim, call, DNNL_ARG_SHIFT, &shift, err));
-    const dnnl_memory_desc_t *mask = nn__pd_layout(pd, dnnl_query_workspace_md);
+    const_dnnl_memory_desc_t mask = nn__pd_layout(pd, dnnl_query_workspace_md);
     if (layer->training && mask != NULL && dnnl_memory_desc_get_size(mask) > 0) {
-        const nn__tensor kept = {*mask, NN__PLACE_KEPT, 2 * norm_array_bytes(layer)};
+        const nn__tensor kept = {mask, NN__PLACE_KEPT, 2 * norm_array_bytes(layer)};
         layer->kept_bytes = 2 * norm_array_bytes(layer) + dnnl_memory_desc_get_size(mask);
         NS_TRY(nn__call_operand(prim, call, DNNL_ARG_WORKSPACE, &kept, err));
     }
@@ -334,9 +347,11 @@ static ns_status norm_operands(nn__layer *layer, nn__call *call, const_dnnl_prim
 static ns_status norm_forward(nn__layer *layer, const_dnnl_primitive_desc_t pd, ns_error *err) {
     nn__prim *prim = layer->prim;
     const nn__tensor x = input_tensor(layer, 0), y = {prim->y, NN__PLACE_Y, 0};
+    const nn__tensor shift = {prim->param[1], NN__PLACE_BIAS, 0};
     nn__call *call = NULL;
     NS_TRY(nn__program_add(prim, &prim->forward, pd, &call, err));
     NS_TRY(norm_operands(layer, call, pd, err));
+    NS_TRY(nn__call_operand(prim, call, DNNL_ARG_SHIFT, &shift, err));
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_SRC, &x, err));
     return nn__call_operand(prim, call, DNNL_ARG_DST, &y, err);
 }
@@ -346,13 +361,17 @@ static ns_status norm_backward(nn__layer *layer, const_dnnl_primitive_desc_t pd,
     const nn__tensor x = input_tensor(layer, 0), dy = {prim->y, NN__PLACE_DY, 0};
     const nn__tensor scale = {prim->param[0], NN__PLACE_WEIGHTS_GRADIENT, 0};
     const nn__tensor shift = {prim->param[1], NN__PLACE_BIAS_GRADIENT, 0};
+    const nn__tensor shift_read = {prim->param[1], NN__PLACE_BIAS, 0};
     nn__tensor dx = {prim->y, NN__PLACE_DX0, 0};
     if (!wants_input_gradient(layer, 0)) { // oneDNN computes it all the same
-        dx = nn__program_temporary(&prim->backward, &prim->y);
+        dx = nn__program_temporary(&prim->backward, prim->y);
     }
     nn__call *call = NULL;
     NS_TRY(nn__program_add(prim, &prim->backward, pd, &call, err));
     NS_TRY(norm_operands(layer, call, pd, err));
+    if (NN__NORM_BACKWARD_READS_SHIFT) {
+        NS_TRY(nn__call_operand(prim, call, DNNL_ARG_SHIFT, &shift_read, err));
+    }
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_SRC, &x, err));
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_DIFF_DST, &dy, err));
     NS_TRY(nn__call_operand(prim, call, DNNL_ARG_DIFF_SRC, &dx, err));
@@ -364,30 +383,30 @@ static ns_status describe_norm(nn__layer *layer, ns_error *err) {
     nn__prim *prim = layer->prim;
     prim->y = prim_before(layer, 0)->y;
     for (int k = 0; k < 2; k++) {
-        prim->param[k] = prim->param_plain[k] = vector_md(layer->params.running);
+        prim->param[k] = prim->param_plain[k] = vector_md(prim, layer->params.running);
     }
     unsigned flags = dnnl_use_scale | dnnl_use_shift;
     flags |= layer->node->relu ? dnnl_fuse_norm_relu : 0U;
     flags |= layer->training ? 0U : dnnl_use_global_stats;
-    dnnl_batch_normalization_desc_t desc;
-    const_dnnl_primitive_desc_t pd = NULL;
-    if (dnnl_batch_normalization_forward_desc_init(
-            &desc, layer->training ? dnnl_forward_training : dnnl_forward_inference, &prim->y,
-            NN__NORM_EPSILON, flags) != dnnl_success ||
-        (pd = nn__pd_new(prim, &desc, NULL, false)) == NULL) {
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status = dnnl_batch_normalization_forward_primitive_desc_create(
+        &pd, prim->engine, forward_kind(layer), prim->y, prim->y, NN__NORM_EPSILON, flags,
+        prim->attr);
+    const_dnnl_primitive_desc_t forward = nn__pd_own(prim, status, pd);
+    if (forward == NULL) {
         return missing("batch norm", err);
     }
     layer->kept_bytes = layer->training ? 2 * norm_array_bytes(layer) : 0;
-    NS_TRY(norm_forward(layer, pd, err));
+    NS_TRY(norm_forward(layer, forward, err));
     if (!layer->training) {
         return NS_OK;
     }
-    if (dnnl_batch_normalization_backward_desc_init(&desc, dnnl_backward, &prim->y, &prim->y,
-                                                    NN__NORM_EPSILON, flags) != dnnl_success ||
-        (pd = nn__pd_new(prim, &desc, pd, false)) == NULL) {
-        return missing("backward of batch norm", err);
-    }
-    return norm_backward(layer, pd, err);
+    status = dnnl_batch_normalization_backward_primitive_desc_create(
+        &pd, prim->engine, dnnl_backward, prim->y, prim->y, prim->y, NN__NORM_EPSILON, flags,
+        forward, prim->attr);
+    const_dnnl_primitive_desc_t backward = nn__pd_own(prim, status, pd);
+    return backward == NULL ? missing("backward of batch norm", err)
+                            : norm_backward(layer, backward, err);
 }
 
 /// The running statistics are ours: oneDNN only reports the batch's.
@@ -405,7 +424,7 @@ static void run_norm_forward(const nn__layer *layer) {
 
 typedef struct pool_geometry {
     dnnl_alg_kind_t algorithm;
-    dnnl_dims_t strides, kernel, pads;
+    dnnl_dims_t strides, kernel, dilates, pads;
 } pool_geometry;
 
 /// The global pools are one window of the whole map.
@@ -425,13 +444,13 @@ static pool_geometry pool_geometry_of(const nn__layer *layer) {
 
 static ns_status pool_mask(nn__layer *layer, nn__call *call, const_dnnl_primitive_desc_t pd,
                            ns_error *err) {
-    const dnnl_memory_desc_t *mask = nn__pd_layout(pd, dnnl_query_workspace_md);
+    const_dnnl_memory_desc_t mask = nn__pd_layout(pd, dnnl_query_workspace_md);
     const size_t size_bytes = mask == NULL ? 0 : dnnl_memory_desc_get_size(mask);
     if (size_bytes == 0) {
         return NS_OK;
     }
     layer->kept_bytes = size_bytes;
-    const nn__tensor kept = {*mask, NN__PLACE_KEPT, 0};
+    const nn__tensor kept = {mask, NN__PLACE_KEPT, 0};
     return nn__call_operand(layer->prim, call, DNNL_ARG_WORKSPACE, &kept, err);
 }
 
@@ -440,11 +459,12 @@ static ns_status pool_backward(nn__layer *layer, const pool_geometry *g,
     nn__prim *prim = layer->prim;
     const nn__tensor dy = {prim->y, NN__PLACE_DY, 0};
     const nn__tensor dx = {prim_before(layer, 0)->y, NN__PLACE_DX0, 0};
-    dnnl_pooling_desc_t desc;
-    const_dnnl_primitive_desc_t pd = NULL;
-    if (dnnl_pooling_backward_desc_init(&desc, g->algorithm, &dx.md, &dy.md, g->strides, g->kernel,
-                                        g->pads, g->pads) != dnnl_success ||
-        (pd = nn__pd_new(prim, &desc, hint, false)) == NULL) {
+    dnnl_primitive_desc_t made = NULL;
+    const dnnl_status_t status = dnnl_pooling_backward_primitive_desc_create(
+        &made, prim->engine, g->algorithm, dx.md, dy.md, g->strides, g->kernel, g->dilates, g->pads,
+        g->pads, hint, prim->attr);
+    const_dnnl_primitive_desc_t pd = nn__pd_own(prim, status, made);
+    if (pd == NULL) {
         return missing("backward of pooling", err);
     }
     nn__call *call = NULL;
@@ -458,16 +478,16 @@ static ns_status describe_pool(nn__layer *layer, ns_error *err) {
     nn__prim *prim = layer->prim;
     const pool_geometry g = pool_geometry_of(layer);
     const nn__tensor x = input_tensor(layer, 0);
-    const dnnl_memory_desc_t plain = output_md(layer), any = nn__md_any(&plain);
-    dnnl_pooling_desc_t desc;
-    const_dnnl_primitive_desc_t pd = NULL;
-    if (dnnl_pooling_forward_desc_init(
-            &desc, layer->training ? dnnl_forward_training : dnnl_forward_inference, g.algorithm,
-            &x.md, &any, g.strides, g.kernel, g.pads, g.pads) != dnnl_success ||
-        (pd = nn__pd_new(prim, &desc, NULL, false)) == NULL) {
+    dnnl_primitive_desc_t made = NULL;
+    const dnnl_status_t status = dnnl_pooling_forward_primitive_desc_create(
+        &made, prim->engine, forward_kind(layer), g.algorithm, x.md,
+        nn__md_any(prim, output_md(layer)), g.strides, g.kernel, g.dilates, g.pads, g.pads,
+        prim->attr);
+    const_dnnl_primitive_desc_t pd = nn__pd_own(prim, status, made);
+    if (pd == NULL) {
         return missing("pooling", err);
     }
-    prim->y = *nn__pd_layout(pd, dnnl_query_dst_md);
+    prim->y = nn__pd_layout(pd, dnnl_query_dst_md);
     const nn__tensor y = {prim->y, NN__PLACE_Y, 0};
     nn__call *call = NULL;
     NS_TRY(nn__program_add(prim, &prim->forward, pd, &call, err));
@@ -497,12 +517,12 @@ static ns_status describe_add(nn__layer *layer, ns_error *err) {
     const nn__tensor right = input_tensor(layer, 1);
     prim->y = prim_before(layer, 0)->y;
     layer->passes[0] = true;
-    layer->passes[1] = dnnl_memory_desc_equal(&prim->y, &right.md);
+    layer->passes[1] = dnnl_memory_desc_equal(prim->y, right.md);
     if (layer->passes[1]) {
         return NS_OK;
     }
     nn__tensor moved;
-    NS_TRY(nn__program_read(prim, &prim->forward, &right, &prim->y, &moved, err));
+    NS_TRY(nn__program_read(prim, &prim->forward, &right, prim->y, &moved, err));
     if (!wants_input_gradient(layer, 1)) {
         return NS_OK;
     }
