@@ -70,6 +70,7 @@ bool cli__parse(const cli_syntax *syntax, int argc, char **argv, cli_operands *o
 ns_status cli__parse_flag(const char *text, void *value, ns_error *err);   // bool
 ns_status cli__parse_text(const char *text, void *value, ns_error *err);   // const char *
 ns_status cli__parse_count(const char *text, void *value, ns_error *err);  // int, 1 to a million
+ns_status cli__parse_dtype(const char *text, void *value, ns_error *err);  // nn_dtype
 ns_status cli__parse_seed(const char *text, void *value, ns_error *err);   // uint64_t
 ns_status cli__parse_budget(const char *text, void *value, ns_error *err); // int64_t, node ms
 
@@ -95,6 +96,10 @@ bool cli__parse_study_words(const char *operands, const char *doc, int argc, cha
     { "store", 0, "FILE.db", "The study store (default: nightshift.db)", cli__parse_text, (path) }
 #define CLI_OPTION_THREADS(count)                                                                  \
     { "threads", 0, "N", "Threads to use (default: all cores)", cli__parse_count, (count) }
+#define CLI_OPTION_DTYPE(type, doc)                                                                \
+    { "dtype", 0, "auto|f32|bf16", doc, cli__parse_dtype, (type) }
+#define CLI_DTYPE_TRAIN   "Numbers to train in (default: bf16 where the processor has it, else f32)"
+#define CLI_DTYPE_INFER   "Numbers to compute in (default: f32, as an exported model does)"
 #define CLI_STORE_DEFAULT "nightshift.db"
 
 /* ---- output (output.c) ----------------------------------------------------------------------- */

@@ -136,6 +136,7 @@ typedef struct evaluate_words {
     const char *model_path, *set_path, *confusion_path;
     data_split split;
     int thread_count;
+    nn_dtype dtype;
     bool json;
 } evaluate_words;
 
@@ -151,7 +152,10 @@ static ns_status judge(const evaluate_words *words, ns_json **result, ns_error *
         status = data_open(words->set_path, &set, err);
     }
     if (status == NS_OK) {
-        status = search_evaluate_json(model, set, words->split, words->thread_count, result, err);
+        nn_infer_options options = nn_infer_options_default();
+        options.thread_count = words->thread_count;
+        options.dtype = words->dtype;
+        status = search_evaluate_json(model, set, words->split, &options, result, err);
         if (status != NS_OK) {
             ns_error_prefix(err, "cannot evaluate %s on %s", words->model_path, words->set_path);
         }
@@ -177,12 +181,13 @@ static ns_status run_evaluate(const evaluate_words *words, ns_error *err) {
 }
 
 int cli__evaluate(int argc, char **argv) {
-    evaluate_words words = {.split = DATA_TEST};
+    evaluate_words words = {.split = DATA_TEST, .dtype = NN_DTYPE_F32};
     const cli_option rows[] = {
         {"split", 0, "SPLIT", "train, validation or test (default: test)", parse_split,
          &words.split},
         {"confusion", 0, "FILE.csv", "Write the confusion matrix, true labels down",
          cli__parse_text, &words.confusion_path},
+        CLI_OPTION_DTYPE(&words.dtype, CLI_DTYPE_INFER),
         CLI_OPTION_THREADS(&words.thread_count),
         CLI_OPTION_JSON(&words.json),
         {0},

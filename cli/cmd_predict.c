@@ -16,6 +16,7 @@ typedef struct predict_words {
     double min_confidence;
     int top_count; // 0: the default
     int thread_count;
+    nn_dtype dtype;
     bool json;
 } predict_words;
 
@@ -47,7 +48,8 @@ static ns_status predictor_open(predictor *p, const char *model_path, ns_error *
     p->info = nn_model_describe(p->model);
     p->shape = p->info->graph->node[0].shape; // of the input
     p->image_bytes = (size_t)p->shape.channels * (size_t)p->shape.height * (size_t)p->shape.width;
-    NS_TRY(nn_infer_new(p->model, BATCH_SIZE, p->words->thread_count, &p->infer, err));
+    const nn_infer_options options = {BATCH_SIZE, p->words->thread_count, p->words->dtype};
+    NS_TRY(nn_infer_new(p->model, &options, &p->infer, err));
     const size_t label_count = (size_t)p->info->label_count;
     p->pixels = malloc(BATCH_SIZE * p->image_bytes);
     p->probabilities = malloc(BATCH_SIZE * label_count * sizeof(*p->probabilities));
@@ -192,12 +194,13 @@ static ns_status parse_confidence(const char *text, void *value, ns_error *err) 
 }
 
 int cli__predict(int argc, char **argv) {
-    predict_words words = {0};
+    predict_words words = {.dtype = NN_DTYPE_F32};
     const cli_option rows[] = {
         {"min-confidence", 0, "C", "Leave out labels below this, 0 to 1 (default: 0)",
          parse_confidence, &words.min_confidence},
         {"top", 0, "K", "Show the K best labels (default: 5; with --json all)", cli__parse_count,
          &words.top_count},
+        CLI_OPTION_DTYPE(&words.dtype, CLI_DTYPE_INFER),
         CLI_OPTION_THREADS(&words.thread_count),
         CLI_OPTION_JSON(&words.json),
         {0},

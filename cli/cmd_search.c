@@ -15,6 +15,7 @@ typedef struct search_options {
     const char *study, *store_path, *sampler;
     int64_t budget_node_ms;
     uint64_t seed;
+    nn_dtype dtype; // AUTO: not typed
     int thread_count, worker_count;
     double price;
     bool json;
@@ -50,6 +51,7 @@ static void apply_options(const search_options *options, search_config *config) 
         options->budget_node_ms > 0 ? options->budget_node_ms : config->budget_node_ms;
     config->sampler = options->sampler != NULL ? options->sampler : config->sampler;
     config->seed = options->seed != SEED_NONE ? options->seed : config->seed;
+    config->dtype = options->dtype != NN_DTYPE_AUTO ? options->dtype : config->dtype;
     config->thread_count = options->thread_count > 0 ? options->thread_count : config->thread_count;
     config->worker_count = options->worker_count > 0 ? options->worker_count : config->worker_count;
     config->price = options->price >= 0 ? options->price : config->price;
@@ -123,6 +125,7 @@ int cli__search(int argc, char **argv) {
         {"sampler", 0, "S", "Who proposes: evolution or random (default: evolution)", parse_sampler,
          &options.sampler},
         {"seed", 0, "N", "Of all that is random (default: 0)", cli__parse_seed, &options.seed},
+        CLI_OPTION_DTYPE(&options.dtype, CLI_DTYPE_TRAIN),
         CLI_OPTION_THREADS(&options.thread_count),
         {"workers", 0, "N", "Trials trained at a time (default: chosen from the cores)",
          cli__parse_count, &options.worker_count},

@@ -20,6 +20,7 @@ typedef struct train_words {
     int64_t budget_ms; // 0: none
     int epoch_count;   // 0: no limit
     uint64_t seed;
+    nn_dtype dtype;
     int thread_count;
     bool json;
 } train_words;
@@ -103,6 +104,7 @@ static ns_status train(train_job *job, ns_error *err) {
     options.sample_count_max =
         (uint64_t)words->epoch_count * data_describe(job->set)->split_count[DATA_TRAIN];
     options.seed = words->seed;
+    options.dtype = words->dtype;
     options.thread_count = words->thread_count;
     options.on_step = on_step;
     options.context = job;
@@ -127,8 +129,9 @@ static ns_status judge(train_job *job, ns_error *err) {
         return NS_OK;
     }
     ns_json *judgement = NULL;
-    NS_TRY(search_evaluate_json(job->model, job->set, DATA_VALIDATION, job->words->thread_count,
-                                &judgement, err));
+    nn_infer_options options = nn_infer_options_default();
+    options.thread_count = job->words->thread_count;
+    NS_TRY(search_evaluate_json(job->model, job->set, DATA_VALIDATION, &options, &judgement, err));
     job->val_accuracy = ns_json_number(judgement, "accuracy", (double)NAN);
     ns_json_free(judgement);
     return NS_OK;
@@ -141,6 +144,7 @@ static ns_status save(train_job *job, ns_error *err) {
     ns_json_set_string(notes, "dataset_sha256", data_describe(job->set)->sha256);
     ns_json_set(notes, "genotype", search_genotype_to_json(&job->space, &job->candidate.genotype));
     ns_json_set_int(notes, "seed", (int64_t)job->words->seed);
+    ns_json_set_string(notes, "dtype", nn_dtype_name(nn_dtype_resolve(job->words->dtype)));
     ns_json_set_number(notes, "val_accuracy", job->val_accuracy);
     NS_TRY(nn_model_save(job->model, job->words->out_path, err));
     (void)unlink(job->checkpoint_path);
@@ -155,6 +159,7 @@ static ns_json *result_json(const train_job *job) {
     ns_json_set(json, "genotype", search_genotype_to_json(&job->space, &job->candidate.genotype));
     ns_json_set_string(json, "hash", job->candidate.hash);
     ns_json_set_int(json, "seed", (int64_t)job->words->seed);
+    ns_json_set_string(json, "dtype", nn_dtype_name(nn_dtype_resolve(job->words->dtype)));
     ns_json_set_number(json, "val_accuracy", job->val_accuracy);
     ns_json_set_int(json, "params", job->candidate.counts.params);
     ns_json_set_int(json, "flops", job->candidate.counts.forward_flops);
@@ -238,6 +243,7 @@ int cli__train(int argc, char **argv) {
          &words.epoch_count},
         {"output", 'o', "MODEL.nsm", "The model to write", cli__parse_text, &words.out_path},
         {"seed", 0, "N", "Of all that is random (default: 0)", cli__parse_seed, &words.seed},
+        CLI_OPTION_DTYPE(&words.dtype, CLI_DTYPE_TRAIN),
         CLI_OPTION_THREADS(&words.thread_count),
         CLI_OPTION_JSON(&words.json),
         {0},

@@ -173,6 +173,10 @@ ns_status cli__parse_seed(const char *text, void *value, ns_error *err) {
     return NS_OK;
 }
 
+ns_status cli__parse_dtype(const char *text, void *value, ns_error *err) {
+    return nn_dtype_parse(text, value, err);
+}
+
 ns_status cli__parse_budget(const char *text, void *value, ns_error *err) {
     return budget_parse(text, value, err);
 }

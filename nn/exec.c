@@ -27,6 +27,9 @@ static ns_status check_options(const nn_graph *graph, const nn_net_options *opti
         return ns_fail(err, NS_ERR_LIMIT, "a batch of %d images is not between 1 and %d",
                        options->batch_size, NN_BATCH_MAX);
     }
+    if (options->dtype == NN_DTYPE_BF16) {
+        return ns_fail(err, NS_ERR_INPUT, "networks are computed in f32, not yet in bf16");
+    }
     for (int i = 0; i < graph->node_count && options->mode == NN_MODE_TRAIN; i++) {
         const nn_node *node = &graph->node[i];
         if (node->relu && node->kind != NN_OP_BATCH_NORM) {
@@ -48,6 +51,7 @@ static void layer_init(nn_net *net, int i) {
         .params = nn__node_params(&net->graph, node),
         .index = i,
         .batch_size = net->options.batch_size,
+        .dtype = net->options.dtype,
         .training = net->options.mode == NN_MODE_TRAIN,
         .step = &net->step,
     };
@@ -164,6 +168,8 @@ static ns_status net_describe(nn_net *net, const nn_graph *graph, const nn_net_o
     if (options->thread_count <= 0) {
         net->options.thread_count = ns_cpu_count();
     }
+    net->options.dtype =
+        options->backend == NN_BACKEND_REFERENCE ? NN_DTYPE_F32 : nn_dtype_resolve(options->dtype);
     net->backend =
         options->backend == NN_BACKEND_REFERENCE ? &nn__backend_reference : &nn__backend_onednn;
     net->layer = calloc((size_t)graph->node_count, sizeof *net->layer);
@@ -252,10 +258,4 @@ void nn_net_free(nn_net *net) {
     ns_arena_free(net->arena);
     free(net->layer);
     free(net);
-}
-
-nn_platform nn_platform_describe(void) {
-    nn_platform platform = {.numeric_types = "f32"};
-    nn__onednn_describe(&platform);
-    return platform;
 }

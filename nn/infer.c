@@ -85,13 +85,18 @@ void nn__infer_set_state(nn_infer *infer, const float *state) {
     nn_net_set_state(infer->net, infer->folded_state);
 }
 
-ns_status nn_infer_new(const nn_model *model, int batch_size, int thread_count, nn_infer **out,
+nn_infer_options nn_infer_options_default(void) {
+    return (nn_infer_options){.batch_size = 64, .dtype = NN_DTYPE_F32};
+}
+
+ns_status nn_infer_new(const nn_model *model, const nn_infer_options *options, nn_infer **out,
                        ns_error *err) {
     const nn_model_info *info = nn_model_describe(model);
-    nn_net_options options = nn_net_options_default();
-    options.batch_size = batch_size;
-    options.thread_count = thread_count;
-    NS_TRY(nn__infer_new(info->graph, &options, info->mean, info->deviation, out, err));
+    nn_net_options net_options = nn_net_options_default();
+    net_options.batch_size = options->batch_size;
+    net_options.thread_count = options->thread_count;
+    net_options.dtype = options->dtype;
+    NS_TRY(nn__infer_new(info->graph, &net_options, info->mean, info->deviation, out, err));
     nn__infer_set_state(*out, info->state);
     return NS_OK;
 }

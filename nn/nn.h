@@ -109,9 +109,25 @@ typedef enum nn_mode {
     NN_MODE_INFER, // batch norm by its running statistics
 } nn_mode;
 
+/// What feature maps, their gradients and the weights that convolutions read are kept in. The
+/// weights themselves, their gradients, batch statistics, the optimiser's state, logits and loss
+/// are f32 always.
+typedef enum nn_dtype {
+    NN_DTYPE_AUTO, // bf16 where this processor computes in it, else f32
+    NN_DTYPE_F32,
+    NN_DTYPE_BF16, // 8 bits of exponent, 8 of precision (Kalamkar et al. 2019)
+} nn_dtype;
+
+const char *nn_dtype_name(nn_dtype dtype); // "auto", "f32", "bf16"
+/// NS_ERR_USAGE when nothing is called so.
+ns_status nn_dtype_parse(const char *name, nn_dtype *out, ns_error *err);
+/// AUTO as the type that it stands for on this machine, the others as they are.
+nn_dtype nn_dtype_resolve(nn_dtype dtype);
+
 typedef struct nn_net_options {
-    nn_backend backend;
+    nn_backend backend; // the reference computes in f32 alone
     nn_mode mode;
+    nn_dtype dtype;
     int batch_size;
     int thread_count;      // 0: all cores
     size_t mem_bytes_max;  // refuse beyond it; 0: what the machine has left
@@ -255,6 +271,7 @@ typedef struct nn_train_options {
     uint64_t seed;
     int thread_count; // 0: all cores
     nn_backend backend;
+    nn_dtype dtype;
     size_t mem_bytes_max;    // of the net, with marks also of theirs; 0: what the machine has left
     nn_progress_fn on_step;  // after every step; may be NULL
     nn_progress_fn on_epoch; // after each pass over the train images; may be NULL
@@ -322,9 +339,16 @@ ns_json *nn_model_notes(nn_model *model);
 
 /// Batch norm folded into the convolutions; primitives built once for one batch size.
 typedef struct nn_infer nn_infer;
-/// Runs batches of `batch_size`, or of a half, a quarter, ... of it: the most for which the machine
-/// has memory left. NS_ERR_LIMIT and NS_ERR_MEMORY when it has too little for single images.
-ns_status nn_infer_new(const nn_model *model, int batch_size, int thread_count, nn_infer **out,
+typedef struct nn_infer_options {
+    int batch_size; // of the batches, or a half, a quarter, ... of it: the most that memory allows
+    int thread_count; // 0: all cores
+    nn_dtype dtype;
+} nn_infer_options;
+/// f32: the answers then hardly depend on the machine, and equal those of an exported model.
+nn_infer_options nn_infer_options_default(void);
+
+/// NS_ERR_LIMIT and NS_ERR_MEMORY when there is too little memory for single images.
+ns_status nn_infer_new(const nn_model *model, const nn_infer_options *options, nn_infer **out,
                        ns_error *err);
 void nn_infer_free(nn_infer *infer);
 /// Class probabilities (count, labels) of `count` images (count, C, H, W) uint8; any count.

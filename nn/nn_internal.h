@@ -81,6 +81,7 @@ struct nn__layer {
     int index;
     int batch_size;
     bool training;
+    nn_dtype dtype;       // that the net keeps its maps in: F32 or BF16
     bool wants_gradient;  // some parameter at or before it learns
     const uint64_t *step; // seeds dropout
     const nn__layer *from[NN__INPUTS_MAX];
@@ -166,6 +167,8 @@ extern const nn__backend nn__backend_onednn;
 
 /// Fills library and ISA of the platform.
 void nn__onednn_describe(nn_platform *platform);
+/// Whether the kernels that oneDNN chooses here compute in bf16 without emulating it.
+bool nn__onednn_has_bf16(void);
 
 /* ---- loops that know no layout (op_flat.c, loss.c) ---------------------------------------------
  */

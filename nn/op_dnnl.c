@@ -439,6 +439,12 @@ const nn__backend nn__backend_onednn = {
     .output_gradient_in = output_gradient_in,
 };
 
+bool nn__onednn_has_bf16(void) {
+    // The bits that avx512_core_bf16 adds to those of lesser instruction sets, in 2.x and 3.x alike.
+    const unsigned needed = (unsigned)dnnl_cpu_isa_avx512_core_bf16;
+    return ((unsigned)dnnl_get_effective_cpu_isa() & needed) == needed;
+}
+
 void nn__onednn_describe(nn_platform *platform) {
     static const struct {
         dnnl_cpu_isa_t isa;

@@ -125,6 +125,7 @@ static nn_progress progress_now(const trainer *t) {
 static nn_net_options net_options_of(const trainer *t) {
     nn_net_options options = nn_net_options_default();
     options.backend = t->options->backend;
+    options.dtype = t->options->dtype;
     options.mode = NN_MODE_TRAIN;
     options.batch_size = t->recipe.batch_size;
     options.thread_count = t->thread_count;

@@ -54,6 +54,7 @@ static ns_status plan_bytes(const search__run *run, const nn_graph *graph, nn_mo
     options.mode = mode;
     options.batch_size = batch_size;
     options.thread_count = run->worker_thread_count;
+    options.dtype = mode == NN_MODE_TRAIN ? run->config->dtype : NN_DTYPE_F32;
     NS_TRY(nn_plan_make(graph, &options, &plan, err));
     *bytes += plan.arena_bytes;
     return NS_OK;

@@ -14,11 +14,13 @@ int search__eval_batch(const data_info *info) {
 }
 
 ns_status search__predict(const nn_model *model, const data_set *set, data_split split,
-                          int thread_count, bool (*stop)(void *context), void *context,
-                          search__predictions *out, ns_error *err) {
+                          const nn_infer_options *options, bool (*stop)(void *context),
+                          void *context, search__predictions *out, ns_error *err) {
     nn_infer *infer = NULL;
     *out = (search__predictions){0};
-    NS_TRY(nn_infer_new(model, search__eval_batch(data_describe(set)), thread_count, &infer, err));
+    nn_infer_options batched = *options;
+    batched.batch_size = search__eval_batch(data_describe(set));
+    NS_TRY(nn_infer_new(model, &batched, &infer, err));
     const ns_status status = nn_infer_split(infer, set, split, 0, stop, context,
                                             &out->probabilities, &out->labels, &out->count, err);
     nn_infer_free(infer);
@@ -91,15 +93,14 @@ static ns_status describe(const nn_model_info *info, data_split split,
 }
 
 ns_status search_evaluate_json(const nn_model *model, const data_set *set, data_split split,
-                               int thread_count, ns_json **out, ns_error *err) {
+                               const nn_infer_options *options, ns_json **out, ns_error *err) {
     const nn_model_info *info = nn_model_describe(model);
     NS_TRY(nn_model_fits(model, set, err));
     if (data_describe(set)->split_count[split] == 0) {
         return ns_fail(err, NS_ERR_INPUT, "the set has no %s images", data_split_name(split));
     }
     search__predictions predictions;
-    ns_status status =
-        search__predict(model, set, split, thread_count, NULL, NULL, &predictions, err);
+    ns_status status = search__predict(model, set, split, options, NULL, NULL, &predictions, err);
     if (status == NS_OK) {
         status = describe(info, split, &predictions, out, err);
     }

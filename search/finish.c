@@ -37,8 +37,10 @@ static ns_status accuracy_on(finish *f, const nn_model *model, data_split split,
         return NS_OK;
     }
     search__predictions predictions;
-    const ns_status status = search__predict(model, f->run->set, split, f->run->thread_count,
-                                             stopped, f, &predictions, err);
+    nn_infer_options options = nn_infer_options_default();
+    options.thread_count = f->run->thread_count;
+    const ns_status status =
+        search__predict(model, f->run->set, split, &options, stopped, f, &predictions, err);
     if (status == NS_OK) {
         *accuracy = results_accuracy(predictions.probabilities, predictions.labels,
                                      predictions.count, f->run->info->label_count);
@@ -126,6 +128,7 @@ static ns_status notes_write(const finish *f, double test_accuracy, ns_error *er
     ns_json_set_string(notes, "nightshift", NS_VERSION);
     ns_json_set_string(notes, "library", platform.library);
     ns_json_set_string(notes, "isa", platform.isa);
+    ns_json_set_string(notes, "dtype", nn_dtype_name(f->run->config->dtype));
     ns_json_set_string(notes, "dataset", f->run->config->dataset_path);
     ns_json_set_string(notes, "dataset_sha256", f->run->info->sha256);
     ns_json_set_int(notes, "seed", (int64_t)f->run->config->seed);

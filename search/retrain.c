@@ -55,6 +55,7 @@ static ns_status measure(const search__run *run, const nn_graph *graph, budget_r
     options.mode = NN_MODE_INFER;
     options.batch_size = search__eval_batch(run->info);
     options.thread_count = run->thread_count;
+    options.dtype = NN_DTYPE_F32; // as the finish classifies
     nn_net *net = NULL;
     NS_TRY(nn_net_new(graph, &options, &net, err));
     nn_net_init(net, run->config->seed);
@@ -137,6 +138,7 @@ static ns_status train_until(retraining *r, const search_candidate *candidate,
     options.ms_max = done_ms + (left_ms > 0 ? left_ms : 0);
     options.seed = r->run->config->seed;
     options.thread_count = r->run->thread_count;
+    options.dtype = r->run->config->dtype;
     options.on_step = on_step;
     options.context = r;
     options.checkpoint_path = checkpoint;

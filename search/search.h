@@ -124,6 +124,7 @@ typedef struct search_config {
     const char *command;      // as typed, for the record
     int64_t budget_node_ms;
     const char *sampler;
+    nn_dtype dtype; // AUTO becomes this machine's when a study begins, and stays it
     uint64_t seed;
     int thread_count;         // of the whole study; 0: all cores
     int worker_count;         // 0: chosen from the cores
@@ -158,8 +159,9 @@ ns_status search_trials_json(const char *store_path, const char *study, ns_json 
 ns_status search_studies_json(const char *store_path, ns_json **out, ns_error *err);
 
 /// Accuracy, per-label precision and recall, confusion matrix, log loss and macro AUC of `model` on
-/// a split: {accuracy, count, labels, confusion, per_label, log_loss, macro_auc, ...}.
+/// a split: {accuracy, count, labels, confusion, per_label, log_loss, macro_auc, ...}. The batch is
+/// chosen here, the rest of `options` counts.
 ns_status search_evaluate_json(const nn_model *model, const data_set *set, data_split split,
-                               int thread_count, ns_json **out, ns_error *err);
+                               const nn_infer_options *options, ns_json **out, ns_error *err);
 
 #endif

@@ -104,8 +104,8 @@ typedef struct search__predictions {
 } search__predictions;
 /// `stop` as nn_infer_split's, or NULL. Free with search__predictions_clear, also after a failure.
 ns_status search__predict(const nn_model *model, const data_set *set, data_split split,
-                          int thread_count, bool (*stop)(void *context), void *context,
-                          search__predictions *out, ns_error *err);
+                          const nn_infer_options *options, bool (*stop)(void *context),
+                          void *context, search__predictions *out, ns_error *err);
 void search__predictions_clear(search__predictions *predictions);
 
 /* ---- the life of a child process: each returns what the process exits with ------------------- */

@@ -56,6 +56,7 @@ static ns_status study_fill(ns_json *json, const char *store_path, const results
     ns_json_set(json, "trials", trial_counts_json(study));
     ns_json_set_string(json, "dataset", study->dataset_path);
     ns_json_set_string(json, "sampler", ns_json_string(settings, "sampler", NULL));
+    ns_json_set_string(json, "dtype", ns_json_string(settings, "dtype", NULL));
     ns_json_set_int(json, "seed", ns_json_int(settings, "seed", 0));
     ns_json_set_int(json, "budget_node_ms", study->budget_node_ms);
     ns_json_set_int(json, "node_ms_used", study->charged_node_ms);

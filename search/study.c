@@ -37,6 +37,7 @@ static ns_json *settings_of(const search_config *config) {
     ns_json *settings = ns_json_object_new();
     ns_json_set_int(settings, "budget_node_ms", config->budget_node_ms);
     ns_json_set_string(settings, "sampler", config->sampler);
+    ns_json_set_string(settings, "dtype", nn_dtype_name(config->dtype));
     ns_json_set_int(settings, "seed", (int64_t)config->seed);
     ns_json_set_int(settings, "threads", config->thread_count);
     ns_json_set_int(settings, "workers", config->worker_count);
@@ -110,6 +111,7 @@ ns_status search_config_load(const char *store_path, const char *study_name, sea
     config->study = study_name;
     config->store_path = store_path;
     config->budget_node_ms = ns_json_int(settings, "budget_node_ms", 0);
+    NS_TRY_OUT(nn_dtype_parse(ns_json_string(settings, "dtype", "f32"), &config->dtype, err));
     config->seed = (uint64_t)ns_json_int(settings, "seed", 0);
     config->thread_count = (int)ns_json_int(settings, "threads", 0);
     config->worker_count = (int)ns_json_int(settings, "workers", 0);
@@ -344,7 +346,9 @@ ns_status search_run(const search_config *config, ns_error *err) {
     ns_status status = NS_OK;
     data_set *set = NULL;
     ns_lock *lock = NULL;
-    search__run run = {.config = config, .sampler = search_sampler_find(config->sampler)};
+    search_config settled = *config;
+    settled.dtype = nn_dtype_resolve(config->dtype);
+    search__run run = {.config = &settled, .sampler = search_sampler_find(config->sampler)};
     NS_TRY_OUT(config_check(config, err));
     NS_TRY_OUT(data_open(config->dataset_path, &set, err));
     run.set = set;

@@ -111,6 +111,7 @@ static nn_train_options train_options(trial *t, const search_candidate *candidat
     options.ms_max = t->claim->fidelity_ms;
     options.seed = t->claim->seed;
     options.thread_count = t->run->worker_thread_count;
+    options.dtype = t->run->config->dtype;
     options.mem_bytes_max = t->run->worker_mem_bytes;
     options.on_step = on_step;
     options.on_mark = on_mark;
@@ -128,9 +129,10 @@ static ns_status validate(trial *t, const nn_model *model, results_outcome *outc
                           ns_error *err) {
     const int label_count = t->run->info->label_count;
     search__predictions p;
+    nn_infer_options options = nn_infer_options_default();
+    options.thread_count = t->run->worker_thread_count;
     const ns_status status =
-        search__predict(model, t->run->set, DATA_VALIDATION, t->run->worker_thread_count,
-                        stop_evaluation, t, &p, err);
+        search__predict(model, t->run->set, DATA_VALIDATION, &options, stop_evaluation, t, &p, err);
     if (status == NS_OK) {
         outcome->val_accuracy = results_accuracy(p.probabilities, p.labels, p.count, label_count);
         outcome->val_loss = results_log_loss(p.probabilities, p.labels, p.count, label_count);

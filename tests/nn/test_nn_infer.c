@@ -67,7 +67,12 @@ static void check_graph(const nn_graph *graph, const char *name) {
     for (size_t b = 0; b < NS_COUNT_OF(batch_sizes); b++) {
         nn_infer *infer = NULL;
         memset(got, 0, sizeof got);
-        assert_ok(nn_infer_new(model, batch_sizes[b], 2, &infer, &err), &err);
+        assert_ok(nn_infer_new(model,
+                               &(nn_infer_options){.batch_size = batch_sizes[b],
+                                                   .thread_count = 2,
+                                                   .dtype = NN_DTYPE_F32},
+                               &infer, &err),
+                  &err);
         assert_ok(nn_infer_run(infer, pixels, COUNT, got, &err), &err);
         assert_close(got, want, (size_t)COUNT * LABELS, name);
         assert_ok(nn_infer_run(infer, pixels, 2, got, &err), &err); // a state of its own: none
@@ -175,7 +180,11 @@ static void test_split_is_run_through(void **state) {
     data_set *set = fixture_set_new("infer.nsd");
     fixture_small_graph(&graph);
     nn_model *model = fixture_model_new(&graph, 2);
-    assert_ok(nn_infer_new(model, 16, 2, &infer, &err), &err);
+    assert_ok(nn_infer_new(
+                  model,
+                  &(nn_infer_options){.batch_size = 16, .thread_count = 2, .dtype = NN_DTYPE_F32},
+                  &infer, &err),
+              &err);
     assert_ok(
         nn_infer_split(infer, set, DATA_VALIDATION, 0, NULL, NULL, &all, &labels, &count, &err),
         &err);
@@ -221,7 +230,11 @@ static void test_split_can_be_stopped(void **state) {
     data_set *set = fixture_set_new("infer.nsd");
     fixture_small_graph(&graph);
     nn_model *model = fixture_model_new(&graph, 2);
-    assert_ok(nn_infer_new(model, 16, 2, &infer, &err), &err);
+    assert_ok(nn_infer_new(
+                  model,
+                  &(nn_infer_options){.batch_size = 16, .thread_count = 2, .dtype = NN_DTYPE_F32},
+                  &infer, &err),
+              &err);
     assert_status(nn_infer_split(infer, set, DATA_VALIDATION, 0, stop_third_time, &polls,
                                  &probabilities, &labels, &count, &err),
                   NS_ERR_STOPPED);

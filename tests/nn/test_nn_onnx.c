@@ -22,7 +22,11 @@ static void write_case(const nn_graph *graph, const char *folder) {
     nn_model *model = fixture_model_new(graph, 23);
     assert_non_null(model);
     uint8_t *pixels = fixture_pixels_new(COUNT, 29);
-    assert_ok(nn_infer_new(model, COUNT, 2, &infer, &err), &err);
+    assert_ok(nn_infer_new(model,
+                           &(nn_infer_options){
+                               .batch_size = COUNT, .thread_count = 2, .dtype = NN_DTYPE_F32},
+                           &infer, &err),
+              &err);
     assert_ok(nn_infer_run(infer, pixels, COUNT, probabilities, &err), &err);
     assert_ok(ns_dir_make(folder, &err), &err);
     assert_ok(ns_path_join(folder, "model.onnx", path, &err), &err);

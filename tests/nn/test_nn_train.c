@@ -112,7 +112,11 @@ static double accuracy_of(const nn_model *model, const data_set *set) {
     float *probabilities = NULL;
     int32_t *labels = NULL;
     size_t count = 0, correct = 0;
-    assert_ok(nn_infer_new(model, 32, 1, &infer, &err), &err);
+    assert_ok(nn_infer_new(
+                  model,
+                  &(nn_infer_options){.batch_size = 32, .thread_count = 1, .dtype = NN_DTYPE_F32},
+                  &infer, &err),
+              &err);
     assert_ok(nn_infer_split(infer, set, DATA_VALIDATION, 0, NULL, NULL, &probabilities, &labels,
                              &count, &err),
               &err);
