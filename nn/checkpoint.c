@@ -20,7 +20,7 @@
 #include <string.h>
 
 static const nn__sealed_kind checkpoint_kind = {
-    .noun = "checkpoint", .magic = {'N', 'S', 'C', 'K', 'P', 'T', '0', '\n'}, .version = 1};
+    .noun = "checkpoint", .magic = {'N', 'S', 'C', 'K', 'P', 'T', '0', '\n'}, .version = 2};
 
 static ns_json *recipe_to_json(const nn_recipe *recipe) {
     ns_json *json = ns_json_object_new();

@@ -32,9 +32,10 @@ static ns_status check_options(const nn_graph *graph, const nn_net_options *opti
     }
     for (int i = 0; i < graph->node_count && options->mode == NN_MODE_TRAIN; i++) {
         const nn_node *node = &graph->node[i];
-        if (node->relu && node->kind != NN_OP_BATCH_NORM) {
+        if (node->activation != NN_ACTIVATION_NONE && node->kind != NN_OP_BATCH_NORM &&
+            node->kind != NN_OP_ACTIVATION) {
             return ns_fail(err, NS_ERR_INPUT,
-                           "%s at node %d: a fused ReLU cannot be trained, add a node for it",
+                           "%s at node %d: a fused activation cannot be trained, add a node for it",
                            nn__op_of(node->kind)->name, i);
         }
     }

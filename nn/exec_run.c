@@ -85,7 +85,7 @@ static bool sum_gradients(const nn_net *net, int i) {
             const float *mine = layer->passes[k] ? layer->dy : layer->dx[k];
             nn__flat_add(buffer_floats(net, plan->sum_old[k]), mine,
                          buffer_floats(net, plan->sum[k]), layer->from[k]->y_bytes / sizeof(float),
-                         false);
+                         NN_ACTIVATION_NONE);
         }
     }
     return any;

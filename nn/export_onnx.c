@@ -22,8 +22,8 @@
 enum {
     IR_VERSION = 7,
     OPSET = 13,
-    NODES_PER_OP = 3,        // linear -> flatten, gemm; conv -> conv, relu; ends: 4 more
-    TENSORS_PER_OP = 4,      // batch norm: scale, shift, mean, variance
+    NODES_PER_OP = 6,        // a GELU takes five behind its conv; ends: 4 more
+    TENSORS_PER_OP = 7,      // batch norm: scale, shift, mean, variance; GELU: three constants
     ATTRIBUTES_MAX = 6,      // of one node
     INPUTS_MAX = 5,          // of one node
     DIMS_MAX = 4,            // of the input and the output
@@ -233,6 +233,53 @@ static void add_scale(builder *b, int index, const char *x, const char *y) {
     (void)add_node(b, "Mul", (const char *[]){x, factor, NULL}, y);
 }
 
+static const char *add_constant(builder *b, const char *name, const float *value) {
+    return add_tensor(b, name, value, (const int64_t[]){1, 0});
+}
+
+/// y = x / 2 (1 + erf(x / sqrt 2)), for opset 13 has no GELU.
+static void add_gelu(builder *b, int index, const char *x, const char *y) {
+    static const float root_two = 1.41421356F, one = 1.0F, half = 0.5F;
+    const char *divisor = add_constant(b, name_of(b, "root_two_%d", index), &root_two);
+    const char *addend = add_constant(b, name_of(b, "one_%d", index), &one);
+    const char *factor = add_constant(b, name_of(b, "half_%d", index), &half);
+    const char *scaled = name_of(b, "gelu_scaled_%d", index);
+    const char *erf = name_of(b, "gelu_erf_%d", index);
+    const char *gate = name_of(b, "gelu_gate_%d", index);
+    const char *twice = name_of(b, "gelu_twice_%d", index);
+    (void)add_node(b, "Div", (const char *[]){x, divisor, NULL}, scaled);
+    (void)add_node(b, "Erf", (const char *[]){scaled, NULL}, erf);
+    (void)add_node(b, "Add", (const char *[]){erf, addend, NULL}, gate);
+    (void)add_node(b, "Mul", (const char *[]){x, gate, NULL}, twice);
+    (void)add_node(b, "Mul", (const char *[]){twice, factor, NULL}, y);
+}
+
+static void add_silu(builder *b, int index, const char *x, const char *y) {
+    const char *gate = name_of(b, "silu_gate_%d", index);
+    (void)add_node(b, "Sigmoid", (const char *[]){x, NULL}, gate);
+    (void)add_node(b, "Mul", (const char *[]){x, gate, NULL}, y);
+}
+
+static void add_activation(builder *b, int index, const char *x, const char *y) {
+    switch (b->graph->node[index].activation) {
+    case NN_ACTIVATION_RELU:
+        (void)add_node(b, "Relu", (const char *[]){x, NULL}, y);
+        break;
+    case NN_ACTIVATION_SILU:
+        add_silu(b, index, x, y);
+        break;
+    case NN_ACTIVATION_GELU:
+        add_gelu(b, index, x, y);
+        break;
+    case NN_ACTIVATION_SIGMOID:
+        (void)add_node(b, "Sigmoid", (const char *[]){x, NULL}, y);
+        break;
+    case NN_ACTIVATION_NONE:
+    case NN_ACTIVATION_COUNT:
+        assert(false && "there is one");
+    }
+}
+
 static void add_op(builder *b, int index, const char *x, const char *y) {
     const nn_node *op = &b->graph->node[index];
     const char *const only_x[] = {x, NULL};
@@ -243,8 +290,8 @@ static void add_op(builder *b, int index, const char *x, const char *y) {
     case NN_OP_BATCH_NORM:
         add_batch_norm(b, index, x, y);
         break;
-    case NN_OP_RELU:
-        (void)add_node(b, "Relu", only_x, y);
+    case NN_OP_ACTIVATION:
+        add_activation(b, index, x, y);
         break;
     case NN_OP_ADD:
         (void)add_node(b, "Add", (const char *[]){x, name_of(b, "value_%d", op->input[1]), NULL},
@@ -280,10 +327,12 @@ static void add_ops(builder *b) {
         const nn_node *op = &b->graph->node[i];
         const char *x = name_of(b, "value_%d", op->input[0]);
         const char *y = name_of(b, "value_%d", i);
-        const char *before_relu = op->relu ? name_of(b, "before_relu_%d", i) : y;
-        add_op(b, i, x, before_relu);
-        if (op->relu) {
-            (void)add_node(b, "Relu", (const char *[]){before_relu, NULL}, y);
+        if (op->activation == NN_ACTIVATION_NONE || op->kind == NN_OP_ACTIVATION) {
+            add_op(b, i, x, y);
+        } else {
+            const char *before = name_of(b, "before_activation_%d", i);
+            add_op(b, i, x, before);
+            add_activation(b, i, before, y);
         }
     }
 }

@@ -1,7 +1,7 @@
 // Folding: the network that training needs, rewritten as the smaller one that inference needs.
 //
-//   conv -> batch norm [-> ReLU]   becomes one conv with bias and `relu`
-//   add or batch norm -> ReLU      becomes the same node with `relu`
+//   conv -> batch norm             becomes one conv with bias and the norm's activation
+//   conv, add, norm -> activation  becomes the same node with the activation
 //   linear -> scale                becomes one linear
 //   dropout                        disappears
 //
@@ -47,7 +47,7 @@ static void count_readers(const nn_graph *graph, int readers[NN_NODES_MAX]) {
 
 /// Lets `producer` take over what `node` does; false when it cannot.
 static bool absorb(nn_node *producer, const nn_node *node) {
-    if (producer->relu) {
+    if (producer->activation != NN_ACTIVATION_NONE) {
         return false;
     }
     switch (node->kind) {
@@ -56,12 +56,15 @@ static bool absorb(nn_node *producer, const nn_node *node) {
             return false;
         }
         producer->bias = true;
-        producer->relu = node->relu;
+        producer->activation = node->activation;
         return true;
-    case NN_OP_RELU:
-        producer->relu = producer->kind == NN_OP_CONV || producer->kind == NN_OP_ADD ||
-                         producer->kind == NN_OP_BATCH_NORM;
-        return producer->relu;
+    case NN_OP_ACTIVATION:
+        if (producer->kind != NN_OP_CONV && producer->kind != NN_OP_ADD &&
+            producer->kind != NN_OP_BATCH_NORM) {
+            return false;
+        }
+        producer->activation = node->activation;
+        return true;
     case NN_OP_SCALE:
         return producer->kind == NN_OP_LINEAR;
     default:

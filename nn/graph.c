@@ -87,13 +87,14 @@ int nn_add_conv(nn_graph *graph, int input, int out_channels, int kernel, int st
                                       .bias = bias});
 }
 
-int nn_add_batch_norm(nn_graph *graph, int input, bool relu) {
-    return graph_add(graph,
-                     (nn_node){.kind = NN_OP_BATCH_NORM, .input = {input, -1}, .relu = relu});
+int nn_add_batch_norm(nn_graph *graph, int input, nn_activation activation) {
+    return graph_add(
+        graph, (nn_node){.kind = NN_OP_BATCH_NORM, .input = {input, -1}, .activation = activation});
 }
 
-int nn_add_relu(nn_graph *graph, int input) {
-    return graph_add(graph, (nn_node){.kind = NN_OP_RELU, .input = {input, -1}});
+int nn_add_activation(nn_graph *graph, int input, nn_activation activation) {
+    return graph_add(
+        graph, (nn_node){.kind = NN_OP_ACTIVATION, .input = {input, -1}, .activation = activation});
 }
 
 int nn_add_add(nn_graph *graph, int left, int right) {
@@ -212,7 +213,7 @@ size_t nn_graph_state_count(const nn_graph *graph) {
 
 /* ---- fields, hash and JSON ------------------------------------------------------------------- */
 
-/// The integer fields of nn_node by name; `shape` and `value` are not of this kind.
+/// The integer fields of nn_node by name; `shape`, `activation` and `value` are not of this kind.
 typedef struct int_field {
     unsigned field;
     const char *key;
@@ -226,8 +227,7 @@ typedef struct int_field {
     X(STRIDE, stride, int)                                                                         \
     X(PAD, pad, int)                                                                               \
     X(GROUPS, groups, int)                                                                         \
-    X(BIAS, bias, bool)                                                                            \
-    X(RELU, relu, bool)
+    X(BIAS, bias, bool)
 
 #define ACCESSORS(FIELD, name, type)                                                               \
     static int get_##name(const nn_node *node) {                                                   \
@@ -265,6 +265,9 @@ static ns_json *node_to_json(const nn_node *node) {
         if (op->fields & field_list[f].field) {
             ns_json_set_int(json, field_list[f].key, field_list[f].get(node));
         }
+    }
+    if (op->fields & NN__FIELD_ACTIVATION) {
+        ns_json_set_string(json, "activation", nn__activation_name(node->activation));
     }
     if (op->fields & NN__FIELD_VALUE) {
         ns_json_set_number(json, "value", (double)node->value);
@@ -313,6 +316,9 @@ static ns_status node_from_json(const ns_json *json, nn_node *out, ns_error *err
             field_list[f].set(out, clamp_int(ns_json_number(json, field_list[f].key, 0.0)));
         }
     }
+    if (op->fields & NN__FIELD_ACTIVATION) {
+        NS_TRY(nn__activation_named(ns_json_string(json, "activation", ""), &out->activation, err));
+    }
     if (op->fields & NN__FIELD_VALUE) {
         out->value = (float)ns_json_number(json, "value", 0.0);
     }
@@ -351,6 +357,10 @@ static ns_status node_digest(const nn_graph *graph, int index, char (*digests)[N
     if (op->fields & NN__FIELD_SHAPE) {
         length += snprintf(text + length, sizeof text - (size_t)length, " %dx%dx%d",
                            node->shape.channels, node->shape.height, node->shape.width);
+    }
+    if (op->fields & NN__FIELD_ACTIVATION) {
+        length += snprintf(text + length, sizeof text - (size_t)length, " activation=%s",
+                           nn__activation_name(node->activation));
     }
     if (op->fields & NN__FIELD_VALUE) {
         length += snprintf(text + length, sizeof text - (size_t)length, " value=%.9g",

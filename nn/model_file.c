@@ -16,7 +16,7 @@
 #include <string.h>
 
 static const nn__sealed_kind model_kind = {
-    .noun = "model file", .magic = {'N', 'S', 'M', 'O', 'D', 'E', 'L', '\n'}, .version = 1};
+    .noun = "model file", .magic = {'N', 'S', 'M', 'O', 'D', 'E', 'L', '\n'}, .version = 2};
 
 struct nn_model {
     nn_model_info info; // points into what follows

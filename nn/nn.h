@@ -24,8 +24,8 @@
 typedef enum nn_op_kind {
     NN_OP_INPUT,      // the images
     NN_OP_CONV,       // convolution, grouped or depthwise too; optional bias
-    NN_OP_BATCH_NORM, // with scale and shift; optionally ReLU in the same pass
-    NN_OP_RELU,
+    NN_OP_BATCH_NORM, // with scale and shift; optionally an activation in the same pass
+    NN_OP_ACTIVATION,
     NN_OP_ADD, // of two equal shapes
     NN_OP_MAX_POOL,
     NN_OP_AVERAGE_POOL,        // padding does not count
@@ -36,6 +36,16 @@ typedef enum nn_op_kind {
     NN_OP_SCALE,               // times a constant
     NN_OP_KIND_COUNT,
 } nn_op_kind;
+
+/// Functions of one value, by name in op_list.h.
+typedef enum nn_activation {
+    NN_ACTIVATION_NONE,
+    NN_ACTIVATION_RELU,    // max(0, x)
+    NN_ACTIVATION_SILU,    // x / (1 + exp(-x)) (Elfwing, Uchibe & Doya 2018; Swish)
+    NN_ACTIVATION_GELU,    // x / 2 (1 + erf(x / sqrt 2)) (Hendrycks & Gimpel 2016), exact
+    NN_ACTIVATION_SIGMOID, // 1 / (1 + exp(-x))
+    NN_ACTIVATION_COUNT,
+} nn_activation;
 
 typedef struct nn_shape {
     int channels, height, width;
@@ -50,7 +60,8 @@ typedef struct nn_node {
     int kernel, stride, pad; // conv, pools; square
     int groups;              // conv
     bool bias;               // conv
-    bool relu;   // batch norm: y = max(0, ...); conv and add: the same, for NN_MODE_INFER only
+    // Of the result. Batch norm may have one always, conv and add for NN_MODE_INFER only.
+    nn_activation activation;
     float value; // dropout: probability of zero; scale: the factor
 } nn_node;
 
@@ -68,8 +79,8 @@ void nn_graph_init(nn_graph *graph);
 int nn_add_input(nn_graph *graph, nn_shape shape);
 int nn_add_conv(nn_graph *graph, int input, int out_channels, int kernel, int stride, int groups,
                 bool bias); // pad = kernel / 2
-int nn_add_batch_norm(nn_graph *graph, int input, bool relu);
-int nn_add_relu(nn_graph *graph, int input);
+int nn_add_batch_norm(nn_graph *graph, int input, nn_activation activation);
+int nn_add_activation(nn_graph *graph, int input, nn_activation activation);
 int nn_add_add(nn_graph *graph, int left, int right);
 int nn_add_pool(nn_graph *graph, nn_op_kind kind, int input, int kernel, int stride, int pad);
 int nn_add_global_pool(nn_graph *graph, nn_op_kind kind, int input);

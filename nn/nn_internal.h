@@ -37,6 +37,7 @@ typedef enum nn__reads {
     NN__READS_NONE,
     NN__READS_INPUT,
     NN__READS_OUTPUT,
+    NN__READS_ACT,
 } nn__reads;
 
 typedef struct nn__op {
@@ -53,6 +54,17 @@ typedef struct nn__op {
 } nn__op;
 
 const nn__op *nn__op_of(nn_op_kind kind);
+/// INPUT, OUTPUT or NONE.
+nn__reads nn__node_reads(const nn_node *node);
+
+/// Name as in op_list.h.
+const char *nn__activation_name(nn_activation activation);
+/// NS_ERR_INPUT when nothing is called so.
+ns_status nn__activation_named(const char *name, nn_activation *out, ns_error *err);
+/// y = activation(x), and dy/dx at that x; the slope of those that read their output (op_list.h)
+/// does not look at `x`, that of the others not at `y`. A NaN stays one.
+float nn__activate(nn_activation activation, float x);
+float nn__activation_slope(nn_activation activation, float x, float y);
 
 #define NN__DECLARE(kind, name, in, fields, reads, fx, fy, bx, by, shape, flops, params,           \
                     reference)                                                                     \
@@ -173,14 +185,15 @@ bool nn__onednn_has_bf16(void);
 /* ---- loops that know no layout (op_flat.c, loss.c) ---------------------------------------------
  */
 
-void nn__flat_relu_forward(const nn__layer *layer);
-void nn__flat_relu_backward(const nn__layer *layer);
+void nn__flat_activation_forward(const nn__layer *layer);
+void nn__flat_activation_backward(const nn__layer *layer);
 void nn__flat_dropout_forward(const nn__layer *layer);
 void nn__flat_dropout_backward(const nn__layer *layer);
 void nn__flat_scale_forward(const nn__layer *layer);
 void nn__flat_scale_backward(const nn__layer *layer);
-/// out = a + b, each `count` long; `out` may be `a`; relu: out = max(0, a + b).
-void nn__flat_add(const float *a, const float *b, float *out, size_t count, bool relu);
+/// out = activation(a + b), each `count` long; `out` may be `a`.
+void nn__flat_add(const float *a, const float *b, float *out, size_t count,
+                  nn_activation activation);
 /// How many values come before the first that is infinite or NaN; `count` when none is.
 size_t nn__finite_count(const float *values, size_t count);
 /// running = 0.9 running + 0.1 batch; the batch variance over `sample_count` values is biased.
@@ -216,7 +229,7 @@ float nn__loss_reference(const nn__loss *loss);
 /* ---- executor -------------------------------------------------------------------------------- */
 
 /// Whether all running statistics are finite: cheap enough for every step, and in a net with batch
-/// norm no NaN gets past them, whatever a fused ReLU makes of it afterwards.
+/// norm no NaN gets past them, whatever a fused activation makes of it afterwards.
 bool nn__net_is_finite(const nn_net *net);
 /// What the net allocated: arena_bytes of its plan.
 size_t nn__net_mem_bytes(const nn_net *net);
@@ -232,7 +245,7 @@ void nn__sgd_step(const nn_params *params, const nn__sgd *sgd, int thread_count)
 
 /* ---- folding and inference ------------------------------------------------------------------- */
 
-/// How a graph is rewritten for inference: batch norm, ReLU and scale absorbed, dropout gone.
+/// How a graph is rewritten for inference: batch norm, activations and scale absorbed, dropout gone.
 typedef struct nn__fold nn__fold;
 ns_status nn__fold_new(const nn_graph *graph, nn__fold **out, ns_error *err);
 void nn__fold_free(nn__fold *fold);
@@ -257,7 +270,7 @@ ns_status nn__check_shape(const nn_graph *graph, const data_info *info, ns_error
 typedef struct nn__sealed_kind {
     const char *noun; // for sentences: "model file"
     char magic[NN__MAGIC_BYTES];
-    uint32_t version; // newest format version this program knows
+    uint32_t version; // of the format; files of other versions are refused
 } nn__sealed_kind;
 
 /// Writes atomically.

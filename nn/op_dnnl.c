@@ -22,7 +22,7 @@
 typedef struct dnnl_context {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    dnnl_primitive_attr_t attr, attr_relu;
+    dnnl_primitive_attr_t attr[NN_ACTIVATION_COUNT];
 } dnnl_context;
 
 static ns_status check(dnnl_status_t got, const char *what, ns_error *err) {
@@ -71,15 +71,27 @@ const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t lik
     return md_like(prim, like, false);
 }
 
-static dnnl_primitive_attr_t attr_new(bool relu) {
+static dnnl_alg_kind_t eltwise_of(nn_activation activation) {
+    static const dnnl_alg_kind_t table[NN_ACTIVATION_COUNT] = {
+        [NN_ACTIVATION_RELU] = dnnl_eltwise_relu,
+        [NN_ACTIVATION_SILU] = dnnl_eltwise_swish,
+        [NN_ACTIVATION_GELU] = dnnl_eltwise_gelu_erf,
+        [NN_ACTIVATION_SIGMOID] = dnnl_eltwise_logistic,
+    };
+    return table[activation];
+}
+
+static dnnl_primitive_attr_t attr_new(nn_activation activation) {
+    const float alpha = activation == NN_ACTIVATION_SILU ? 1.0F : 0.0F; // swish: x sigmoid(alpha x)
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t after = NULL;
     bool good =
         dnnl_primitive_attr_create(&attr) == dnnl_success &&
         dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) == dnnl_success;
-    if (good && relu) {
+    if (good && activation != NN_ACTIVATION_NONE) {
         good = dnnl_post_ops_create(&after) == dnnl_success &&
-               dnnl_post_ops_append_eltwise(after, dnnl_eltwise_relu, 0.0F, 0.0F) == dnnl_success &&
+               dnnl_post_ops_append_eltwise(after, eltwise_of(activation), alpha, 0.0F) ==
+                   dnnl_success &&
                dnnl_primitive_attr_set_post_ops(attr, after) == dnnl_success;
         dnnl_post_ops_destroy(after);
     }
@@ -319,10 +331,11 @@ static ns_status describe(nn__layer *layers, int layer_count, void **context, ns
     NS_TRY(check(
         dnnl_stream_create(&own_context->stream, own_context->engine, dnnl_stream_default_flags),
         "start", err));
-    own_context->attr = attr_new(false);
-    own_context->attr_relu = attr_new(true);
-    if (own_context->attr == NULL || own_context->attr_relu == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "cannot describe a network: out of memory");
+    for (int i = 0; i < NN_ACTIVATION_COUNT; i++) {
+        own_context->attr[i] = attr_new((nn_activation)i);
+        if (own_context->attr[i] == NULL) {
+            return ns_fail(err, NS_ERR_MEMORY, "cannot describe a network: out of memory");
+        }
     }
     for (int i = 0; i < layer_count; i++) {
         nn__prim *prim = calloc(1, sizeof *prim);
@@ -331,8 +344,8 @@ static ns_status describe(nn__layer *layers, int layer_count, void **context, ns
         }
         prim->engine = own_context->engine;
         prim->stream = own_context->stream;
-        prim->attr = own_context->attr;
-        prim->attr_relu = own_context->attr_relu;
+        prim->attr_by_activation = own_context->attr;
+        prim->attr = own_context->attr[NN_ACTIVATION_NONE];
         layers[i].prim = prim;
         const ns_status status = describe_layer(&layers[i], i == layer_count - 1, err);
         if (status != NS_OK) {
@@ -372,8 +385,9 @@ static void close_layers(nn__layer *layers, int layer_count, void *context) {
     }
     dnnl_context *own_context = context;
     if (own_context != NULL) {
-        dnnl_primitive_attr_destroy(own_context->attr);
-        dnnl_primitive_attr_destroy(own_context->attr_relu);
+        for (int i = 0; i < NN_ACTIVATION_COUNT; i++) {
+            dnnl_primitive_attr_destroy(own_context->attr[i]);
+        }
         dnnl_stream_destroy(own_context->stream);
         dnnl_engine_destroy(own_context->engine);
         free(own_context);

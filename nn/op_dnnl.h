@@ -68,8 +68,8 @@ typedef struct nn__program {
 typedef struct nn__prim {
     dnnl_engine_t engine; // of the context, as the next three
     dnnl_stream_t stream;
+    const dnnl_primitive_attr_t *attr_by_activation;      // of what comes after the primitive
     const_dnnl_primitive_attr_t attr;                     // of a primitive without more
-    const_dnnl_primitive_attr_t attr_relu;                // max(0, .) after it
     const_dnnl_memory_desc_t y;                           // of the output and its gradient
     const_dnnl_memory_desc_t param[NN__PARAMS_MAX];       // own layout of the parameters...
     const_dnnl_memory_desc_t param_plain[NN__PARAMS_MAX]; // ...and the plain one

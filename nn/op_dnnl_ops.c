@@ -171,7 +171,8 @@ static const_dnnl_primitive_desc_t conv_forward(nn__layer *layer, const conv_geo
     dnnl_primitive_desc_t pd = NULL;
     const dnnl_status_t status = dnnl_convolution_forward_primitive_desc_create(
         &pd, prim->engine, forward_kind(layer), algorithm, g->x, g->weights, g->bias, g->y,
-        g->strides, g->dilates, g->pads, g->pads, layer->node->relu ? prim->attr_relu : prim->attr);
+        g->strides, g->dilates, g->pads, g->pads,
+        prim->attr_by_activation[layer->node->activation]);
     return nn__pd_own(prim, status, pd);
 }
 
@@ -385,8 +386,12 @@ static ns_status describe_norm(nn__layer *layer, ns_error *err) {
     for (int k = 0; k < 2; k++) {
         prim->param[k] = prim->param_plain[k] = vector_md(prim, layer->params.running);
     }
+    const nn_activation activation = layer->node->activation;
+    if (activation != NN_ACTIVATION_NONE && activation != NN_ACTIVATION_RELU) {
+        return missing("batch norm with this activation", err);
+    }
     unsigned flags = dnnl_use_scale | dnnl_use_shift;
-    flags |= layer->node->relu ? dnnl_fuse_norm_relu : 0U;
+    flags |= activation == NN_ACTIVATION_RELU ? dnnl_fuse_norm_relu : 0U;
     flags |= layer->training ? 0U : dnnl_use_global_stats;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t status = dnnl_batch_normalization_forward_primitive_desc_create(
@@ -534,7 +539,8 @@ static void run_add_forward(const nn__layer *layer) {
     const nn__prim *prim = layer->prim;
     nn__program_run(prim, &prim->forward);
     const float *right = layer->passes[1] ? layer->x[1] : layer->scratch;
-    nn__flat_add(layer->x[0], right, layer->y, layer->y_bytes / sizeof(float), layer->node->relu);
+    nn__flat_add(layer->x[0], right, layer->y, layer->y_bytes / sizeof(float),
+                 layer->node->activation);
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -554,7 +560,8 @@ const nn__dnnl_op *nn__dnnl_op_of(nn_op_kind kind) {
         [NN_OP_INPUT] = {describe_input, run_forward, run_backward},
         [NN_OP_CONV] = {describe_conv, run_forward, run_backward},
         [NN_OP_BATCH_NORM] = {describe_norm, run_norm_forward, run_backward},
-        [NN_OP_RELU] = {describe_flat, nn__flat_relu_forward, nn__flat_relu_backward},
+        [NN_OP_ACTIVATION] = {describe_flat, nn__flat_activation_forward,
+                              nn__flat_activation_backward},
         [NN_OP_ADD] = {describe_add, run_add_forward, run_backward},
         [NN_OP_MAX_POOL] = {describe_pool, run_forward, run_backward},
         [NN_OP_AVERAGE_POOL] = {describe_pool, run_forward, run_backward},

@@ -12,22 +12,39 @@ static size_t y_count(const nn__layer *layer) {
     return layer->y_bytes / sizeof(float);
 }
 
-void nn__flat_relu_forward(const nn__layer *layer) {
-    const size_t count = y_count(layer);
-    const float *restrict x = layer->x[0];
-    float *restrict y = layer->y;
+static void activate(nn_activation activation, const float *x, float *y, size_t count) {
+    if (activation != NN_ACTIVATION_RELU) {
+#pragma omp parallel for schedule(static)
+        for (size_t i = 0; i < count; i++) {
+            y[i] = nn__activate(activation, x[i]);
+        }
+        return;
+    }
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {
         y[i] = x[i] < 0.0F ? 0.0F : x[i]; // a NaN stays one
     }
 }
 
-void nn__flat_relu_backward(const nn__layer *layer) {
+void nn__flat_activation_forward(const nn__layer *layer) {
+    activate(layer->node->activation, layer->x[0], layer->y, y_count(layer));
+}
+
+void nn__flat_activation_backward(const nn__layer *layer) {
+    const nn_activation activation = layer->node->activation;
     const size_t count = y_count(layer);
+    const float *restrict x = layer->x[0];
     const float *restrict y = layer->y;
     const float *restrict dy = layer->dy;
     float *restrict dx = layer->dx[0];
     if (dx == NULL) {
+        return;
+    }
+    if (activation != NN_ACTIVATION_RELU) {
+#pragma omp parallel for schedule(static)
+        for (size_t i = 0; i < count; i++) {
+            dx[i] = dy[i] * nn__activation_slope(activation, x[i], y[i]);
+        }
         return;
     }
 #pragma omp parallel for simd schedule(static)
@@ -36,12 +53,16 @@ void nn__flat_relu_backward(const nn__layer *layer) {
     }
 }
 
-void nn__flat_add(const float *a, const float *b, float *out, size_t count, bool relu) {
-    const float floor = relu ? 0.0F : -__builtin_inff();
+void nn__flat_add(const float *a, const float *b, float *out, size_t count,
+                  nn_activation activation) {
+    const float floor = activation == NN_ACTIVATION_RELU ? 0.0F : -__builtin_inff();
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {
         const float sum = a[i] + b[i];
         out[i] = sum < floor ? floor : sum; // a NaN stays one
+    }
+    if (activation != NN_ACTIVATION_NONE && activation != NN_ACTIVATION_RELU) {
+        activate(activation, out, out, count);
     }
 }
 

@@ -11,7 +11,8 @@
 //   in         number of inputs
 //   fields     NN__FIELDS_<fields>: what of nn_node it uses; all else stays zero
 //   reads      what backward reads of the forward pass, so that the plan keeps it until then:
-//              INPUT, OUTPUT or NONE (what a backend keeps besides is the backend's own)
+//              INPUT, OUTPUT, NONE, or what the node's activation says in the second table (ACT);
+//              what a backend keeps besides is the backend's own
 //   fx fy      how often forward streams a tensor of its inputs' size (x) and its output's (y)
 //   bx by      the same for backward: together the memory traffic, which bounds all but conv
 //   shape      nn__shape_<shape>: the output's shape from the inputs', or why there is none
@@ -32,9 +33,9 @@
 /*  kind                 name                   in  fields  reads   fx  fy  bx  by  shape   flops   params  reference */ \
   X(INPUT,               "input",               0,  IMAGE,  NONE,   0,  0,  0,  0,  image,  none,   none,   none) \
   X(CONV,                "conv",                1,  CONV,   INPUT,  1,  1,  2,  2,  conv,   conv,   conv,   conv) \
-  X(BATCH_NORM,          "batch_norm",          1,  RELU,   INPUT,  3,  1,  3,  2,  same,   norm,   norm,   batch_norm) \
-  X(RELU,                "relu",                1,  NONE,   OUTPUT, 1,  1,  1,  2,  same,   point,  none,   relu) \
-  X(ADD,                 "add",                 2,  RELU,   NONE,   1,  1,  0,  0,  equal,  point,  none,   add) \
+  X(BATCH_NORM,          "batch_norm",          1,  ACT,    INPUT,  3,  1,  3,  2,  same,   norm,   norm,   batch_norm) \
+  X(ACTIVATION,          "activation",          1,  ACT,    ACT,    1,  1,  1,  2,  same,   point,  none,   activation) \
+  X(ADD,                 "add",                 2,  ACT,    NONE,   1,  1,  0,  0,  equal,  point,  none,   add) \
   X(MAX_POOL,            "max_pool",            1,  WINDOW, NONE,   1,  1,  1,  1,  window, window, none,   max_pool) \
   X(AVERAGE_POOL,        "average_pool",        1,  WINDOW, NONE,   1,  1,  1,  1,  window, window, none,   average_pool) \
   X(GLOBAL_MAX_POOL,     "global_max_pool",     1,  NONE,   NONE,   1,  1,  1,  1,  pixel,  global, none,   max_pool) \
@@ -42,6 +43,15 @@
   X(LINEAR,              "linear",              1,  OUT,    INPUT,  1,  1,  2,  2,  linear, linear, linear, linear) \
   X(DROPOUT,             "dropout",             1,  VALUE,  NONE,   1,  1,  1,  1,  same,   point,  none,   dropout) \
   X(SCALE,               "scale",               1,  VALUE,  NONE,   1,  1,  1,  1,  same,   point,  none,   scale)
+
+/// kind, name in JSON and hashes (never to be changed), what its backward reads. ReLU and sigmoid
+/// tell their slope from their output, which the next layer often keeps anyway.
+#define NN_ACTIVATION_LIST(X) \
+  X(NONE,    "none",    NONE) \
+  X(RELU,    "relu",    OUTPUT) \
+  X(SILU,    "silu",    INPUT) \
+  X(GELU,    "gelu",    INPUT) \
+  X(SIGMOID, "sigmoid", OUTPUT)
 // clang-format on
 
 /// Sets of nn_node's fields.
@@ -53,17 +63,17 @@ enum {
     NN__FIELD_PAD = 1 << 4,
     NN__FIELD_GROUPS = 1 << 5,
     NN__FIELD_BIAS = 1 << 6,
-    NN__FIELD_RELU = 1 << 7,
+    NN__FIELD_ACTIVATION = 1 << 7,
     NN__FIELD_VALUE = 1 << 8,
 
     NN__FIELDS_NONE = 0,
     NN__FIELDS_IMAGE = NN__FIELD_SHAPE,
     NN__FIELDS_OUT = NN__FIELD_OUT_CHANNELS,
-    NN__FIELDS_RELU = NN__FIELD_RELU,
+    NN__FIELDS_ACT = NN__FIELD_ACTIVATION,
     NN__FIELDS_VALUE = NN__FIELD_VALUE,
     NN__FIELDS_WINDOW = NN__FIELD_KERNEL | NN__FIELD_STRIDE | NN__FIELD_PAD,
     NN__FIELDS_CONV = NN__FIELDS_WINDOW | NN__FIELD_OUT_CHANNELS | NN__FIELD_GROUPS |
-                      NN__FIELD_BIAS | NN__FIELD_RELU,
+                      NN__FIELD_BIAS | NN__FIELD_ACTIVATION,
 };
 
 #endif

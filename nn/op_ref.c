@@ -43,27 +43,26 @@ void nn__ref_none_backward(const nn__layer *layer) {
     (void)layer;
 }
 
-/// Lets a NaN through.
-static float rectify(float x) {
-    return x < 0.0F ? 0.0F : x;
+static float activated(const nn__layer *layer, float x) {
+    return nn__activate(layer->node->activation, x);
 }
 
-void nn__ref_relu_forward(const nn__layer *layer) {
+void nn__ref_activation_forward(const nn__layer *layer) {
     for (size_t i = 0; i < tensor_count(layer, layer->in); i++) {
-        layer->y[i] = rectify(layer->x[0][i]);
+        layer->y[i] = activated(layer, layer->x[0][i]);
     }
 }
 
-void nn__ref_relu_backward(const nn__layer *layer) {
+void nn__ref_activation_backward(const nn__layer *layer) {
     for (size_t i = 0; i < tensor_count(layer, layer->in) && layer->dx[0] != NULL; i++) {
-        layer->dx[0][i] = layer->y[i] > 0.0F ? layer->dy[i] : 0.0F;
+        layer->dx[0][i] = layer->dy[i] * nn__activation_slope(layer->node->activation,
+                                                              layer->x[0][i], layer->y[i]);
     }
 }
 
 void nn__ref_add_forward(const nn__layer *layer) {
     for (size_t i = 0; i < tensor_count(layer, layer->in); i++) {
-        const float sum = layer->x[0][i] + layer->x[1][i];
-        layer->y[i] = layer->node->relu ? rectify(sum) : sum;
+        layer->y[i] = activated(layer, layer->x[0][i] + layer->x[1][i]);
     }
 }
 
@@ -152,7 +151,7 @@ void nn__ref_conv_forward(const nn__layer *layer) {
     FOR_EACH(layer, node->shape) {
         conv_sum s = {layer, node->bias ? (double)layer->value[1][c] : 0.0};
         conv_taps(layer, n, c, h, w, tap_forward, &s);
-        layer->y[at(node->shape, n, c, h, w)] = node->relu ? rectify((float)s.sum) : (float)s.sum;
+        layer->y[at(node->shape, n, c, h, w)] = activated(layer, (float)s.sum);
     }
 }
 
@@ -232,7 +231,7 @@ static void channel_statistics(const nn__layer *layer, int c, double *mean, doub
     *variance = squares / count;
 }
 
-/// y = max(0, scale (x - mean) / sqrt(variance + epsilon) + shift), by channel.
+/// y = activation(scale (x - mean) / sqrt(variance + epsilon) + shift), by channel.
 static void norm_channel(const nn__layer *layer, int c, double mean, double variance) {
     const size_t plane = (size_t)layer->in.height * (size_t)layer->in.width;
     const double inverse = 1.0 / sqrt(variance + (double)NN__NORM_EPSILON);
@@ -242,7 +241,7 @@ static void norm_channel(const nn__layer *layer, int c, double mean, double vari
             const float y =
                 (float)((double)layer->value[0][c] * ((double)layer->x[0][p] - mean) * inverse +
                         (double)layer->value[1][c]);
-            layer->y[p] = layer->node->relu ? rectify(y) : y;
+            layer->y[p] = activated(layer, y);
         }
     }
 }
@@ -263,6 +262,11 @@ void nn__ref_batch_norm_forward(const nn__layer *layer) {
     }
 }
 
+/// Of the activation behind the norm, at its input.
+static double norm_slope(const nn__layer *layer, float x) {
+    return (double)nn__activation_slope(layer->node->activation, x, activated(layer, x));
+}
+
 /// With x' the normalised input and m the count of values in a channel (Ioffe & Szegedy 2015):
 /// dscale = sum dy x', dshift = sum dy, dx = scale / deviation (dy - dshift / m - x' dscale / m).
 static void norm_channel_backward(const nn__layer *layer, int c) {
@@ -277,8 +281,8 @@ static void norm_channel_backward(const nn__layer *layer, int c) {
             for (size_t i = 0; i < plane; i++) {
                 const size_t p = at(layer->in, n, c, 0, 0) + i;
                 const double normal = ((double)layer->x[0][p] - mean) * inverse;
-                const bool cut = layer->node->relu && !((float)(scale * normal + shift) > 0.0F);
-                const double dy = cut ? 0.0 : (double)layer->dy[p];
+                const double dy =
+                    (double)layer->dy[p] * norm_slope(layer, (float)(scale * normal + shift));
                 if (pass == 0) {
                     dscale += dy * normal;
                     dshift += dy;

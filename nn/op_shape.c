@@ -41,6 +41,9 @@ static ns_status nn__shape_image(nn_node *node, const nn_shape *in, ns_error *er
 }
 
 static ns_status nn__shape_same(nn_node *node, const nn_shape *in, ns_error *err) {
+    if (node->kind == NN_OP_ACTIVATION && node->activation == NN_ACTIVATION_NONE) {
+        return ns_fail(err, NS_ERR_INPUT, "it is of no kind");
+    }
     if (node->kind == NN_OP_DROPOUT && !(node->value >= 0.0F && node->value < 1.0F)) {
         return ns_fail(err, NS_ERR_INPUT, "its probability %g is not in [0, 1)",
                        (double)node->value);

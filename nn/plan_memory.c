@@ -135,11 +135,11 @@ static void plan_forward(planner *p, int i) {
         p->memory->buffer[plan->y].first = -1;
         live_until(p, plan->y, backward_time(p, 0) + 1);
     }
-    if (learns && op->reads == NN__READS_OUTPUT) {
+    if (learns && nn__node_reads(layer->node) == NN__READS_OUTPUT) {
         live_until(p, plan->y, backward_time(p, i));
     }
     for (int k = 0; k < op->input_count; k++) {
-        const bool again = learns && op->reads == NN__READS_INPUT;
+        const bool again = learns && nn__node_reads(layer->node) == NN__READS_INPUT;
         live_until(p, p->memory->layer[layer->node->input[k]].y, again ? backward_time(p, i) : i);
     }
     if (layer->kept_bytes > 0) {

@@ -107,6 +107,12 @@ static ns_status check_header(const nn__sealed_kind *kind, const char *path, con
                        "%s %s has format version %u, but this program knows only up to %u",
                        kind->noun, path, header->version, kind->version);
     }
+    if (header->version > 0 && header->version < kind->version) {
+        return ns_fail(err, NS_ERR_VERSION,
+                       "%s %s has format version %u, which an older nightshift wrote; this program "
+                       "reads only version %u",
+                       kind->noun, path, header->version, kind->version);
+    }
     if (header->version == 0 || header->header_bytes != sizeof *header ||
         header->json_bytes > JSON_BYTES_MAX || header->value_count > VALUE_COUNT_MAX ||
         sizeof *header + header->json_bytes + header->value_count * sizeof(float) + DIGEST_BYTES !=

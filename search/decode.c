@@ -65,7 +65,7 @@ static bool stage_is(reader *in, int stage, const char *part, const char *word) 
 
 static int add_conv_norm_relu(nn_graph *graph, int node, int width, int kernel, int stride) {
     node = nn_add_conv(graph, node, width, kernel, stride, 1, false);
-    return nn_add_batch_norm(graph, node, true);
+    return nn_add_batch_norm(graph, node, NN_ACTIVATION_RELU);
 }
 
 static int add_halving(nn_graph *graph, int node, bool average) {

@@ -67,17 +67,17 @@ data_set *fixture_set_new(const char *path) {
 }
 
 static int conv_norm(nn_graph *graph, int x, int channels, int kernel, int stride, int groups,
-                     bool relu) {
+                     nn_activation activation) {
     return nn_add_batch_norm(graph, nn_add_conv(graph, x, channels, kernel, stride, groups, false),
-                             relu);
+                             activation);
 }
 
 void fixture_small_graph(nn_graph *graph) {
     nn_graph_init(graph);
     int x = nn_add_input(graph, image_shape);
-    x = conv_norm(graph, x, 8, 3, 1, 1, true);
+    x = conv_norm(graph, x, 8, 3, 1, 1, NN_ACTIVATION_RELU);
     x = nn_add_pool(graph, NN_OP_MAX_POOL, x, 2, 2, 0);
-    x = conv_norm(graph, x, 16, 3, 1, 1, true);
+    x = conv_norm(graph, x, 16, 3, 1, 1, NN_ACTIVATION_RELU);
     x = nn_add_dropout(graph, x, 0.1F);
     x = nn_add_linear(graph, x, FIXTURE_LABEL_COUNT);
     (void)nn_add_scale(graph, x, 0.5F);
@@ -86,31 +86,33 @@ void fixture_small_graph(nn_graph *graph) {
 void fixture_every_op_graph(nn_graph *graph) {
     nn_graph_init(graph);
     int x = nn_add_input(graph, image_shape);
-    x = conv_norm(graph, x, 8, 3, 1, 1, true);
-    x = nn_add_relu(graph, conv_norm(graph, x, 8, 3, 1, 8, false)); // depthwise, ReLU apart
+    x = conv_norm(graph, x, 8, 3, 1, 1, NN_ACTIVATION_RELU);
+    x = nn_add_activation(graph, conv_norm(graph, x, 8, 3, 1, 8, NN_ACTIVATION_NONE),
+                          NN_ACTIVATION_RELU); // depthwise, ReLU apart
     x = nn_add_pool(graph, NN_OP_MAX_POOL, x, 3, 2, 1);
-    const int left = conv_norm(graph, x, 16, 1, 1, 1, false);
-    x = conv_norm(graph, left, 16, 3, 1, 4, true); // grouped; `left` has two readers
-    const int right = conv_norm(graph, x, 16, 3, 1, 1, false);
-    x = nn_add_relu(graph, nn_add_add(graph, left, right));
+    const int left = conv_norm(graph, x, 16, 1, 1, 1, NN_ACTIVATION_NONE);
+    x = conv_norm(graph, left, 16, 3, 1, 4, NN_ACTIVATION_RELU); // grouped; `left` has two readers
+    const int right = conv_norm(graph, x, 16, 3, 1, 1, NN_ACTIVATION_NONE);
+    x = nn_add_activation(graph, nn_add_add(graph, left, right), NN_ACTIVATION_RELU);
     x = nn_add_pool(graph, NN_OP_AVERAGE_POOL, x, 3, 2, 1);
-    x = nn_add_batch_norm(graph, x, true); // not after a convolution
-    x = nn_add_relu(graph, nn_add_conv(graph, x, 12, 5, 2, 1, true));
+    x = nn_add_batch_norm(graph, x, NN_ACTIVATION_RELU); // not after a convolution
+    x = nn_add_activation(graph, nn_add_conv(graph, x, 12, 5, 2, 1, true), NN_ACTIVATION_RELU);
     x = nn_add_dropout(graph, x, 0.3F);
     x = nn_add_scale(graph, x, 0.7F); // not after a linear layer
     const int average = nn_add_global_pool(graph, NN_OP_GLOBAL_AVERAGE_POOL, x);
     const int highest = nn_add_global_pool(graph, NN_OP_GLOBAL_MAX_POOL, x);
     x = nn_add_add(graph, average, highest);
-    x = nn_add_relu(graph, nn_add_linear(graph, nn_add_dropout(graph, x, 0.3F), 24));
+    x = nn_add_activation(graph, nn_add_linear(graph, nn_add_dropout(graph, x, 0.3F), 24),
+                          NN_ACTIVATION_RELU);
     (void)nn_add_scale(graph, nn_add_linear(graph, x, FIXTURE_LABEL_COUNT), 0.2F);
 }
 
 void fixture_linearless_graph(nn_graph *graph) {
     nn_graph_init(graph);
     int x = nn_add_input(graph, image_shape);
-    x = conv_norm(graph, x, 8, 3, 2, 1, true);
+    x = conv_norm(graph, x, 8, 3, 2, 1, NN_ACTIVATION_RELU);
     const int before = nn_add_conv(graph, x, 8, 3, 1, 1, true); // two readers: keeps its norm
-    x = nn_add_add(graph, before, nn_add_batch_norm(graph, before, true));
+    x = nn_add_add(graph, before, nn_add_batch_norm(graph, before, NN_ACTIVATION_RELU));
     x = nn_add_conv(graph, x, FIXTURE_LABEL_COUNT, 1, 1, 1, true);
     (void)nn_add_global_pool(graph, NN_OP_GLOBAL_AVERAGE_POOL, x);
 }

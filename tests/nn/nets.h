@@ -135,13 +135,15 @@ static inline void assert_slopes(const nn_graph *graph, nn_net *net, int trial_c
 static inline void small_net(nn_graph *graph, int width) {
     nn_graph_init(graph);
     int x = nn_add_input(graph, (nn_shape){3, 13, 11});
-    x = nn_add_batch_norm(graph, nn_add_conv(graph, x, width, 3, 1, 1, false), true);
+    x = nn_add_batch_norm(graph, nn_add_conv(graph, x, width, 3, 1, 1, false), NN_ACTIVATION_RELU);
     x = nn_add_pool(graph, NN_OP_MAX_POOL, x, 2, 2, 0);
-    int y = nn_add_batch_norm(graph, nn_add_conv(graph, x, width, 3, 1, 1, false), true);
-    y = nn_add_batch_norm(graph, nn_add_conv(graph, y, width, 3, 1, 1, false), false);
-    x = nn_add_relu(graph, nn_add_add(graph, x, y));
+    int y =
+        nn_add_batch_norm(graph, nn_add_conv(graph, x, width, 3, 1, 1, false), NN_ACTIVATION_RELU);
+    y = nn_add_batch_norm(graph, nn_add_conv(graph, y, width, 3, 1, 1, false), NN_ACTIVATION_NONE);
+    x = nn_add_activation(graph, nn_add_add(graph, x, y), NN_ACTIVATION_RELU);
     y = nn_add_conv(graph, x, 2 * width, 3, 2, width, true);
-    x = nn_add_batch_norm(graph, nn_add_conv(graph, x, 2 * width, 1, 2, 1, false), false);
+    x = nn_add_batch_norm(graph, nn_add_conv(graph, x, 2 * width, 1, 2, 1, false),
+                          NN_ACTIVATION_NONE);
     x = nn_add_add(graph, nn_add_add(graph, y, x), y);
     x = nn_add_pool(graph, NN_OP_AVERAGE_POOL, x, 3, 1, 1);
     x = nn_add_global_pool(graph, NN_OP_GLOBAL_MAX_POOL, x);

@@ -37,14 +37,14 @@ static void test_onednn_gradients_are_slopes(void **state) {
 static void mixed_net(nn_graph *graph) {
     nn_graph_init(graph);
     int x = nn_add_input(graph, (nn_shape){1, 12, 11});
-    x = nn_add_batch_norm(graph, nn_add_conv(graph, x, 16, 3, 1, 1, false), true);
-    int y = nn_add_batch_norm(graph, nn_add_conv(graph, x, 16, 3, 1, 1, false), true);
+    x = nn_add_batch_norm(graph, nn_add_conv(graph, x, 16, 3, 1, 1, false), NN_ACTIVATION_RELU);
+    int y = nn_add_batch_norm(graph, nn_add_conv(graph, x, 16, 3, 1, 1, false), NN_ACTIVATION_RELU);
     x = nn_add_add(graph, y, x);
     x = nn_add_pool(graph, NN_OP_MAX_POOL, x, 3, 2, 1);
-    x = nn_add_batch_norm(graph, nn_add_conv(graph, x, 24, 3, 1, 1, false), true);
-    y = nn_add_batch_norm(graph, nn_add_conv(graph, x, 24, 3, 1, 24, false), true);
-    y = nn_add_batch_norm(graph, nn_add_conv(graph, y, 24, 1, 1, 1, false), false);
-    x = nn_add_relu(graph, nn_add_add(graph, x, y));
+    x = nn_add_batch_norm(graph, nn_add_conv(graph, x, 24, 3, 1, 1, false), NN_ACTIVATION_RELU);
+    y = nn_add_batch_norm(graph, nn_add_conv(graph, x, 24, 3, 1, 24, false), NN_ACTIVATION_RELU);
+    y = nn_add_batch_norm(graph, nn_add_conv(graph, y, 24, 1, 1, 1, false), NN_ACTIVATION_NONE);
+    x = nn_add_activation(graph, nn_add_add(graph, x, y), NN_ACTIVATION_RELU);
     x = nn_add_global_pool(graph, NN_OP_GLOBAL_AVERAGE_POOL, x);
     (void)nn_add_linear(graph, x, 7);
 }
@@ -147,14 +147,16 @@ static void test_state_round_trip(void **state) {
     check_round_trip(NN_BACKEND_ONEDNN, NN_MODE_INFER);
 }
 
-/// Inference with running statistics, fused ReLU on conv and add, against the reference.
+/// Inference with running statistics, fused activations on conv and add, against the reference.
 static void test_inference_agrees_with_reference(void **state) {
     (void)state;
     nn_graph graph;
     mixed_net(&graph);
     for (int i = 0; i < graph.node_count; i++) {
-        graph.node[i].relu = graph.node[i].relu || graph.node[i].kind == NN_OP_CONV ||
-                             graph.node[i].kind == NN_OP_ADD;
+        nn_node *node = &graph.node[i];
+        if (node->kind == NN_OP_CONV || node->kind == NN_OP_ADD) {
+            node->activation = (nn_activation)(i % NN_ACTIVATION_COUNT);
+        }
     }
     nn_net *net[2];
     for (int b = 0; b < 2; b++) {
@@ -173,11 +175,11 @@ static void test_inference_agrees_with_reference(void **state) {
     nn_net_free(net[1]);
 }
 
-static void test_fused_relu_is_not_for_training(void **state) {
+static void test_fused_activation_is_not_for_training(void **state) {
     (void)state;
     nn_graph graph;
     mixed_net(&graph);
-    graph.node[1].relu = true;
+    graph.node[1].activation = NN_ACTIVATION_RELU;
     nn_plan plan;
     ns_error err = {0};
     const nn_net_options options = options_of(NN_BACKEND_ONEDNN, 5);
@@ -213,7 +215,7 @@ static void test_inference_reuses_memory(void **state) {
     nn_graph_init(&graph);
     int x = nn_add_input(&graph, (nn_shape){1, 32, 32});
     for (int i = 0; i < 40; i++) {
-        x = nn_add_relu(&graph, x);
+        x = nn_add_activation(&graph, x, NN_ACTIVATION_RELU);
     }
     nn_net_options options = options_of(NN_BACKEND_ONEDNN, 64);
     options.mode = NN_MODE_INFER;
@@ -288,7 +290,7 @@ int main(void) {
         cmocka_unit_test(test_same_seed_and_threads_give_the_same_bits),
         cmocka_unit_test(test_state_round_trip),
         cmocka_unit_test(test_inference_agrees_with_reference),
-        cmocka_unit_test(test_fused_relu_is_not_for_training),
+        cmocka_unit_test(test_fused_activation_is_not_for_training),
         cmocka_unit_test(test_plan_is_what_is_allocated),
         cmocka_unit_test(test_inference_reuses_memory),
         cmocka_unit_test(test_step_leaves_the_heap_alone),

@@ -28,7 +28,7 @@ static void test_shapes(void **state) {
     assert_shape(&graph, nn_add_pool(&graph, NN_OP_MAX_POOL, x, 2, 2, 0), 3, 16, 10);
     assert_shape(&graph, nn_add_pool(&graph, NN_OP_AVERAGE_POOL, x, 3, 2, 1), 3, 17, 10);
     assert_shape(&graph, nn_add_global_pool(&graph, NN_OP_GLOBAL_MAX_POOL, x), 3, 1, 1);
-    assert_shape(&graph, nn_add_batch_norm(&graph, x, true), 3, 33, 20);
+    assert_shape(&graph, nn_add_batch_norm(&graph, x, NN_ACTIVATION_RELU), 3, 33, 20);
     assert_shape(&graph, nn_add_dropout(&graph, x, 0.5F), 3, 33, 20);
     assert_shape(&graph, nn_add_linear(&graph, x, 10), 10, 1, 1);
 }
@@ -39,7 +39,7 @@ static void test_counts_by_hand(void **state) {
     nn_graph_init(&graph);
     int x = nn_add_input(&graph, (nn_shape){1, 4, 4});
     x = nn_add_conv(&graph, x, 2, 3, 1, 1, false);                // 18 weights, 2*32*9 FLOPs
-    x = nn_add_batch_norm(&graph, x, true);                       // 4 parameters, 4 more of state
+    x = nn_add_batch_norm(&graph, x, NN_ACTIVATION_RELU);         // 4 parameters, 4 more of state
     x = nn_add_conv(&graph, x, 4, 3, 1, 2, true);                 // 4*1*9 + 4, 2*64*9 FLOPs
     x = nn_add_global_pool(&graph, NN_OP_GLOBAL_AVERAGE_POOL, x); // 64 FLOPs
     (void)nn_add_linear(&graph, x, 3);                            // 12 + 3, 2*12 FLOPs
@@ -58,7 +58,7 @@ static void test_counts_by_hand(void **state) {
     do {                                                                                           \
         ns_error err_ = {0};                                                                       \
         assert_int_equal(call, -1);                                                                \
-        assert_int_equal(nn_add_relu(graph, 0), -1);                                               \
+        assert_int_equal(nn_add_activation(graph, 0, NN_ACTIVATION_RELU), -1);                     \
         assert_status(nn_graph_check(graph, &err_), status_wanted);                                \
         if (strstr(err_.text, words) == NULL) {                                                    \
             fail_msg("\"%s\" lacks \"%s\"", err_.text, words);                                     \
@@ -72,9 +72,11 @@ static void test_illegal_nodes_are_named(void **state) {
     nn_graph graph;
     nn_graph_init(&graph);
     nn_graph *g = &graph;
-    assert_refused(g, nn_add_relu(g, 0), NS_ERR_INPUT, "relu at node 0: the first node");
+    assert_refused(g, nn_add_activation(g, 0, NN_ACTIVATION_RELU), NS_ERR_INPUT,
+                   "activation at node 0: the first node");
     assert_refused(g, nn_add_input(g, (nn_shape){1, 1, 1}), NS_ERR_INPUT, "the first node");
-    assert_refused(g, nn_add_relu(g, 1), NS_ERR_INPUT, "relu at node 1: its input 1");
+    assert_refused(g, nn_add_activation(g, 1, NN_ACTIVATION_RELU), NS_ERR_INPUT,
+                   "activation at node 1: its input 1");
     assert_refused(g, nn_add_conv(g, 0, 4, 3, 1, 4, false), NS_ERR_INPUT, "4 groups do not divide");
     assert_refused(g, nn_add_conv(g, 0, 0, 3, 1, 1, false), NS_ERR_INPUT, "0 output channels");
     assert_refused(g, nn_add_conv(g, 0, 4, 3, 0, 1, false), NS_ERR_INPUT, "stride 0");
@@ -98,10 +100,10 @@ static void test_graph_check(void **state) {
     nn_graph_init(&graph);
     assert_status(nn_graph_check(&graph, &err), NS_ERR_INPUT);
     const int x = nn_add_input(&graph, (nn_shape){1, 8, 8});
-    (void)nn_add_relu(&graph, x);
-    (void)nn_add_relu(&graph, x);
+    (void)nn_add_activation(&graph, x, NN_ACTIVATION_RELU);
+    (void)nn_add_activation(&graph, x, NN_ACTIVATION_RELU);
     assert_status(nn_graph_check(&graph, &err), NS_ERR_INPUT);
-    assert_string_equal(err.text, "relu at node 1: nothing uses its output");
+    assert_string_equal(err.text, "activation at node 1: nothing uses its output");
 }
 
 static void test_too_many_nodes(void **state) {
@@ -111,10 +113,10 @@ static void test_too_many_nodes(void **state) {
     nn_graph_init(&graph);
     int x = nn_add_input(&graph, (nn_shape){1, 8, 8});
     for (int i = 1; i < NN_NODES_MAX; i++) {
-        x = nn_add_relu(&graph, x);
+        x = nn_add_activation(&graph, x, NN_ACTIVATION_RELU);
     }
     assert_ok(nn_graph_check(&graph, &err), &err);
-    assert_int_equal(nn_add_relu(&graph, x), -1);
+    assert_int_equal(nn_add_activation(&graph, x, NN_ACTIVATION_RELU), -1);
     assert_status(nn_graph_check(&graph, &err), NS_ERR_LIMIT);
 }
 
@@ -148,7 +150,7 @@ static void test_hash_is_of_the_function(void **state) {
         if (node->kind == NN_OP_CONV || node->kind == NN_OP_LINEAR) {
             node->out_channels++;
         } else if (node->kind == NN_OP_BATCH_NORM) {
-            node->relu = !node->relu;
+            node->activation = NN_ACTIVATION_GELU - node->activation;
         } else if (node->kind == NN_OP_DROPOUT || node->kind == NN_OP_SCALE) {
             node->value += 0.01F;
         } else if (node->kind == NN_OP_MAX_POOL || node->kind == NN_OP_AVERAGE_POOL) {
@@ -193,7 +195,8 @@ static const char huge_kernel[] =
 
 static const char wide_kernel[] =
     "{\"nodes\":[{\"op\":\"input\",\"shape\":[65536,16,16]},{\"op\":\"conv\",\"input\":[0],"
-    "\"out_channels\":65536,\"kernel\":16384,\"stride\":1,\"pad\":8192,\"groups\":1}]}";
+    "\"out_channels\":65536,\"kernel\":16384,\"stride\":1,\"pad\":8192,\"groups\":1,"
+    "\"activation\":\"none\"}]}";
 static const char wide_linear[] =
     "{\"nodes\":[{\"op\":\"input\",\"shape\":[7,16384,16384]},{\"op\":\"linear\","
     "\"input\":[0],\"out_channels\":65536}]}";
@@ -223,9 +226,18 @@ static void test_hostile_json_is_refused(void **state) {
         "{\"nodes\":[{\"op\":\"input\"}]}",
         "{\"nodes\":[{\"op\":\"input\",\"shape\":[1e300,1,1]}]}",
         "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"warp\",\"input\":[0]}]}",
-        "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"relu\",\"input\":[1]}]}",
-        "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"relu\",\"input\":[-1]}]}",
-        "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"conv\",\"input\":[0]}]}",
+        "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"activation\",\"activation\":"
+        "\"relu\",\"input\":[1]}]}",
+        "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"activation\",\"activation\":"
+        "\"relu\",\"input\":[-1]}]}",
+        "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"activation\",\"activation\":"
+        "\"none\",\"input\":[0]}]}",
+        "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"activation\",\"activation\":"
+        "\"swirl\",\"input\":[0]}]}",
+        "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"batch_norm\",\"relu\":1,"
+        "\"input\":[0]}]}",
+        "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"conv\",\"activation\":\"none\","
+        "\"input\":[0]}]}",
         "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,1,1]},{\"op\":\"max_pool\",\"kernel\":2e9}]}",
         huge_kernel,
     };

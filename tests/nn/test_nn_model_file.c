@@ -130,23 +130,28 @@ static bool load_resealed(uint8_t *bytes, size_t size_bytes) {
     return status == NS_OK;
 }
 
-static void test_newer_version_is_named(void **state) {
-    (void)state;
+static void assert_version_refused(uint8_t version, const char *sentence_part) {
     uint8_t *bytes = NULL;
     size_t size_bytes = 0;
     char digest[NS_SHA256_HEX_MAX];
     ns_error err = {0};
     read_saved(&bytes, &size_bytes);
-    bytes[VERSION_AT] = 2;
+    bytes[VERSION_AT] = version;
     assert_ok(ns_sha256_of(bytes, size_bytes - DIGEST_BYTES, digest, &err), &err);
     memcpy(bytes + size_bytes - DIGEST_BYTES, digest, DIGEST_BYTES);
-    assert_refused(bytes, size_bytes, NS_ERR_VERSION, "version 2");
+    assert_refused(bytes, size_bytes, NS_ERR_VERSION, sentence_part);
     free(bytes);
+}
+
+static void test_other_versions_are_named(void **state) {
+    (void)state;
+    assert_version_refused(1, "version 1, which an older nightshift wrote");
+    assert_version_refused(3, "version 3, but this program knows only up to 2");
 }
 
 /// Seals what `json` says with a good checksum; loading must still refuse it.
 static void assert_lie_refused(const char *text, const float *values, size_t count) {
-    const nn__sealed_kind kind = {"lie", {'N', 'S', 'M', 'O', 'D', 'E', 'L', '\n'}, 1};
+    const nn__sealed_kind kind = {"lie", {'N', 'S', 'M', 'O', 'D', 'E', 'L', '\n'}, 2};
     ns_error err = {0};
     ns_json *json = NULL;
     nn_model *model = NULL;
@@ -260,7 +265,7 @@ int main(void) {
         cmocka_unit_test(test_notes_can_be_added_after_loading),
         cmocka_unit_test(test_every_flipped_byte_is_found),
         cmocka_unit_test(test_every_cut_is_found),
-        cmocka_unit_test(test_newer_version_is_named),
+        cmocka_unit_test(test_other_versions_are_named),
         cmocka_unit_test(test_lies_are_refused),
         cmocka_unit_test(test_random_lies_do_no_harm),
         cmocka_unit_test(test_missing_file_is_not_found),

@@ -13,7 +13,8 @@ typedef struct op_case {
     nn_op_kind kind;
     nn_shape in;
     int out, kernel, stride, pad, groups;
-    bool bias, relu;
+    bool bias;
+    nn_activation activation;
     float value;
 } op_case;
 
@@ -93,11 +94,17 @@ static const op_case cases[] = {
      .groups = 6},
     {.kind = NN_OP_CONV, .in = {4, 1, 1}, .out = 4, .kernel = 3, .stride = 1, .pad = 1},
     {.kind = NN_OP_BATCH_NORM, .in = {5, 7, 3}},
-    {.kind = NN_OP_BATCH_NORM, .in = {5, 7, 3}, .relu = true},
-    {.kind = NN_OP_BATCH_NORM, .in = {16, 4, 4}, .relu = true},
-    {.kind = NN_OP_BATCH_NORM, .in = {40, 5, 5}, .relu = true},
-    {.kind = NN_OP_RELU, .in = {5, 3, 4}},
-    {.kind = NN_OP_RELU, .in = {16, 3, 4}},
+    {.kind = NN_OP_BATCH_NORM, .in = {5, 7, 3}, .activation = NN_ACTIVATION_RELU},
+    {.kind = NN_OP_BATCH_NORM, .in = {16, 4, 4}, .activation = NN_ACTIVATION_RELU},
+    {.kind = NN_OP_BATCH_NORM, .in = {40, 5, 5}, .activation = NN_ACTIVATION_RELU},
+    {.kind = NN_OP_ACTIVATION, .in = {5, 3, 4}, .activation = NN_ACTIVATION_RELU},
+    {.kind = NN_OP_ACTIVATION, .in = {16, 3, 4}, .activation = NN_ACTIVATION_RELU},
+    {.kind = NN_OP_ACTIVATION, .in = {5, 3, 4}, .activation = NN_ACTIVATION_SILU},
+    {.kind = NN_OP_ACTIVATION, .in = {16, 3, 4}, .activation = NN_ACTIVATION_SILU},
+    {.kind = NN_OP_ACTIVATION, .in = {5, 3, 4}, .activation = NN_ACTIVATION_GELU},
+    {.kind = NN_OP_ACTIVATION, .in = {16, 3, 4}, .activation = NN_ACTIVATION_GELU},
+    {.kind = NN_OP_ACTIVATION, .in = {5, 3, 4}, .activation = NN_ACTIVATION_SIGMOID},
+    {.kind = NN_OP_ACTIVATION, .in = {16, 3, 4}, .activation = NN_ACTIVATION_SIGMOID},
     {.kind = NN_OP_ADD, .in = {18, 3, 4}},
     {.kind = NN_OP_MAX_POOL, .in = {4, 8, 8}, .kernel = 2, .stride = 2},
     {.kind = NN_OP_MAX_POOL, .in = {16, 7, 9}, .kernel = 2, .stride = 2},
@@ -133,9 +140,9 @@ static int add_op(nn_graph *graph, const op_case *c, int x) {
         return node;
     }
     case NN_OP_BATCH_NORM:
-        return nn_add_batch_norm(graph, x, c->relu);
-    case NN_OP_RELU:
-        return nn_add_relu(graph, x);
+        return nn_add_batch_norm(graph, x, c->activation);
+    case NN_OP_ACTIVATION:
+        return nn_add_activation(graph, x, c->activation);
     case NN_OP_ADD:
         return nn_add_add(graph, x, nn_add_conv(graph, x, c->in.channels, 3, 1, 1, false));
     case NN_OP_LINEAR:
@@ -234,9 +241,9 @@ static void compare_inference(const nn_graph *graph, int batch_size) {
 }
 
 static void print_case(const op_case *c) {
-    print_message("%s %dx%dx%d out %d kernel %d stride %d pad %d groups %d relu %d\n",
+    print_message("%s %dx%dx%d out %d kernel %d stride %d pad %d groups %d %s\n",
                   nn__op_of(c->kind)->name, c->in.channels, c->in.height, c->in.width, c->out,
-                  c->kernel, c->stride, c->pad, c->groups, (int)c->relu);
+                  c->kernel, c->stride, c->pad, c->groups, nn__activation_name(c->activation));
 }
 
 static void test_onednn_agrees_with_reference(void **state) {
@@ -344,7 +351,8 @@ static void test_nan_is_not_hidden(void **state) {
         nn_graph_init(&graph);
         int x = nn_add_input(&graph, (nn_shape){3, 5, 5});
         x = nn_add_conv(&graph, x, 16, 3, 1, 1, false);
-        x = fused == 1 ? nn_add_batch_norm(&graph, x, true) : nn_add_relu(&graph, x);
+        x = fused == 1 ? nn_add_batch_norm(&graph, x, NN_ACTIVATION_RELU)
+                       : nn_add_activation(&graph, x, NN_ACTIVATION_RELU);
         (void)nn_add_linear(&graph, x, 4);
         for (int b = 0; b < 2; b++) {
             nn_net_options options = nn_net_options_default();

@@ -48,7 +48,7 @@ static void random_graph(nn_graph *graph, uint64_t seed) {
         used[a] = 1;
         switch (ns_rng_below(&rng, 6)) {
         case 0:
-            node[count] = nn_add_relu(graph, node[a]);
+            node[count] = nn_add_activation(graph, node[a], NN_ACTIVATION_RELU);
             break;
         case 1:
             node[count] = nn_add_scale(graph, node[a], 0.7F);

@@ -389,7 +389,8 @@ static void test_divergence_is_noticed_early(void **state) {
         int x = nn_add_input(&f.graph, (nn_shape){FIXTURE_CHANNELS, FIXTURE_HEIGHT, FIXTURE_WIDTH});
         for (int i = 0; i < 2; i++) {
             x = nn_add_conv(&f.graph, x, 16, 3, 2, 1, false);
-            x = norm == 1 ? nn_add_batch_norm(&f.graph, x, true) : nn_add_relu(&f.graph, x);
+            x = norm == 1 ? nn_add_batch_norm(&f.graph, x, NN_ACTIVATION_RELU)
+                          : nn_add_activation(&f.graph, x, NN_ACTIVATION_RELU);
         }
         (void)nn_add_linear(&f.graph, x, FIXTURE_LABEL_COUNT);
         assert_status(nn_train(&f.graph, f.set, &options, &result, &model, &err), NS_ERR_NAN);

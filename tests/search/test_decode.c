@@ -17,7 +17,8 @@ static void decode(const search_space *space, const search_genotype *genotype,
 /* ---- the anchor ------------------------------------------------------------------------------ */
 
 static int conv_norm_relu(nn_graph *graph, int node, int width) {
-    return nn_add_batch_norm(graph, nn_add_conv(graph, node, width, 3, 1, 1, false), true);
+    return nn_add_batch_norm(graph, nn_add_conv(graph, node, width, 3, 1, 1, false),
+                             NN_ACTIVATION_RELU);
 }
 
 static int residual(nn_graph *graph, int node, int width) {
