@@ -22,25 +22,6 @@
 static const nn__sealed_kind checkpoint_kind = {
     .noun = "checkpoint", .magic = {'N', 'S', 'C', 'K', 'P', 'T', '0', '\n'}, .version = 2};
 
-static ns_json *recipe_to_json(const nn_recipe *recipe) {
-    ns_json *json = ns_json_object_new();
-    ns_json_set_int(json, "batch_size", recipe->batch_size);
-    ns_json_set_number(json, "rate_peak", (double)recipe->rate_peak);
-    ns_json_set_number(json, "momentum", (double)recipe->momentum);
-    ns_json_set_number(json, "weight_decay", (double)recipe->weight_decay);
-    ns_json_set_number(json, "label_smoothing", (double)recipe->label_smoothing);
-    ns_json_set_number(json, "warmup_fraction", (double)recipe->warmup_fraction);
-    ns_json_set_bool(json, "mirror", recipe->augment.mirror);
-    ns_json_set_int(json, "shift_px", recipe->augment.shift_px);
-    ns_json_set_int(json, "cutout_px", recipe->augment.cutout_px);
-    ns_json_set_number(json, "rotation_degrees", (double)recipe->augment.rotation_degrees);
-    ns_json_set_number(json, "zoom_percent", (double)recipe->augment.zoom_percent);
-    ns_json_set_number(json, "shear_degrees", (double)recipe->augment.shear_degrees);
-    ns_json_set_number(json, "erase_probability", (double)recipe->augment.erase_probability);
-    ns_json_set_number(json, "mixup_alpha", (double)recipe->augment.mixup_alpha);
-    return json;
-}
-
 /// What must be equal for one training to go on from another's checkpoint. Owned by the caller.
 static ns_status describe(const nn__training *training, ns_json **out, ns_error *err) {
     char graph_hash[NS_SHA256_HEX_MAX];
@@ -48,7 +29,7 @@ static ns_status describe(const nn__training *training, ns_json **out, ns_error 
     ns_json *json = ns_json_object_new();
     ns_json_set_string(json, "graph", graph_hash);
     ns_json_set_string(json, "data", data_describe(training->set)->sha256);
-    ns_json_set(json, "recipe", recipe_to_json(training->recipe));
+    ns_json_set(json, "recipe", nn_recipe_to_json(training->recipe));
     ns_json_set_int(json, "seed", (int64_t)training->seed);
     *out = json;
     return NS_OK;

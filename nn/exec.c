@@ -55,6 +55,7 @@ static void layer_init(nn_net *net, int i) {
         .dtype = net->options.dtype,
         .training = net->options.mode == NN_MODE_TRAIN,
         .step = &net->step,
+        .running_share = &net->running_share,
     };
     layer->wants_gradient = layer->params.trainable[0] > 0;
     for (int k = 0; k < op->input_count; k++) {
@@ -134,12 +135,17 @@ static size_t carve(nn_net *net, carver c) {
     net->value = take_floats(&c, net->param_count);
     net->gradient = training ? take_floats(&c, net->param_count) : NULL;
     net->momentum = training ? take_floats(&c, net->param_count) : NULL;
+    net->average = training && net->options.average ? take_floats(&c, net->param_count) : NULL;
     net->decay = take(&c, net->param_count / NN__BLOCK * sizeof(bool));
     net->labels = take(&c, batch * sizeof(int32_t));
+    net->partner_labels = net->options.mixup ? take(&c, batch * sizeof(int32_t)) : NULL;
+    net->lambdas = net->options.mixup ? take_floats(&c, batch) : NULL;
     net->logits = take_floats(&c, logits);
     net->loss = (nn__loss){
         .logits = net->logits,
         .labels = net->labels,
+        .partner_labels = net->partner_labels,
+        .lambdas = net->lambdas,
         .batch_size = net->options.batch_size,
         .class_count = nn_net_class_count(net),
         .smoothing = net->options.label_smoothing,
@@ -166,6 +172,7 @@ static ns_status net_describe(nn_net *net, const nn_graph *graph, const nn_net_o
                               ns_error *err) {
     net->graph = *graph;
     net->options = *options;
+    net->running_share = NN__NORM_MOMENTUM;
     if (options->thread_count <= 0) {
         net->options.thread_count = ns_cpu_count();
     }

@@ -25,12 +25,15 @@ struct nn_net {
     ns_arena *arena;
 
     float *value, *gradient, *momentum;
+    float *average; // NULL unless asked for
     size_t param_count;
     bool *decay;
-    int32_t *labels;
+    int32_t *labels, *partner_labels;
+    float *lambdas;
     nn__loss loss;
     float *logits;
     uint64_t step;
+    float running_share;      // of the next batch's statistics in the running ones
     nn__stopwatch *stopwatch; // while a profile is made, else NULL
     bool prepared;            // inference: the kernels' weights are those of `value`
 };

@@ -51,6 +51,9 @@ void nn_net_init(nn_net *net, uint64_t seed) {
     if (training) {
         memset(net->momentum, 0, net->param_count * sizeof *net->momentum);
     }
+    if (net->average != NULL) {
+        memcpy(net->average, net->value, net->param_count * sizeof *net->average);
+    }
     net->prepared = false;
 }
 
@@ -59,11 +62,12 @@ void nn_net_init(nn_net *net, uint64_t seed) {
 typedef enum state_part {
     STATE_VALUES,
     STATE_MOMENTUM,
+    STATE_AVERAGE,
 } state_part;
 
 static float *own_array(const nn_net *net, const nn__layer *layer, int which, state_part part) {
-    float *value = layer->value[which];
-    return part == STATE_VALUES ? value : net->momentum + (value - net->value);
+    float *const arrays[] = {net->value, net->momentum, net->average};
+    return arrays[part] + (layer->value[which] - net->value);
 }
 
 static void get_state(const nn_net *net, state_part part, float *state) {
@@ -77,7 +81,7 @@ static void get_state(const nn_net *net, state_part part, float *state) {
         }
         for (int k = 0; k < 2; k++) {
             for (size_t c = 0; c < layer->params.running; c++) {
-                *state++ = part == STATE_VALUES ? layer->running[k][c] : 0.0F;
+                *state++ = part == STATE_MOMENTUM ? 0.0F : layer->running[k][c];
             }
         }
     }
@@ -120,9 +124,24 @@ void nn_net_set_momentum(nn_net *net, const float *state) {
     set_state(net, STATE_MOMENTUM, state);
 }
 
+void nn_net_get_average(const nn_net *net, float *state) {
+    assert(net->average != NULL);
+    get_state(net, STATE_AVERAGE, state);
+}
+
+void nn_net_set_average(nn_net *net, const float *state) {
+    assert(net->average != NULL);
+    set_state(net, STATE_AVERAGE, state);
+}
+
+void nn_net_set_running_share(nn_net *net, float share) {
+    net->running_share = share;
+}
+
 nn_params nn_net_params(nn_net *net) {
     net->prepared = false; // the caller may write
-    return (nn_params){net->value, net->gradient, net->momentum, net->param_count, net->decay};
+    return (nn_params){net->value,   net->gradient,    net->momentum,
+                       net->average, net->param_count, net->decay};
 }
 
 float *nn_net_input(nn_net *net) {
@@ -131,6 +150,14 @@ float *nn_net_input(nn_net *net) {
 
 int32_t *nn_net_labels(nn_net *net) {
     return net->labels;
+}
+
+int32_t *nn_net_partner_labels(nn_net *net) {
+    return net->partner_labels;
+}
+
+float *nn_net_lambdas(nn_net *net) {
+    return net->lambdas;
 }
 
 const float *nn_net_logits(const nn_net *net) {

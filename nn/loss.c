@@ -1,10 +1,12 @@
-// Softmax cross-entropy with label smoothing (Szegedy et al. 2016), mean over the batch.
+// Softmax cross-entropy with label smoothing (Szegedy et al. 2016) and mixtures of two images (mixup,
+// Zhang et al. 2018), mean over the batch.
 //
-// With classes K, smoothing e and label t, the target is q_k = e / K, plus 1 - e at k = t, and
+// With classes K, smoothing e and labels t and u, of which t has the share l, the target is
+// q_k = e / K, plus (1 - e) l at k = t and (1 - e) (1 - l) at k = u; l = 1 without mixup. Then
 //
 //      loss = -sum_k q_k log p_k,   p = softmax(logits),   d loss / d logit_k = p_k - q_k
 //
-// so one pass over a row yields both. A row costs K exponentials; at usual sizes the whole loss is
+// which is l times the loss of t plus 1 - l times that of u. One pass over a row yields both. A row costs K exponentials; at usual sizes the whole loss is
 // some ten thousand of them, nothing beside one convolution. Rows are summed in order, so that the
 // thread count does not matter.
 
@@ -13,7 +15,23 @@
 
 #include "nn/nn_internal.h"
 
-/// log(sum exp(logit - max)); the gradient row is left holding exp(logit - max).
+/// What `row` is trained for: labels t and u, and what of their targets is above the others'.
+typedef struct goal {
+    int t, u;
+    float t_share, u_share;
+} goal;
+
+static goal goal_of(const nn__loss *loss, int row) {
+    const float share = 1.0F - loss->smoothing;
+    if (loss->lambdas == NULL) {
+        return (goal){loss->labels[row], loss->labels[row], share, 0.0F};
+    }
+    const float lambda = loss->lambdas[row];
+    return (goal){loss->labels[row], loss->partner_labels[row], share * lambda,
+                  share * (1.0F - lambda)};
+}
+
+/// The row's loss; the gradient row is filled.
 static float row_loss(const nn__loss *loss, int row) {
     const int classes = loss->class_count;
     const float *z = loss->logits + (size_t)row * (size_t)classes;
@@ -28,15 +46,16 @@ static float row_loss(const nn__loss *loss, int row) {
         mean += (z[k] - max) / (float)classes;
     }
     assert(sum >= 1.0F || isnan(sum)); // the largest logit's share
-    const int label = loss->labels[row];
+    const goal q = goal_of(loss, row);
     const float smooth = loss->smoothing;
     const float scale = 1.0F / (sum * (float)loss->batch_size);
     const float rest = smooth / ((float)classes * (float)loss->batch_size);
     for (int k = 0; k < classes; k++) {
         g[k] = g[k] * scale - rest;
     }
-    g[label] -= (1.0F - smooth) / (float)loss->batch_size;
-    return logf(sum) - (1.0F - smooth) * (z[label] - max) - smooth * mean;
+    g[q.t] -= q.t_share / (float)loss->batch_size;
+    g[q.u] -= q.u_share / (float)loss->batch_size;
+    return logf(sum) - q.t_share * (z[q.t] - max) - q.u_share * (z[q.u] - max) - smooth * mean;
 }
 
 float nn__loss_run(const nn__loss *loss) {
@@ -56,6 +75,7 @@ float nn__loss_reference(const nn__loss *loss) {
     double total = 0.0;
     for (int row = 0; row < loss->batch_size; row++) {
         const float *z = loss->logits + (size_t)row * (size_t)classes;
+        const goal q = goal_of(loss, row);
         double max = (double)z[0], sum = 0.0;
         for (int k = 0; k < classes; k++) {
             max = fmax(max, (double)z[k]);
@@ -66,7 +86,8 @@ float nn__loss_reference(const nn__loss *loss) {
         for (int k = 0; k < classes; k++) {
             const double log_p = (double)z[k] - max - log(sum);
             const double target = (double)loss->smoothing / classes +
-                                  (k == loss->labels[row] ? 1.0 - (double)loss->smoothing : 0.0);
+                                  (k == q.t ? (double)q.t_share : 0.0) +
+                                  (k == q.u ? (double)q.u_share : 0.0);
             total -= target * log_p;
             loss->gradient[(size_t)row * (size_t)classes + (size_t)k] =
                 (float)((exp(log_p) - target) / loss->batch_size);

@@ -143,6 +143,8 @@ typedef struct nn_net_options {
     int thread_count;      // 0: all cores
     size_t mem_bytes_max;  // refuse beyond it; 0: what the machine has left
     float label_smoothing; // of the loss, in [0, 1)
+    bool average;          // with room for an average of the weights
+    bool mixup;            // with room for labels of mixed images
 } nn_net_options;
 
 nn_net_options nn_net_options_default(void);
@@ -170,6 +172,10 @@ void nn_net_init(nn_net *net, uint64_t seed);
 /// they are and keep what is in them.
 float *nn_net_input(nn_net *net);
 int32_t *nn_net_labels(nn_net *net);
+/// With options.mixup, else NULL: the labels of the images mixed in, and the shares lambda of
+/// `labels`, whose partners have 1 - lambda; also to be filled before a step.
+int32_t *nn_net_partner_labels(nn_net *net);
+float *nn_net_lambdas(nn_net *net);
 /// Reads the input. In training mode it uses batch statistics and dropout, and moves the running
 /// statistics as a step does: running = 0.9 running + 0.1 batch (variance unbiased, epsilon 1e-5).
 void nn_net_forward(nn_net *net);
@@ -215,6 +221,7 @@ int nn_net_class_count(const nn_net *net);
 /// padding is zero and stays zero).
 typedef struct nn_params {
     float *value, *gradient, *momentum; // NN_MODE_INFER has only values
+    float *average;                     // NULL without options.average
     size_t count;
     const bool *decay; // per 16-value block: whether weight decay applies (weights, not bias or
                        // BN); `count` is a multiple of 16 and the arrays are 64-byte aligned
@@ -229,6 +236,12 @@ void nn_net_set_state(nn_net *net, const float *state);
 /// The optimiser's momentum in the same order (zero at running statistics).
 void nn_net_get_momentum(const nn_net *net, float *state);
 void nn_net_set_momentum(nn_net *net, const float *state);
+/// The averaged weights in the same order, beside the running statistics as they are.
+void nn_net_get_average(const nn_net *net, float *state);
+void nn_net_set_average(nn_net *net, const float *state); // leaves the running statistics alone
+/// From now on running = (1 - share) running + share batch. At first the share is 0.1; with
+/// 1, 1/2, 1/3, ... the running statistics become the mean over these batches.
+void nn_net_set_running_share(nn_net *net, float share);
 
 /// "oneDNN 2.6.3", "avx512_core_bf16", "f32".
 typedef struct nn_platform {
@@ -240,6 +253,19 @@ nn_platform nn_platform_describe(void);
 
 /* ---- training -------------------------------------------------------------------------------- */
 
+/// How the learning rate falls after its linear rise, by fraction of the budget.
+typedef enum nn_schedule {
+    NN_SCHEDULE_LINEAR,
+    NN_SCHEDULE_COSINE,
+} nn_schedule;
+
+/// What becomes the model at the end, and is judged at marks (nn/average.c).
+typedef enum nn_average {
+    NN_AVERAGE_NONE,      // the weights as they are
+    NN_AVERAGE_EMA,       // their moving average over `average_window`
+    NN_AVERAGE_LOOKAHEAD, // slow weights, to which the fast ones return every few steps
+} nn_average;
+
 typedef struct nn_recipe {
     int batch_size;
     float rate_peak; // of SGD with Nesterov momentum, for the mean loss of a batch
@@ -247,10 +273,22 @@ typedef struct nn_recipe {
     float weight_decay; // decoupled: w -= rate * decay * w, on weights only; for the pull of a
                         // coupled L2 penalty, divide that by 1 - momentum
     float label_smoothing;
-    float warmup_fraction; // linear from 0 to the peak, then linear to 0 at fraction 1
+    float warmup_fraction; // linear from 0 to the peak, then to 0 at fraction 1 by `schedule`
+    nn_schedule schedule;
+    float norm_rate_factor; // times the rate, for biases and batch norm
+    float clip_deviations;  // gradients whose norm's logarithm is so many standard deviations above
+                            // its running mean are scaled down to there; 0: never
+    nn_average average;
+    float average_window; // of the EMA: its mean age, as a fraction of the training so far
+    bool mirror_average;  // the model classifies by image and mirror image (nn_infer_new)
     data_augment augment;
 } nn_recipe;
 nn_recipe nn_recipe_default(void);
+/// Sets the field called `name` (as above; those of `augment` by their own names) from its text:
+/// "0.4", "cosine", "1". NS_ERR_USAGE, naming what there is, when name or value are unknown.
+ns_status nn_recipe_set(nn_recipe *recipe, const char *name, const char *text, ns_error *err);
+/// All fields by name.
+ns_json *nn_recipe_to_json(const nn_recipe *recipe);
 /// Learning rate at `fraction` of the budget, in [0, 1].
 float nn_rate_at(const nn_recipe *recipe, double fraction);
 

@@ -6,7 +6,8 @@
 //           -> plan_memory.c     turns sizes and lifetimes into offsets in one arena
 //   exec_run.c -> backend        runs the layers, step by step; profile.c times them
 //   op_ref.c, op_dnnl.c          the two backends; op_flat.c has the loops that know no layout
-//   train.c -> optim.c, checkpoint.c -> sealed_file.c
+//   train.c and the other train_*.c (train.h) -> recipe.c, average.c, clip.c, optim.c
+//           -> checkpoint.c -> sealed_file.c
 //   infer.c, export_onnx.c -> fold.c
 
 #ifndef NS_NN_NN_INTERNAL_H
@@ -93,9 +94,10 @@ struct nn__layer {
     int index;
     int batch_size;
     bool training;
-    nn_dtype dtype;       // that the net keeps its maps in: F32 or BF16
-    bool wants_gradient;  // some parameter at or before it learns
-    const uint64_t *step; // seeds dropout
+    nn_dtype dtype;             // that the net keeps its maps in: F32 or BF16
+    bool wants_gradient;        // some parameter at or before it learns
+    const uint64_t *step;       // seeds dropout
+    const float *running_share; // of a batch's statistics in the running ones
     const nn__layer *from[NN__INPUTS_MAX];
 
     void *prim;                         // the backend's own
@@ -196,7 +198,8 @@ void nn__flat_add(const float *a, const float *b, float *out, size_t count,
                   nn_activation activation);
 /// How many values come before the first that is infinite or NaN; `count` when none is.
 size_t nn__finite_count(const float *values, size_t count);
-/// running = 0.9 running + 0.1 batch; the batch variance over `sample_count` values is biased.
+/// running = (1 - share) running + share batch, with the net's running_share; the batch variance is
+/// biased, the running one is not.
 void nn__running_update(const nn__layer *layer, const float *mean, const float *variance);
 
 /// Dropout decides by element and key alone, so that neither threads nor passes matter.
@@ -217,6 +220,8 @@ static inline bool nn__dropout_keeps(const nn__dropout *dropout, uint32_t elemen
 typedef struct nn__loss {
     const float *logits; // (batch, classes)
     const int32_t *labels;
+    const int32_t *partner_labels; // NULL: no mixtures
+    const float *lambdas;          // (batch), the share of `labels`
     int batch_size, class_count;
     float smoothing;
     float *gradient; // (batch, classes), of the mean loss
@@ -238,10 +243,32 @@ size_t nn__net_mem_bytes(const nn_net *net);
 
 typedef struct nn__sgd {
     float rate, momentum, weight_decay;
+    float norm_rate_factor; // times the rate, for what does not decay
+    float gradient_scale;   // 1 unless clipped
+    float average_share;    // average += share * (weight - average), after the update
+    bool returns;           // then the weights go back to their average
 } nn__sgd;
 
-/// One update of all parameters from their gradients. Allocates nothing.
-void nn__sgd_step(const nn_params *params, const nn__sgd *sgd, int thread_count);
+/// One update of all parameters from their gradients; false when a weight is no number any more.
+/// Allocates nothing.
+bool nn__sgd_step(const nn_params *params, const nn__sgd *sgd, int thread_count);
+/// Of all gradients together, the same for any thread count.
+double nn__gradient_norm(const nn_params *params, int thread_count);
+
+/// What averaging does in the `step`-th step (from 1), which ends at `fraction` of the budget.
+typedef struct nn__average_step {
+    float share;  // as nn__sgd's average_share
+    bool returns; // as nn__sgd's
+} nn__average_step;
+nn__average_step nn__average_at(const nn_recipe *recipe, int64_t step, double fraction);
+
+/// Which gradient norms are usual (nn/clip.c); starts as zeros.
+typedef struct nn__clip {
+    double mean, variance; // of the norms' logarithms, moving
+    int64_t count, clipped_count;
+} nn__clip;
+/// What to scale a gradient of this norm by, in (0, 1], and learns from it.
+float nn__clip_scale(nn__clip *clip, double norm, float deviations);
 
 /* ---- folding and inference ------------------------------------------------------------------- */
 

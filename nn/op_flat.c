@@ -124,13 +124,12 @@ size_t nn__finite_count(const float *values, size_t count) {
 }
 
 void nn__running_update(const nn__layer *layer, const float *mean, const float *variance) {
-    const float keep = 1.0F - NN__NORM_MOMENTUM;
+    const float share = *layer->running_share, keep = 1.0F - share;
     const float sample_count =
         (float)layer->batch_size * (float)layer->in.height * (float)layer->in.width;
     const float unbias = sample_count > 1.0F ? sample_count / (sample_count - 1.0F) : 1.0F;
     for (size_t c = 0; c < layer->params.running; c++) {
-        layer->running[0][c] = keep * layer->running[0][c] + NN__NORM_MOMENTUM * mean[c];
-        layer->running[1][c] =
-            keep * layer->running[1][c] + NN__NORM_MOMENTUM * unbias * variance[c];
+        layer->running[0][c] = keep * layer->running[0][c] + share * mean[c];
+        layer->running[1][c] = keep * layer->running[1][c] + share * unbias * variance[c];
     }
 }

@@ -247,16 +247,15 @@ static void norm_channel(const nn__layer *layer, int c, double mean, double vari
 }
 
 void nn__ref_batch_norm_forward(const nn__layer *layer) {
-    const float keep = 1.0F - NN__NORM_MOMENTUM;
+    const float share = *layer->running_share, keep = 1.0F - share;
     const double count = (double)layer->batch_size * layer->in.height * layer->in.width;
     for (int c = 0; c < layer->in.channels; c++) {
         double mean = (double)layer->running[0][c], variance = (double)layer->running[1][c];
         if (layer->training) {
             channel_statistics(layer, c, &mean, &variance);
             const double unbiased = count > 1.0 ? variance * count / (count - 1.0) : variance;
-            layer->running[0][c] = keep * layer->running[0][c] + NN__NORM_MOMENTUM * (float)mean;
-            layer->running[1][c] =
-                keep * layer->running[1][c] + NN__NORM_MOMENTUM * (float)unbiased;
+            layer->running[0][c] = keep * layer->running[0][c] + share * (float)mean;
+            layer->running[1][c] = keep * layer->running[1][c] + share * (float)unbiased;
         }
         norm_channel(layer, c, mean, variance);
     }

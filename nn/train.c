@@ -131,6 +131,7 @@ static nn_net_options net_options_of(const trainer *t) {
     options.thread_count = t->thread_count;
     options.mem_bytes_max = t->mem_bytes_max;
     options.label_smoothing = t->recipe.label_smoothing;
+    options.mixup = t->recipe.augment.mixup_alpha > 0;
     return options;
 }
 
@@ -229,7 +230,10 @@ static uint64_t dropout_seed(const trainer *t) {
 static ns_status run_step(trainer *t, ns_error *err) {
     // The rate of the middle of the step: the first then learns, and the last still has a little.
     const float rate = nn_rate_at(&t->recipe, fraction_at(t, 0.5));
-    const data_batch batch = {.x = nn_net_input(t->net), .labels = nn_net_labels(t->net)};
+    const data_batch batch = {.x = nn_net_input(t->net),
+                              .labels = nn_net_labels(t->net),
+                              .partner_labels = nn_net_partner_labels(t->net),
+                              .lambdas = nn_net_lambdas(t->net)};
     (void)data_loader_next(t->loader, &batch);
     const float loss = nn_net_forward_backward(t->net, dropout_seed(t));
     if (!isfinite(loss) || !nn__net_is_finite(t->net)) {
@@ -239,8 +243,12 @@ static ns_status run_step(trainer *t, ns_error *err) {
                        (long long)t->position.step + 1, (double)loss,
                        nn__net_is_finite(t->net) ? "" : "not ", (double)rate);
     }
-    const nn__sgd sgd = {rate, t->recipe.momentum, t->recipe.weight_decay};
-    nn__sgd_step(&t->params, &sgd, t->thread_count);
+    const nn__sgd sgd = {.rate = rate,
+                         .momentum = t->recipe.momentum,
+                         .weight_decay = t->recipe.weight_decay,
+                         .norm_rate_factor = t->recipe.norm_rate_factor,
+                         .gradient_scale = 1.0F};
+    (void)nn__sgd_step(&t->params, &sgd, t->thread_count);
 
     t->position.step++;
     t->position.sample_count += (uint64_t)t->recipe.batch_size;

@@ -142,19 +142,17 @@ static ns_status read_recipe(const search_space *space, const search_genotype *g
                              nn_recipe *out, ns_error *err) {
     reader in = {.space = space, .genotype = genotype, .err = err};
     const int batch_size = search__batch_size(space, number(&in, "batch_size"));
-    *out = (nn_recipe){
-        .batch_size = batch_size,
-        .rate_peak = (float)(number(&in, "rate_at_256") * batch_size / RATE_BATCH_SIZE),
-        .momentum = MOMENTUM,
-        .weight_decay = (float)number(&in, "weight_decay"),
-        .label_smoothing = (float)number(&in, "label_smoothing"),
-        .warmup_fraction = (float)number(&in, "warmup_fraction"),
-        .augment =
-            {
-                .mirror = number(&in, "mirror") != 0,
-                .shift_px = search__percent_px(space, number(&in, "shift_percent")),
-                .cutout_px = search__percent_px(space, number(&in, "cutout_percent")),
-            },
+    *out = nn_recipe_default();
+    out->batch_size = batch_size;
+    out->rate_peak = (float)(number(&in, "rate_at_256") * batch_size / RATE_BATCH_SIZE);
+    out->momentum = MOMENTUM;
+    out->weight_decay = (float)number(&in, "weight_decay");
+    out->label_smoothing = (float)number(&in, "label_smoothing");
+    out->warmup_fraction = (float)number(&in, "warmup_fraction");
+    out->augment = (data_augment){
+        .mirror = number(&in, "mirror") != 0,
+        .shift_px = search__percent_px(space, number(&in, "shift_percent")),
+        .cutout_px = search__percent_px(space, number(&in, "cutout_percent")),
     };
     return in.status;
 }

@@ -1,0 +1,106 @@
+// The loss against its double-precision reference, and both against what mixing means.
+
+#include "tests/nn/nets.h"
+
+#include "nn/nn_internal.h"
+
+enum { BATCH = 9, CLASSES = 13, CELLS = BATCH * CLASSES };
+
+typedef struct batch {
+    float logits[CELLS];
+    int32_t labels[BATCH], partner_labels[BATCH];
+    float lambdas[BATCH];
+} batch;
+
+static void draw(batch *b, double deviation) {
+    ns_rng rng = ns_rng_stream(3, 0, "loss");
+    for (int i = 0; i < CELLS; i++) {
+        b->logits[i] = (float)(deviation * ns_rng_normal(&rng));
+    }
+    for (int i = 0; i < BATCH; i++) {
+        b->labels[i] = (int32_t)ns_rng_below(&rng, CLASSES);
+        b->partner_labels[i] =
+            i % 3 == 0 ? b->labels[i] : (int32_t)ns_rng_below(&rng, CLASSES); // mixed with its own
+        b->lambdas[i] = (float)(0.5 + 0.5 * ns_rng_unit(&rng));
+    }
+}
+
+/// `gradient` has CELLS values.
+static float run(const batch *b, bool mixup, float smoothing, bool reference, float *gradient) {
+    float rows[BATCH];
+    float cells[CELLS];
+    const nn__loss loss = {.logits = b->logits,
+                           .labels = b->labels,
+                           .partner_labels = mixup ? b->partner_labels : NULL,
+                           .lambdas = mixup ? b->lambdas : NULL,
+                           .batch_size = BATCH,
+                           .class_count = CLASSES,
+                           .smoothing = smoothing,
+                           .gradient = cells,
+                           .row_loss = rows};
+    const float mean = reference ? nn__loss_reference(&loss) : nn__loss_run(&loss);
+    memcpy(gradient, cells, sizeof cells);
+    return mean;
+}
+
+static void test_it_agrees_with_reference(void **state) {
+    (void)state;
+    static batch b;
+    float got[CELLS], want[CELLS];
+    draw(&b, 30);
+    for (int i = 0; i < 4; i++) {
+        const float smoothing = i % 2 == 0 ? 0.0F : 0.2F;
+        const float got_loss = run(&b, i / 2 == 1, smoothing, false, got);
+        const float want_loss = run(&b, i / 2 == 1, smoothing, true, want);
+        assert_close(&got_loss, &want_loss, 1, 1e-6);
+        assert_close(got, want, CELLS, 1e-6);
+    }
+}
+
+/// With one lambda for all, lambda times the loss of one set of labels and the rest of the other's.
+static void test_mixup_is_the_mixed_loss(void **state) {
+    (void)state;
+    static batch b;
+    float mixed[CELLS], first[CELLS], second[CELLS], want[CELLS];
+    draw(&b, 3);
+    for (int i = 0; i < BATCH; i++) {
+        b.lambdas[i] = 0.7F;
+    }
+    const float mixed_loss = run(&b, true, 0.1F, false, mixed);
+    const float first_loss = run(&b, false, 0.1F, true, first);
+    memcpy(b.labels, b.partner_labels, sizeof b.labels);
+    const float second_loss = run(&b, false, 0.1F, true, second);
+    const float want_loss = 0.7F * first_loss + 0.3F * second_loss;
+    for (int i = 0; i < CELLS; i++) {
+        want[i] = 0.7F * first[i] + 0.3F * second[i];
+    }
+    assert_close(&mixed_loss, &want_loss, 1, 1e-6);
+    assert_close(mixed, want, CELLS, 1e-5);
+}
+
+static void test_gradient_is_the_slope(void **state) {
+    (void)state;
+    static batch b;
+    float gradient[CELLS], unused[CELLS];
+    draw(&b, 2);
+    (void)run(&b, true, 0.1F, false, gradient);
+    const float step = 1e-2F;
+    for (int i = 0; i < CELLS; i += 7) {
+        const float at = b.logits[i];
+        b.logits[i] = at + step;
+        const double up = (double)run(&b, true, 0.1F, true, unused);
+        b.logits[i] = at - step;
+        const double down = (double)run(&b, true, 0.1F, true, unused);
+        b.logits[i] = at;
+        assert_float_equal(gradient[i], ((up - down) / (2.0 * (double)step)), 1e-4);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_it_agrees_with_reference),
+        cmocka_unit_test(test_mixup_is_the_mixed_loss),
+        cmocka_unit_test(test_gradient_is_the_slope),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
