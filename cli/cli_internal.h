@@ -33,6 +33,7 @@ int cli__train(int argc, char **argv);
 int cli__evaluate(int argc, char **argv);
 int cli__predict(int argc, char **argv);
 int cli__export(int argc, char **argv);
+int cli__bench(int argc, char **argv);
 
 /* ---- options (options.c, the only caller of argp) -------------------------------------------- */
 

@@ -418,4 +418,43 @@ ns_status nn_model_fits(const nn_model *model, const data_set *set, ns_error *er
 /// inside the graph, output "probabilities" (batch, labels), label names in the metadata.
 ns_status nn_export_onnx(const nn_model *model, const char *path, ns_error *err);
 
+/* ---- measuring ------------------------------------------------------------------------------- */
+
+const char *nn_op_name(nn_op_kind kind); // "conv", "batch_norm", ...
+const char *nn_pass_name(nn_pass pass);  // "forward", "backward_weights", ...
+
+/// Random normal images and random labels into the buffers of a training net.
+void nn_bench_fill(nn_net *net, uint64_t seed);
+/// The optimiser's sweep over the gradients that are there, as nn_train() makes it after each step;
+/// neither clips nor averages.
+void nn_bench_update(nn_net *net);
+
+/// GB/s (1e9 bytes read plus bytes written) of the faster of copy and triad on buffers that have
+/// `footprint_bytes` together. NS_ERR_MEMORY.
+ns_status nn_bench_bandwidth(size_t footprint_bytes, int thread_count, double *gb_per_s,
+                             ns_error *err);
+
+/// One pass of one convolution, measured alone by the best algorithm and layout that oneDNN has for
+/// it. Convolutions of one geometry are measured once and counted `use_count` times.
+typedef struct nn_bench_conv {
+    int node; // the first of them
+    nn_pass pass;
+    int use_count;
+    int64_t flops;          // of one
+    char kernel[64];        // "jit_bf16:avx512_core_bf16, blocked"
+    double ms;              // the median of all rounds
+    double ms_best, ms_now; // the least of all rounds; the last round's
+} nn_bench_conv;
+
+/// The convolutions of a training net without the net: their own best times are the roof that a
+/// step is compared with. A bias is left out.
+typedef struct nn_bench_convs nn_bench_convs;
+/// Tries every algorithm and layout. NS_ERR_MEMORY.
+ns_status nn_bench_convs_new(const nn_graph *graph, const nn_net_options *options,
+                             nn_bench_convs **out, ns_error *err);
+void nn_bench_convs_free(nn_bench_convs *convs);
+/// Measures each once more; to be called in turn with what they are compared to.
+void nn_bench_convs_round(nn_bench_convs *convs);
+const nn_bench_conv *nn_bench_convs_at(const nn_bench_convs *convs, int index); // NULL: no more
+
 #endif

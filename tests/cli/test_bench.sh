@@ -1,0 +1,54 @@
+# Benchmarks: their options and the keys of their JSON; how fast anything is, no test asks.
+source "$(dirname "$0")/harness.sh"
+
+expect 2 'without train\|ops\|infer' bench
+expect 2 'cannot bench "speed": train, ops or infer' bench speed
+for kind in train ops infer; do
+    expect 0 "^Usage: nightshift bench $kind" bench $kind --help
+done
+expect 2 'cannot use --net "vgg": r9 or anchor' bench train --net vgg
+expect 2 'cannot use --width "0"' bench train --width 0
+expect 2 'cannot use --seconds "-1"' bench train --seconds -1
+expect 2 'cannot use --dtype "int8"' bench train --dtype int8
+expect 1 'stem_width' bench train --genotype '{"stem_width": 3}'
+expect 1 'nosuch.nsm' bench infer nosuch.nsm
+
+SHORT="--threads 1 --batch 4 --seconds 0.01"
+
+# A step: the parts add up, and the roof is of the net's convolutions. R9 has eight convolutions of
+# five shapes; backward-data is not for the first.
+expect_json 'd["net"] == "r9" and d["width"] == 4 and d["dtype"] == "f32" and d["batch"] == 4
+    and d["threads"] == 1 and d["repetitions"] >= 2 and d["images_per_s"] > 0
+    and d["images_per_s_best"] >= d["images_per_s"] and d["conv_roof_images_per_s"] > 0
+    and abs(d["conv_roof_ms"] - sum(c["count"] * c["ms"] for c in d["convs"])) < 1e-6
+    and abs(d["fraction_of_roof"] - d["conv_roof_ms"] / d["step_ms"]) < 1e-6
+    and {c["pass"] for c in d["convs"]} == {"forward", "backward_weights", "backward_data"}
+    and sum(c["count"] for c in d["convs"]) == 8 + 8 + 7
+    and d["ms"]["conv forward"] > 0 and "optimiser update" in d["ms"]
+    and abs(sum(d["ms"].values()) - d["conv_ms"] - d["other_ms"]) < 1e-6
+    and abs(sum(o["ms"] for o in d["ops"]) - sum(k["ms"] for k in d["kinds"])) < 1e-6
+    and all(o["bytes"] >= 0 and o["gb_per_s"] >= 0 and o["of_memory_bandwidth"] >= 0
+            for o in d["ops"])
+    and d["roofs"]["memory_gb_per_s"] > 0 and d["isa"] and d["library"]' \
+    bench train --width 4 --dtype f32 $SHORT --json
+expect 0 '^[0-9.]+ images/s .best' bench train --width 4 --dtype f32 $SHORT
+expect 0 '^batch_norm +forward +[0-9]' bench train --width 4 --dtype f32 $SHORT --each
+expect_json 'd["net"] == "anchor" and d["params"] > 1000' \
+    bench train --net anchor --dtype f32 $SHORT --json
+
+# Ops
+expect_json 'd["peak_gflop_per_s"]["f32"] > 0 and d["roofs"]["l2_gb_per_s"] > 0
+    and {o["pass"] for o in d["ops"]} >= {"forward"} and len(d["ops"]) >= 8
+    and all(o["op"] == "batch norm" and o["ms"] > 0 and o["gb_per_s"] > 0
+            and o["fraction_of_roof"] > 0 for o in d["ops"])' \
+    bench ops --op 'batch norm' --dtype f32 $SHORT --json
+expect 0 '^max pool 2x2 +f32 +64x28x28 +forward' bench ops --op 'max pool 2x2' --dtype f32 $SHORT
+
+# Inference, of random weights and of a file
+expect_json 'd["latency_ms"] >= d["latency_ms_best"] > 0 and d["dtype"] == "f32" and d["batch"] == 4
+    and abs(d["images_per_s"] - 4000 / d["latency_ms"]) < 1e-3' \
+    bench infer --width 4 $SHORT --json --save r.nsm
+expect 0 '^[0-9.]+ ms a batch of 4' bench infer r.nsm $SHORT
+expect 0 '^wrote r.onnx' export r.nsm --format onnx -o r.onnx
+
+finish
