@@ -129,8 +129,30 @@ int64_t ns_clock_unix_ms(void);
 /// that process is so old that it must have run another program first. To be asked early.
 int64_t ns_clock_process_start_ms(void);
 void ns_sleep_ms(int64_t duration_ms);
-/// Cores this process may run on (the affinity mask); at least 1.
+
+/* ---- the machine ---------------------------------------------------------------------------- */
+
+/// Cores this process may keep busy: those of its affinity mask, or fewer by the quota of its
+/// control group; at least 1.
 int ns_cpu_count(void);
+
+#define NS_CPU_MAX 8192
+
+/// Some of the machine's cores; a plain value.
+typedef struct ns_cpu_set {
+    unsigned long word[NS_CPU_MAX / (8 * sizeof(unsigned long))];
+} ns_cpu_set;
+
+/// The cores that the calling thread may run on. False where the system does not tell.
+bool ns_cpu_set_get(ns_cpu_set *out);
+/// Keeps the calling thread, and all threads and processes that it starts from now on, on these
+/// cores. False, and nothing changes, when the system refuses.
+bool ns_cpu_set_use(const ns_cpu_set *set);
+int ns_cpu_set_count(const ns_cpu_set *set);
+/// `count` of its cores in ascending order, after the `first` lowest; fewer where it has no more.
+/// Worker `i` of several with `n` cores each takes (&all, i * n, n).
+ns_cpu_set ns_cpu_set_part(const ns_cpu_set *set, int first, int count);
+
 /// Memory this process may still take: the least of what the machine and its cgroup have left.
 size_t ns_mem_available_bytes(void);
 

@@ -1,11 +1,10 @@
-// Clocks, and what the machine has left for this process.
+// Clocks.
 //
 // Intervals are measured on CLOCK_BOOTTIME: it never jumps, runs on while the machine sleeps (a
 // budget is wall time), is the same in all processes, and is the clock in which the kernel notes
 // when a process began.
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -76,21 +75,4 @@ void ns_sleep_ms(int64_t duration_ms) {
                             .tv_nsec = (long)(duration_ms % 1000) * 1000000};
     while (nanosleep(&left, &left) != 0 && errno == EINTR) {
     }
-}
-
-int ns_cpu_count(void) {
-    for (size_t cpu_max = 1024; cpu_max <= 65536; cpu_max *= 8) {
-        cpu_set_t *set = CPU_ALLOC(cpu_max);
-        if (set == NULL) {
-            break;
-        }
-        const size_t set_bytes = CPU_ALLOC_SIZE(cpu_max);
-        const bool known = sched_getaffinity(0, set_bytes, set) == 0;
-        const int count = known ? CPU_COUNT_S(set_bytes, set) : 0;
-        CPU_FREE(set);
-        if (count > 0) {
-            return count;
-        }
-    }
-    return 1;
 }
