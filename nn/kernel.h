@@ -1,0 +1,131 @@
+// Kernels of our own, where they beat the library's around the convolutions: batch norm with all
+// that can ride along, pooling, the first convolution.
+//
+// A tensor is seen as images of chunks of pixels of lanes:
+//
+//     element (n, chunk, pixel, lane) = data[n * image + chunk * chunk + pixel * pixel + lane]
+//
+// which covers the blocked layouts (nChw16c, nChw8c) and, with channels a multiple of the lanes,
+// nhwc. A chunk's lanes are one vector register. Lanes beyond the channels are zero wherever a
+// kernel reads, and then wherever it writes.
+//
+// Elements are f32 or bf16 (uint16_t, rounded to nearest even); statistics, parameters, their
+// gradients and all arithmetic are f32, long sums f64. What a kernel computes depends on its
+// arguments, the variant and the number of threads, never on timing.
+//
+// Each kernel is two files: kernel_X_simd.c, the loops over one chunk, compiled once for every
+// variant below with that variant's compiler flags, and kernel_X.c, which shares the work out
+// among OpenMP's threads.
+
+#ifndef NS_NN_KERNEL_H
+#define NS_NN_KERNEL_H
+
+#include "nn/nn.h"
+
+#define NN__LANES_MAX 16
+
+/// name, condition, lanes, bf16: from the least to the best; nn/CMakeLists.txt has the flags.
+#if defined(__x86_64__)
+#define NN__VARIANT_LIST(X)                                                                        \
+    X(base_f32, true, 8, false)                                                                    \
+    X(base_bf16, true, 8, true)                                                                    \
+    X(avx2_f32, NN__CPU_AVX2, 8, false)                                                            \
+    X(avx2_bf16, NN__CPU_AVX2, 8, true)                                                            \
+    X(avx512_f32, NN__CPU_AVX512, 16, false)                                                       \
+    X(avx512_bf16, NN__CPU_AVX512, 16, true)                                                       \
+    X(avx512bf16_bf16, NN__CPU_AVX512 &&__builtin_cpu_supports("avx512bf16"), 16, true)
+#else
+#define NN__VARIANT_LIST(X)                                                                        \
+    X(base_f32, true, 8, false)                                                                    \
+    X(base_bf16, true, 8, true)
+#endif
+
+/// A tensor, with strides in elements; `data` is NULL where an optional one is absent.
+typedef struct nn__view {
+    void *data;
+    size_t image, chunk, pixel;
+} nn__view;
+
+/// Consecutive things, [first, end).
+typedef struct nn__span {
+    int first, end;
+} nn__span;
+
+/// Part `which` of `parts` nearly equal ones of `count` things.
+nn__span nn__span_share(int count, int parts, int which);
+
+/* ---- batch norm ------------------------------------------------------------------------------ */
+
+/// What rides along with a batch norm z = scale (x - mean) / deviation + shift.
+typedef enum nn__norm_join {
+    NN__NORM_ALONE,      // y = act(z)
+    NN__NORM_ADD_AFTER,  // y = act(z) + r
+    NN__NORM_ADD_BEFORE, // y = act(z + r)
+    NN__NORM_POOL,       // y = max over 2x2 pixels, stride 2, of act(z); an odd last row or column
+                         // is in no window
+} nn__norm_join;
+
+/// One training batch norm. Views r, y, dy, dx, dr and argmax have x's chunks; y, dy and argmax of
+/// a pooled one have (height / 2) (width / 2) pixels. Arrays of floats have chunk_count * lanes.
+typedef struct nn__norm_job {
+    int image_count, chunk_count, height, width; // of x
+    nn_activation activation; // one that maps 0 to 0, as padding needs: not the sigmoid
+    nn__norm_join join;
+    float epsilon;
+    const float *scale, *shift;
+    float *mean, *variance; // of the batch, biased: forward writes, backward reads
+    nn__view x;
+    nn__view r;      // joins that add
+    nn__view y;      // forward
+    nn__view argmax; // of bytes; joins that pool: forward writes, backward reads
+    nn__view dy;
+    nn__view dx; // may be x or, unpooled, dy; NULL: not wanted
+    nn__view dr; // NN__NORM_ADD_BEFORE; may be dy. (NN__NORM_ADD_AFTER: dr is dy itself.)
+    float *scale_gradient, *shift_gradient;
+    double *scratch; // nn__norm_scratch_bytes() of the threads that run it
+} nn__norm_job;
+
+/// What one chunk's loops multiply and add, by lane.
+typedef struct nn__norm_factors {
+    float mean[NN__LANES_MAX]; // while forward sums: a guess of it, to keep the sums small
+    float scale[NN__LANES_MAX], shift[NN__LANES_MAX]; // z = scale (x - mean) + shift
+    // dx = gain g + slope (x - mean) + level, where g is the gradient of z
+    float gain[NN__LANES_MAX], slope[NN__LANES_MAX], level[NN__LANES_MAX];
+} nn__norm_factors;
+
+/// Loops over one chunk of some images. `sums` has two values a lane, which are added to.
+typedef struct nn__norm_kernels {
+    /// Sums of x - mean, and of its square.
+    void (*forward_sums)(const nn__norm_job *job, int chunk, nn__span images,
+                         const nn__norm_factors *factors, double *sums);
+    void (*forward_apply)(const nn__norm_job *job, int chunk, nn__span images,
+                          const nn__norm_factors *factors);
+    /// Sums of g, and of g (x - mean); writes dr.
+    void (*backward_sums)(const nn__norm_job *job, int chunk, nn__span images,
+                          const nn__norm_factors *factors, double *sums);
+    void (*backward_apply)(const nn__norm_job *job, int chunk, nn__span images,
+                           const nn__norm_factors *factors);
+} nn__norm_kernels;
+
+/* ---- variants -------------------------------------------------------------------------------- */
+
+typedef struct nn__variant {
+    const char *name;
+    int lanes;
+    bool bf16; // type of the elements
+    const nn__norm_kernels *norm;
+} nn__variant;
+
+/// The best variant this machine runs for these lanes and type; NULL when there is none.
+const nn__variant *nn__variant_for(int lanes, bool bf16);
+/// All that this machine runs: `index` from 0; NULL beyond the last.
+const nn__variant *nn__variant_at(int index);
+
+/* ---- on all threads -------------------------------------------------------------------------- */
+
+size_t nn__norm_scratch_bytes(const nn__norm_job *job, int lanes, int thread_count);
+void nn__norm_forward(const nn__variant *variant, const nn__norm_job *job);
+/// May overwrite dy or x where the job says so, nothing else besides what it computes.
+void nn__norm_backward(const nn__variant *variant, const nn__norm_job *job);
+
+#endif
