@@ -73,7 +73,7 @@ def main():
     if not args.serve:
         report(args, session, feed)
         return
-    print(json.dumps({"ready": True, "version": onnxruntime.__version__}), flush=True)
+    print(json.dumps({"version": onnxruntime.__version__}), flush=True)
     for _ in sys.stdin:
         report(args, session, feed)
 

@@ -111,50 +111,50 @@ class Trainer:
         return statistics.median(times), min(times), len(times)
 
 
-def alternatives(major):
-    """Settings to try, one after the other; what is faster stays."""
-    yield {"channels_last": True}
-    if major >= 2:
-        yield {"run": "compile"}
-        yield {"run": "compile", "channels_last": False}
-        yield {"optimiser": "foreach"}
-        yield {"optimiser": "fused"}
-    else:
-        yield {"run": "trace"}
-        yield {"optimiser": "foreach"}
-    yield {"pool": "adaptive"}
+def version_has_compile():
+    return int(torch.__version__.split(".")[0]) >= 2
+
+
+def attempt(args, setting, tried):
+    """Adds the setting and its speed to `tried`; what a version cannot do, it does not offer."""
+    try:
+        time_s = Trainer(args, setting).measure(args.tune_seconds, warm_up=4)[0]
+    except Exception as reason:
+        print(f"{setting}: {str(reason).splitlines()[:1]}", file=sys.stderr)
+        return
+    tried.append((time_s, setting))
+    if args.verbose:
+        print(f"{args.batch / time_s:8.1f} images/s {setting}", file=sys.stderr)
+
+
+def fastest(tried):
+    return min(tried, key=lambda one: one[0])[1]
 
 
 def tune(args):
-    """The fastest setting and its trainer."""
-    best, trainer = dict(DEFAULT), Trainer(args, DEFAULT)
-    least = trainer.measure(args.tune_seconds)[0]
-    tried = [(best, least)]
-    for change in alternatives(int(torch.__version__.split(".")[0])):
-        setting = {**best, **change}
-        if setting == best:
-            continue
-        try:
-            other = Trainer(args, setting)
-            time_s = other.measure(args.tune_seconds, warm_up=4)[0]
-        except Exception as reason:  # what a version cannot do, it does not offer
-            print(f"{change}: {str(reason).splitlines()[:1]}", file=sys.stderr)
-            continue
-        tried.append((setting, time_s))
-        if time_s < least:
-            best, trainer, least = setting, other, time_s
-    if args.verbose:
-        for setting, time_s in tried:
-            print(f"{args.batch / time_s:8.1f} images/s {setting}", file=sys.stderr)
-    return best, trainer
+    """The fastest setting of all, and the fastest of those that run eagerly."""
+    tried = []
+    attempt(args, DEFAULT, tried)
+    attempt(args, {**DEFAULT, "channels_last": True}, tried)
+    for optimiser in ["foreach", "fused"] if version_has_compile() else ["foreach"]:
+        attempt(args, {**fastest(tried), "optimiser": optimiser}, tried)
+    attempt(args, {**fastest(tried), "pool": "adaptive"}, tried)
+    eager = fastest(tried)
+    for channels_last in False, True:
+        run = "compile" if version_has_compile() else "trace"
+        attempt(args, {**eager, "channels_last": channels_last, "run": run}, tried)
+    return fastest(tried), eager
 
 
-def report(args, setting, trainer):
+def report(args, setting, trainer, eager):
+    """One measurement; `eager` is None or the trainer of the fastest setting without a compiler."""
     median_s, best_s, count = trainer.measure(args.seconds)
+    eager_s = eager.measure(args.seconds)[0] if eager else median_s
     print(
         json.dumps(
             {
                 "images_per_s": args.batch / median_s,
+                "eager_images_per_s": args.batch / eager_s,
                 "images_per_s_best": args.batch / best_s,
                 "repetitions": count,
                 "version": torch.__version__,
@@ -178,23 +178,28 @@ def main():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--tune-seconds", type=float, default=1, help="for each setting tried")
     parser.add_argument("--setting", type=json.loads, help="JSON as printed; do not tune")
+    parser.add_argument("--eager-setting", type=json.loads, help="the same, for --eager")
     parser.add_argument("--serve", action="store_true", help="one measurement a line of stdin")
+    parser.add_argument("--eager", action="store_true", help="also measure without a compiler")
     parser.add_argument("--verbose", action="store_true", help="say what was tried")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
-    if args.setting:
-        setting = {**DEFAULT, **args.setting}
-        trainer = Trainer(args, setting)
-    else:
-        setting, trainer = tune(args)
+    setting, eager_setting = args.setting, args.eager_setting
+    if setting is None:
+        setting, eager_setting = tune(args)
+    trainer = Trainer(args, {**DEFAULT, **setting})
+    eager = None
+    if args.eager and eager_setting not in (None, setting):
+        eager = Trainer(args, {**DEFAULT, **eager_setting})
     if not args.serve:
-        report(args, setting, trainer)
+        report(args, setting, trainer, eager)
         return
-    print(json.dumps({"ready": True, "version": torch.__version__, "setting": setting}), flush=True)
+    hello = {"version": torch.__version__, "setting": setting, "eager_setting": eager_setting}
+    print(json.dumps(hello), flush=True)
     for _ in sys.stdin:
-        report(args, setting, trainer)
+        report(args, setting, trainer, eager)
 
 
 if __name__ == "__main__":
