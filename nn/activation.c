@@ -4,38 +4,24 @@
 // library's, in double precision.
 
 #include <math.h>
-#include <string.h>
 
 #include "nn/nn_internal.h"
 
-typedef struct row {
-    const char *name;
-    nn__reads reads;
-} row;
-
-static const row table[NN_ACTIVATION_COUNT] = {
-#define ROW(kind, name, reads) [NN_ACTIVATION_##kind] = {name, NN__READS_##reads},
-    NN_ACTIVATION_LIST(ROW)
-#undef ROW
+const char *const nn__activation_names[NN_ACTIVATION_COUNT] = {
+#define NAME(kind, name, reads) [NN_ACTIVATION_##kind] = (name),
+    NN_ACTIVATION_LIST(NAME)
+#undef NAME
 };
 
-const char *nn__activation_name(nn_activation activation) {
-    return table[activation].name;
-}
-
-ns_status nn__activation_named(const char *name, nn_activation *out, ns_error *err) {
-    for (size_t i = 0; i < NS_COUNT_OF(table); i++) {
-        if (strcmp(table[i].name, name) == 0) {
-            *out = (nn_activation)i;
-            return NS_OK;
-        }
-    }
-    return ns_fail(err, NS_ERR_INPUT, "unknown activation \"%.40s\"", name);
-}
+static const nn__reads reads_of[NN_ACTIVATION_COUNT] = {
+#define READS(kind, name, reads) [NN_ACTIVATION_##kind] = NN__READS_##reads,
+    NN_ACTIVATION_LIST(READS)
+#undef READS
+};
 
 nn__reads nn__node_reads(const nn_node *node) {
     const nn__reads reads = nn__op_of(node->kind)->reads;
-    return reads == NN__READS_ACT ? table[node->activation].reads : reads;
+    return reads == NN__READS_ACT ? reads_of[node->activation] : reads;
 }
 
 static double sigmoid(double x) {

@@ -54,7 +54,16 @@ static inline dnnl_status_t dnnl_memory_desc_destroy(nn__owned_md md) {
     return dnnl_success;
 }
 
-enum { dnnl_query_ndims_s32, dnnl_query_dims, dnnl_query_data_type };
+enum {
+    dnnl_query_ndims_s32,
+    dnnl_query_dims,
+    dnnl_query_padded_dims,
+    dnnl_query_data_type,
+    dnnl_query_strides,
+    dnnl_query_inner_nblks_s32,
+    dnnl_query_inner_blks,
+    dnnl_query_inner_idxs,
+};
 
 static inline dnnl_status_t dnnl_memory_desc_query(const_dnnl_memory_desc_t md, int what,
                                                    void *result) {
@@ -67,6 +76,21 @@ static inline dnnl_status_t dnnl_memory_desc_query(const_dnnl_memory_desc_t md, 
         return dnnl_success;
     case dnnl_query_dims:
         *(const dnnl_dims_t **)result = &md->dims;
+        return dnnl_success;
+    case dnnl_query_padded_dims:
+        *(const dnnl_dims_t **)result = &md->padded_dims;
+        return dnnl_success;
+    case dnnl_query_strides:
+        *(const dnnl_dims_t **)result = &md->format_desc.blocking.strides;
+        return dnnl_success;
+    case dnnl_query_inner_nblks_s32:
+        *(int *)result = md->format_desc.blocking.inner_nblks;
+        return md->format_kind == dnnl_blocked ? dnnl_success : dnnl_invalid_arguments;
+    case dnnl_query_inner_blks:
+        *(const dnnl_dims_t **)result = &md->format_desc.blocking.inner_blks;
+        return dnnl_success;
+    case dnnl_query_inner_idxs:
+        *(const dnnl_dims_t **)result = &md->format_desc.blocking.inner_idxs;
         return dnnl_success;
     case dnnl_query_data_type:
         *(dnnl_data_type_t *)result = md->data_type;

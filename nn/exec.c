@@ -57,7 +57,7 @@ static void layer_init(nn_net *net, int i) {
         .step = &net->step,
         .running_share = &net->running_share,
     };
-    layer->wants_gradient = layer->params.trainable[0] > 0;
+    layer->wants_gradient = layer->params.learns;
     for (int k = 0; k < op->input_count; k++) {
         layer->from[k] = &net->layer[node->input[k]];
         layer->wants_gradient = layer->wants_gradient || layer->from[k]->wants_gradient;

@@ -19,12 +19,31 @@ static double initial_deviation(const nn__layer *layer) {
     return sqrt(1.0 / (3.0 * (double)nn__shape_count(layer->in)));
 }
 
+/// Makes the first output channels of each group what its input channels are.
+static void init_dirac(const nn__layer *layer, float *weights) {
+    const nn_node *node = layer->node;
+    const int group_in = layer->in.channels / node->groups;
+    const int group_out = node->out_channels / node->groups;
+    const int taps = node->kernel * node->kernel;
+    const int centre = node->kernel / 2 * (node->kernel + 1);
+    for (int o = 0; o < node->out_channels; o++) {
+        float *filter = weights + (size_t)o * (size_t)(group_in * taps); // (I / groups, KH, KW)
+        if (o % group_out < group_in) {
+            memset(filter, 0, (size_t)(group_in * taps) * sizeof *filter);
+            filter[o % group_out * taps + centre] = 1.0F;
+        }
+    }
+}
+
 /// Draws the weights in plain order, so that they do not depend on the backend; `plain` has room.
 static void init_weights(const nn_net *net, const nn__layer *layer, uint64_t seed, float *plain) {
     ns_rng rng = ns_rng_stream(seed, (uint64_t)layer->index, "weights");
     const double deviation = initial_deviation(layer);
     for (size_t i = 0; i < layer->params.trainable[0]; i++) {
         plain[i] = (float)(deviation * ns_rng_normal(&rng));
+    }
+    if (layer->node->init == NN_INIT_DIRAC) {
+        init_dirac(layer, plain);
     }
     net->backend->param_in(layer, 0, plain, layer->value[0]);
 }
@@ -40,16 +59,18 @@ void nn_net_init(nn_net *net, uint64_t seed) {
     memset(net->value, 0, net->param_count * sizeof *net->value);
     for (int i = 0; i < net->layer_count; i++) {
         nn__layer *layer = &net->layer[i];
-        if (layer->params.decays) {
-            init_weights(net, layer, seed, training ? net->momentum : layer->value[0]);
-        } else if (layer->params.running > 0) {
-            fill(layer->value[0], layer->params.trainable[0], 1.0F);
+        if (layer->params.running > 0) {
+            const bool zero = layer->node->init == NN_INIT_ZERO;
+            fill(layer->value[0], layer->params.trainable[0], zero ? 0.0F : 1.0F);
             fill(layer->running[0], layer->params.running, 0.0F);
             fill(layer->running[1], layer->params.running, 1.0F);
+        } else if (layer->params.trainable[0] > 0) {
+            init_weights(net, layer, seed, training ? net->momentum : layer->value[0]);
         }
     }
     if (training) {
         memset(net->momentum, 0, net->param_count * sizeof *net->momentum);
+        memset(net->gradient, 0, net->param_count * sizeof *net->gradient); // frozen ones stay 0
     }
     if (net->average != NULL) {
         memcpy(net->average, net->value, net->param_count * sizeof *net->average);

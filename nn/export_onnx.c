@@ -297,6 +297,10 @@ static void add_op(builder *b, int index, const char *x, const char *y) {
         (void)add_node(b, "Add", (const char *[]){x, name_of(b, "value_%d", op->input[1]), NULL},
                        y);
         break;
+    case NN_OP_MULTIPLY:
+        (void)add_node(b, "Mul", (const char *[]){x, name_of(b, "value_%d", op->input[1]), NULL},
+                       y);
+        break;
     case NN_OP_MAX_POOL:
         set_window(b, add_node(b, "MaxPool", only_x, y), op);
         break;

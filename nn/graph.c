@@ -18,6 +18,12 @@
 #define NODE_FLOPS_MAX  ((int64_t)1 << 50)
 #define STATE_COUNT_MAX ((size_t)INT32_MAX)
 
+static const char *const init_names[NN_INIT_COUNT] = {
+#define NAME(kind, name) [NN_INIT_##kind] = (name),
+    NN_INIT_LIST(NAME)
+#undef NAME
+};
+
 /* ---- building -------------------------------------------------------------------------------- */
 
 void nn_graph_init(nn_graph *graph) {
@@ -31,6 +37,38 @@ nn_shape nn__input_shape(const nn_graph *graph, const nn_node *node, int which) 
 
 nn__params nn__node_params(const nn_graph *graph, const nn_node *node) {
     return nn__op_of(node->kind)->params(node, nn__input_shape(graph, node, 0));
+}
+
+/// Whether this kind of node can begin, and stay, as it says.
+static ns_status check_init(const nn_graph *graph, const nn_node *node, ns_error *err) {
+    const bool conv = node->kind == NN_OP_CONV;
+    if ((node->init == NN_INIT_ZERO && node->kind != NN_OP_BATCH_NORM) ||
+        (node->init == NN_INIT_DIRAC && !conv) || (node->init == NN_INIT_WHITENING && !conv)) {
+        return ns_fail(err, NS_ERR_INPUT, "it cannot begin as \"%s\"", init_names[node->init]);
+    }
+    if (node->frozen && !conv) {
+        return ns_fail(err, NS_ERR_INPUT, "it cannot be frozen");
+    }
+    if (node->init != NN_INIT_WHITENING) {
+        return NS_OK;
+    }
+    const int components = graph->node[0].shape.channels * node->kernel * node->kernel;
+    if (node->input[0] != 0 || node->groups != 1) {
+        return ns_fail(err, NS_ERR_INPUT, "only the images can be whitened, in one group");
+    }
+    if (node->kernel > graph->node[0].shape.height || node->kernel > graph->node[0].shape.width) {
+        return ns_fail(err, NS_ERR_INPUT, "its kernel is larger than the images");
+    }
+    if (components > NN__WHITENING_MAX) {
+        return ns_fail(err, NS_ERR_LIMIT, "patches of %d values are too large to be whitened",
+                       components);
+    }
+    if (node->out_channels % 2 != 0 || node->out_channels > 2 * components) {
+        return ns_fail(err, NS_ERR_INPUT,
+                       "whitening has an even number of filters, at most %d, but it has %d",
+                       2 * components, node->out_channels);
+    }
+    return NS_OK;
 }
 
 static ns_status check_node(const nn_graph *graph, nn_node *node, ns_error *err) {
@@ -50,6 +88,7 @@ static ns_status check_node(const nn_graph *graph, nn_node *node, ns_error *err)
         in[i] = graph->node[node->input[i]].shape;
     }
     NS_TRY(op->shape(node, in, err));
+    NS_TRY(check_init(graph, node, err));
     if (op->flops(node, in[0]) > NODE_FLOPS_MAX) {
         return ns_fail(err, NS_ERR_LIMIT, "one image would take more than %.0e FLOPs",
                        (double)NODE_FLOPS_MAX);
@@ -124,8 +163,53 @@ int nn_add_dropout(nn_graph *graph, int input, float probability) {
                      (nn_node){.kind = NN_OP_DROPOUT, .input = {input, -1}, .value = probability});
 }
 
+int nn_add_multiply(nn_graph *graph, int input, int gate) {
+    return graph_add(graph, (nn_node){.kind = NN_OP_MULTIPLY, .input = {input, gate}});
+}
+
+int nn_add_squeeze_excite(nn_graph *graph, int input, int reduced_channels) {
+    int gate = nn_add_global_pool(graph, NN_OP_GLOBAL_AVERAGE_POOL, input);
+    const int channels = gate < 0 ? 1 : graph->node[gate].shape.channels;
+    gate = nn_add_conv(graph, gate, reduced_channels, 1, 1, 1, true);
+    gate = nn_add_activation(graph, gate, NN_ACTIVATION_RELU);
+    gate = nn_add_conv(graph, gate, channels, 1, 1, 1, true);
+    gate = nn_add_activation(graph, gate, NN_ACTIVATION_SIGMOID);
+    return nn_add_multiply(graph, input, gate);
+}
+
 int nn_add_scale(nn_graph *graph, int input, float factor) {
     return graph_add(graph, (nn_node){.kind = NN_OP_SCALE, .input = {input, -1}, .value = factor});
+}
+
+/// Applies the change at `node`, once that is known to be legal.
+static int graph_change(nn_graph *graph, int node, nn_node changed) {
+    graph->status = check_init(graph, &changed, &graph->error);
+    if (graph->status != NS_OK) {
+        ns_error_prefix(&graph->error, "%s at node %d", nn__op_of(changed.kind)->name, node);
+        return -1;
+    }
+    graph->node[node] = changed;
+    return node;
+}
+
+int nn_set_init(nn_graph *graph, int node, nn_init init) {
+    if (graph->status != NS_OK) {
+        return -1;
+    }
+    assert(node >= 0 && node < graph->node_count);
+    nn_node changed = graph->node[node];
+    changed.init = init;
+    return graph_change(graph, node, changed);
+}
+
+int nn_set_frozen(nn_graph *graph, int node) {
+    if (graph->status != NS_OK) {
+        return -1;
+    }
+    assert(node >= 0 && node < graph->node_count);
+    nn_node changed = graph->node[node];
+    changed.frozen = true;
+    return graph_change(graph, node, changed);
 }
 
 /* ---- checks and counts ----------------------------------------------------------------------- */
@@ -162,9 +246,10 @@ static void count_node(const nn_graph *graph, const nn_node *node, bool learns_b
                        nn_counts *counts) {
     const nn__op *op = nn__op_of(node->kind);
     const nn__params params = nn__node_params(graph, node);
-    const int64_t trainable = (int64_t)(params.trainable[0] + params.trainable[1]);
+    const int64_t learning =
+        params.learns ? (int64_t)(params.trainable[0] + params.trainable[1]) : 0;
     const int64_t flops = op->flops(node, nn__input_shape(graph, node, 0));
-    const int backward = (learns_before ? 1 : 0) + (trainable > 0 ? 1 : 0);
+    const int backward = (learns_before ? 1 : 0) + (params.learns ? 1 : 0);
 
     int64_t x_bytes = 0;
     for (int k = 0; k < op->input_count; k++) {
@@ -175,7 +260,7 @@ static void count_node(const nn_graph *graph, const nn_node *node, bool learns_b
     const int64_t backward_bytes =
         op->backward_sweeps_x * x_bytes + op->backward_sweeps_y * y_bytes;
 
-    counts->params += trainable;
+    counts->params += learning;
     counts->forward_flops += flops;
     counts->train_flops += flops * (1 + backward);
     counts->activation_bytes += y_bytes;
@@ -192,7 +277,7 @@ nn_counts nn_graph_count(const nn_graph *graph) {
         for (int k = 0; k < nn__op_of(node->kind)->input_count; k++) {
             learns_before = learns_before || learns[node->input[k]];
         }
-        learns[i] = learns_before || nn__node_params(graph, node).trainable[0] > 0;
+        learns[i] = learns_before || nn__node_params(graph, node).learns;
         count_node(graph, node, learns_before, &counts);
     }
     return counts;
@@ -213,23 +298,29 @@ size_t nn_graph_state_count(const nn_graph *graph) {
 
 /* ---- fields, hash and JSON ------------------------------------------------------------------- */
 
-/// The integer fields of nn_node by name; `shape`, `activation` and `value` are not of this kind.
+/// The integer fields of nn_node; `shape` and `value` are not of this kind. A choice is an integer
+/// that files call by name.
 typedef struct int_field {
     unsigned field;
     const char *key;
     int (*get)(const nn_node *node);
     void (*set)(nn_node *node, int value);
+    const char *const *choices; // NULL: a number
+    int choice_count;
 } int_field;
 
 #define INT_FIELDS(X)                                                                              \
-    X(OUT_CHANNELS, out_channels, int)                                                             \
-    X(KERNEL, kernel, int)                                                                         \
-    X(STRIDE, stride, int)                                                                         \
-    X(PAD, pad, int)                                                                               \
-    X(GROUPS, groups, int)                                                                         \
-    X(BIAS, bias, bool)
+    X(OUT_CHANNELS, out_channels, int, NULL, 0)                                                    \
+    X(KERNEL, kernel, int, NULL, 0)                                                                \
+    X(STRIDE, stride, int, NULL, 0)                                                                \
+    X(PAD, pad, int, NULL, 0)                                                                      \
+    X(GROUPS, groups, int, NULL, 0)                                                                \
+    X(BIAS, bias, bool, NULL, 0)                                                                   \
+    X(ACTIVATION, activation, nn_activation, nn__activation_names, NN_ACTIVATION_COUNT)            \
+    X(INIT, init, nn_init, init_names, NN_INIT_COUNT)                                              \
+    X(FROZEN, frozen, bool, NULL, 0)
 
-#define ACCESSORS(FIELD, name, type)                                                               \
+#define ACCESSORS(FIELD, name, type, choices, count)                                               \
     static int get_##name(const nn_node *node) {                                                   \
         return (int)node->name;                                                                    \
     }                                                                                              \
@@ -240,10 +331,19 @@ INT_FIELDS(ACCESSORS)
 #undef ACCESSORS
 
 static const int_field field_list[] = {
-#define ROW(FIELD, name, type) {NN__FIELD_##FIELD, #name, get_##name, set_##name},
+#define ROW(FIELD, name, type, choices, count)                                                     \
+    {NN__FIELD_##FIELD, #name, get_##name, set_##name, choices, count},
     INT_FIELDS(ROW)
 #undef ROW
 };
+
+static void field_to_json(const int_field *field, const nn_node *node, ns_json *json) {
+    if (field->choices != NULL) {
+        ns_json_set_string(json, field->key, field->choices[field->get(node)]);
+    } else {
+        ns_json_set_int(json, field->key, field->get(node));
+    }
+}
 
 static ns_json *node_to_json(const nn_node *node) {
     const nn__op *op = nn__op_of(node->kind);
@@ -263,11 +363,8 @@ static ns_json *node_to_json(const nn_node *node) {
     }
     for (size_t f = 0; f < NS_COUNT_OF(field_list); f++) {
         if (op->fields & field_list[f].field) {
-            ns_json_set_int(json, field_list[f].key, field_list[f].get(node));
+            field_to_json(&field_list[f], node, json);
         }
-    }
-    if (op->fields & NN__FIELD_ACTIVATION) {
-        ns_json_set_string(json, "activation", nn__activation_name(node->activation));
     }
     if (op->fields & NN__FIELD_VALUE) {
         ns_json_set_number(json, "value", (double)node->value);
@@ -293,6 +390,23 @@ static int array_int(const ns_json *array, size_t index) {
     return clamp_int(ns_json_value_number(ns_json_at(array, index), -1.0));
 }
 
+/// What is missing is 0, or the first choice.
+static ns_status field_from_json(const int_field *field, const ns_json *json, nn_node *out,
+                                 ns_error *err) {
+    if (field->choices == NULL) {
+        field->set(out, clamp_int(ns_json_number(json, field->key, 0.0)));
+        return NS_OK;
+    }
+    const char *name = ns_json_string(json, field->key, field->choices[0]);
+    for (int i = 0; i < field->choice_count; i++) {
+        if (strcmp(name, field->choices[i]) == 0) {
+            field->set(out, i);
+            return NS_OK;
+        }
+    }
+    return ns_fail(err, NS_ERR_INPUT, "unknown %s \"%.40s\"", field->key, name);
+}
+
 static ns_status node_from_json(const ns_json *json, nn_node *out, ns_error *err) {
     const char *name = ns_json_string(json, "op", "");
     int kind = 0;
@@ -313,11 +427,8 @@ static ns_status node_from_json(const ns_json *json, nn_node *out, ns_error *err
     }
     for (size_t f = 0; f < NS_COUNT_OF(field_list); f++) {
         if (op->fields & field_list[f].field) {
-            field_list[f].set(out, clamp_int(ns_json_number(json, field_list[f].key, 0.0)));
+            NS_TRY(field_from_json(&field_list[f], json, out, err));
         }
-    }
-    if (op->fields & NN__FIELD_ACTIVATION) {
-        NS_TRY(nn__activation_named(ns_json_string(json, "activation", ""), &out->activation, err));
     }
     if (op->fields & NN__FIELD_VALUE) {
         out->value = (float)ns_json_number(json, "value", 0.0);
@@ -358,10 +469,6 @@ static ns_status node_digest(const nn_graph *graph, int index, char (*digests)[N
         length += snprintf(text + length, sizeof text - (size_t)length, " %dx%dx%d",
                            node->shape.channels, node->shape.height, node->shape.width);
     }
-    if (op->fields & NN__FIELD_ACTIVATION) {
-        length += snprintf(text + length, sizeof text - (size_t)length, " activation=%s",
-                           nn__activation_name(node->activation));
-    }
     if (op->fields & NN__FIELD_VALUE) {
         length += snprintf(text + length, sizeof text - (size_t)length, " value=%.9g",
                            (double)node->value);
@@ -370,7 +477,7 @@ static ns_status node_digest(const nn_graph *graph, int index, char (*digests)[N
     for (int k = 0; k < op->input_count; k++) {
         in[k] = digests[node->input[k]];
     }
-    const bool swap = strcmp(in[0], in[1]) > 0 && op->input_count == 2; // a + b is b + a
+    const bool swap = node->kind == NN_OP_ADD && strcmp(in[0], in[1]) > 0; // a + b is b + a
     length += snprintf(text + length, sizeof text - (size_t)length, "(%s,%s)", in[swap ? 1 : 0],
                        in[swap ? 0 : 1]);
     assert((size_t)length < sizeof text);

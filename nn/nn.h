@@ -26,7 +26,8 @@ typedef enum nn_op_kind {
     NN_OP_CONV,       // convolution, grouped or depthwise too; optional bias
     NN_OP_BATCH_NORM, // with scale and shift; optionally an activation in the same pass
     NN_OP_ACTIVATION,
-    NN_OP_ADD, // of two equal shapes
+    NN_OP_ADD,      // of two equal shapes
+    NN_OP_MULTIPLY, // (C, H, W) by (C, 1, 1)
     NN_OP_MAX_POOL,
     NN_OP_AVERAGE_POOL,        // padding does not count
     NN_OP_GLOBAL_MAX_POOL,     // (C, H, W) -> (C, 1, 1)
@@ -47,6 +48,18 @@ typedef enum nn_activation {
     NN_ACTIVATION_COUNT,
 } nn_activation;
 
+/// First values, by name in op_list.h.
+typedef enum nn_init {
+    NN_INIT_USUAL,     // as nn_net_init() says
+    NN_INIT_DIRAC,     // conv: output channel i of a group is its input channel i, while there are
+                       // both; the rest usual (Jordan 2024, airbench94)
+    NN_INIT_ZERO,      // batch norm: scale 0, so that a residual branch begins as nothing
+    NN_INIT_WHITENING, // conv on the images: 2 n filters, n principal components of training
+                       // patches, brought to variance 1, and their negatives (nn/whiten.c);
+                       // nn_train() fills them in, nn_net_init() draws the usual
+    NN_INIT_COUNT,
+} nn_init;
+
 typedef struct nn_shape {
     int channels, height, width;
 } nn_shape;
@@ -62,7 +75,9 @@ typedef struct nn_node {
     bool bias;               // conv
     // Of the result. Batch norm may have one always, conv and add for NN_MODE_INFER only.
     nn_activation activation;
-    float value; // dropout: probability of zero; scale: the factor
+    nn_init init; // conv, batch norm
+    bool frozen;  // conv: weights and bias stay what they are
+    float value;  // dropout: probability of zero; scale: the factor
 } nn_node;
 
 /// A plain value; the last node is the output (class logits). After the first failing nn_add_*,
@@ -87,6 +102,14 @@ int nn_add_global_pool(nn_graph *graph, nn_op_kind kind, int input);
 int nn_add_linear(nn_graph *graph, int input, int out_features);
 int nn_add_dropout(nn_graph *graph, int input, float probability);
 int nn_add_scale(nn_graph *graph, int input, float factor);
+/// Multiplies each channel of `input` (C, H, W) by its value in `gate` (C, 1, 1).
+int nn_add_multiply(nn_graph *graph, int input, int gate);
+/// Squeeze-and-excitation (Hu, Shen & Sun 2018): multiplies each channel by a gate in (0, 1) that is
+/// computed from all channels' means, by a ReLU layer of `reduced_channels` and a sigmoid layer.
+int nn_add_squeeze_excite(nn_graph *graph, int input, int reduced_channels);
+/// Changes a node that was added; returns it, or -1.
+int nn_set_init(nn_graph *graph, int node, nn_init init);
+int nn_set_frozen(nn_graph *graph, int node);
 /// NS_OK, or the first error while building ("conv at node 7: kernel 5 is larger than ..."), or the
 /// node whose output nothing uses.
 ns_status nn_graph_check(const nn_graph *graph, ns_error *err);
@@ -99,7 +122,7 @@ ns_status nn_graph_from_json(const ns_json *json, nn_graph *out, ns_error *err);
 
 /// Counts for one image.
 typedef struct nn_counts {
-    int64_t params;           // trainable values
+    int64_t params;           // values that learn
     int64_t forward_flops;    // multiply and add are two
     int64_t train_flops;      // forward and backward; no backward-data for the first layer
     int64_t activation_bytes; // f32, sum of all outputs

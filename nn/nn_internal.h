@@ -20,6 +20,8 @@
 #define NN__PARAMS_MAX 2  // trainable arrays of one node
 #define NN__BLOCK      16 // floats; every parameter array starts on such a boundary (64 bytes)
 
+#define NN__WHITENING_MAX 256 // values of a patch
+
 #define NN__NORM_EPSILON  1e-5F
 #define NN__NORM_MOMENTUM 0.1F // running = 0.9 running + 0.1 batch (variance unbiased, as PyTorch)
 
@@ -27,10 +29,11 @@
 
 typedef struct nn__layer nn__layer;
 
-/// Plain lengths of a node's parameters, in floats.
+/// Plain lengths of a node's parameters, in floats: those that can be trained, frozen or not.
 typedef struct nn__params {
     size_t trainable[NN__PARAMS_MAX]; // conv, linear: weights, bias; batch norm: scale, shift
     size_t running;                   // batch norm: length of the mean, and of the variance
+    bool learns;                      // there are trainable ones, not frozen
     bool decays;                      // whether weight decay applies to trainable[0]
 } nn__params;
 
@@ -58,10 +61,8 @@ const nn__op *nn__op_of(nn_op_kind kind);
 /// INPUT, OUTPUT or NONE.
 nn__reads nn__node_reads(const nn_node *node);
 
-/// Name as in op_list.h.
-const char *nn__activation_name(nn_activation activation);
-/// NS_ERR_INPUT when nothing is called so.
-ns_status nn__activation_named(const char *name, nn_activation *out, ns_error *err);
+/// As op_list.h has them.
+extern const char *const nn__activation_names[NN_ACTIVATION_COUNT];
 /// y = activation(x), and dy/dx at that x; the slope of those that read their output (op_list.h)
 /// does not look at `x`, that of the others not at `y`. A NaN stays one.
 float nn__activate(nn_activation activation, float x);
@@ -288,6 +289,14 @@ void nn__infer_set_state(nn_infer *infer, const float *state);
 
 /// NS_ERR_INPUT, naming the difference, unless graph and images agree in size and label count.
 ns_status nn__check_shape(const nn_graph *graph, const data_info *info, ns_error *err);
+
+/* ---- whitening -------------------------------------------------------------------------------- */
+
+bool nn__has_whitening(const nn_graph *graph);
+/// Writes the filters of every convolution that begins as whitening into `state` (plain layout),
+/// from train images of `set`, which fits the graph. The same images give the same bits, whatever
+/// the threads. NS_ERR_MEMORY.
+ns_status nn__whiten(const nn_graph *graph, const data_set *set, float *state, ns_error *err);
 
 /* ---- files ----------------------------------------------------------------------------------- */
 

@@ -71,6 +71,39 @@ const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t lik
     return md_like(prim, like, false);
 }
 
+bool nn__md_lanes(const_dnnl_memory_desc_t md, nn__lanes *out) {
+    int dim_count = 0, block_count = 0;
+    const dnnl_dims_t *dims = NULL, *padded = NULL, *strides = NULL, *block = NULL, *axis = NULL;
+    if (dnnl_memory_desc_query(md, dnnl_query_ndims_s32, &dim_count) != dnnl_success ||
+        dnnl_memory_desc_query(md, dnnl_query_dims, &dims) != dnnl_success ||
+        dnnl_memory_desc_query(md, dnnl_query_padded_dims, &padded) != dnnl_success ||
+        dnnl_memory_desc_query(md, dnnl_query_strides, &strides) != dnnl_success ||
+        dnnl_memory_desc_query(md, dnnl_query_inner_nblks_s32, &block_count) != dnnl_success ||
+        dnnl_memory_desc_query(md, dnnl_query_inner_blks, &block) != dnnl_success ||
+        dnnl_memory_desc_query(md, dnnl_query_inner_idxs, &axis) != dnnl_success) {
+        return false;
+    }
+    if (dim_count != 4 || block_count > 1 || (block_count == 1 && (*axis)[0] != 1) ||
+        ((*dims)[2] > 1 && (*strides)[2] != (*dims)[3] * (*strides)[3])) {
+        return false;
+    }
+    int lanes = 1;
+    if (block_count == 1) {
+        lanes = (int)(*block)[0];
+    } else {
+        while ((*strides)[1] == 1 && lanes < NN__LANES_MAX && (*dims)[1] % (2 * lanes) == 0) {
+            lanes *= 2;
+        }
+    }
+    const bool side_by_side = block_count == 0 && lanes > 1;
+    *out = (nn__lanes){.lanes = lanes,
+                       .chunk_count = (int)(*padded)[1] / lanes,
+                       .image = (size_t)(*strides)[0],
+                       .chunk = side_by_side ? (size_t)lanes : (size_t)(*strides)[1],
+                       .pixel = (size_t)(*strides)[3]};
+    return lanes <= NN__LANES_MAX;
+}
+
 static dnnl_alg_kind_t eltwise_of(nn_activation activation) {
     static const dnnl_alg_kind_t table[NN_ACTIVATION_COUNT] = {
         [NN_ACTIVATION_RELU] = dnnl_eltwise_relu,

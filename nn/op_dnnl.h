@@ -116,6 +116,25 @@ const_dnnl_memory_desc_t nn__md_plain(nn__prim *prim, const dnnl_dim_t *dims, in
 /// Dimensions alone: the primitive chooses the layout. The rest as above.
 const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t like);
 
+#define NN__LANES_MAX 16
+
+/// A layout of (N, C, H, W) seen as images of chunks of pixels of lanes:
+///
+///     element (n, c, h, w) = data[n * image + c / lanes * chunk + (h * W + w) * pixel + c % lanes]
+///
+/// Blocked layouts have 16 or 8 lanes, plain ones 1 or, where channels lie side by side, up to 16.
+typedef struct nn__lanes {
+    int lanes, chunk_count;
+    size_t image, chunk, pixel; // strides in elements
+} nn__lanes;
+/// False for other layouts.
+bool nn__md_lanes(const_dnnl_memory_desc_t md, nn__lanes *out);
+
+/// Multiplying by a gate (op_dnnl_gate.c).
+ns_status nn__gate_describe(nn__layer *layer, ns_error *err);
+void nn__gate_forward(const nn__layer *layer);
+void nn__gate_backward(const nn__layer *layer);
+
 /// How one kind of op is described and run (op_dnnl_ops.c).
 typedef struct nn__dnnl_op {
     ns_status (*describe)(nn__layer *layer, ns_error *err);

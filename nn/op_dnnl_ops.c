@@ -27,6 +27,10 @@ static bool wants_input_gradient(const nn__layer *layer, int which) {
     return layer->training && layer->from[which]->wants_gradient;
 }
 
+static bool learns(const nn__layer *layer) {
+    return layer->training && layer->params.learns;
+}
+
 static const_dnnl_memory_desc_t vector_md(nn__prim *prim, size_t count) {
     return nn__md_plain(prim, (const dnnl_dim_t[]){(dnnl_dim_t)count}, 1);
 }
@@ -129,16 +133,15 @@ static ns_status weighted_backward_data(nn__layer *layer, const weighted *op, ns
     return same ? NS_OK : nn__program_reorder(prim, program, &diff_src, &dx, err);
 }
 
-/// Completes the layer from its primitives. The parameters' layout is the gradient's in training,
-/// plain otherwise.
+/// Completes the layer from its primitives. The parameters' layout is the gradient's where there
+/// is one, plain otherwise.
 static ns_status describe_weighted(nn__layer *layer, const weighted *op, ns_error *err) {
     nn__prim *prim = layer->prim;
-    prim->param[0] = layer->training
-                         ? nn__pd_layout(op->backward_weights, dnnl_query_diff_weights_md)
-                         : prim->param_plain[0];
+    prim->param[0] = learns(layer) ? nn__pd_layout(op->backward_weights, dnnl_query_diff_weights_md)
+                                   : prim->param_plain[0];
     prim->param[1] = prim->param_plain[1];
     NS_TRY(weighted_forward(layer, op, err));
-    if (layer->training) {
+    if (learns(layer)) {
         NS_TRY(weighted_backward_weights(layer, op, err));
     }
     return op->backward_data != NULL ? weighted_backward_data(layer, op, err) : NS_OK;
@@ -227,7 +230,7 @@ static bool conv_describe_by(nn__layer *layer, const conv_geometry *g, dnnl_alg_
         return false;
     }
     out->y = nn__pd_layout(out->forward, dnnl_query_dst_md);
-    if (layer->training) {
+    if (learns(layer)) {
         out->backward_weights = conv_backward_weights(layer, g, algorithm, out->forward);
         if (out->backward_weights == NULL) {
             return false;
@@ -563,6 +566,7 @@ const nn__dnnl_op *nn__dnnl_op_of(nn_op_kind kind) {
         [NN_OP_ACTIVATION] = {describe_flat, nn__flat_activation_forward,
                               nn__flat_activation_backward},
         [NN_OP_ADD] = {describe_add, run_add_forward, run_backward},
+        [NN_OP_MULTIPLY] = {nn__gate_describe, nn__gate_forward, nn__gate_backward},
         [NN_OP_MAX_POOL] = {describe_pool, run_forward, run_backward},
         [NN_OP_AVERAGE_POOL] = {describe_pool, run_forward, run_backward},
         [NN_OP_GLOBAL_MAX_POOL] = {describe_pool, run_forward, run_backward},

@@ -33,9 +33,10 @@
 /*  kind                 name                   in  fields  reads   fx  fy  bx  by  shape   flops   params  reference */ \
   X(INPUT,               "input",               0,  IMAGE,  NONE,   0,  0,  0,  0,  image,  none,   none,   none) \
   X(CONV,                "conv",                1,  CONV,   INPUT,  1,  1,  2,  2,  conv,   conv,   conv,   conv) \
-  X(BATCH_NORM,          "batch_norm",          1,  ACT,    INPUT,  3,  1,  3,  2,  same,   norm,   norm,   batch_norm) \
+  X(BATCH_NORM,          "batch_norm",          1,  NORM,   INPUT,  3,  1,  3,  2,  same,   norm,   norm,   batch_norm) \
   X(ACTIVATION,          "activation",          1,  ACT,    ACT,    1,  1,  1,  2,  same,   point,  none,   activation) \
   X(ADD,                 "add",                 2,  ACT,    NONE,   1,  1,  0,  0,  equal,  point,  none,   add) \
+  X(MULTIPLY,            "multiply",            2,  NONE,   INPUT,  1,  1,  2,  1,  gated,  point,  none,   multiply) \
   X(MAX_POOL,            "max_pool",            1,  WINDOW, NONE,   1,  1,  1,  1,  window, window, none,   max_pool) \
   X(AVERAGE_POOL,        "average_pool",        1,  WINDOW, NONE,   1,  1,  1,  1,  window, window, none,   average_pool) \
   X(GLOBAL_MAX_POOL,     "global_max_pool",     1,  NONE,   NONE,   1,  1,  1,  1,  pixel,  global, none,   max_pool) \
@@ -44,7 +45,7 @@
   X(DROPOUT,             "dropout",             1,  VALUE,  NONE,   1,  1,  1,  1,  same,   point,  none,   dropout) \
   X(SCALE,               "scale",               1,  VALUE,  NONE,   1,  1,  1,  1,  same,   point,  none,   scale)
 
-/// kind, name in JSON and hashes (never to be changed), what its backward reads. ReLU and sigmoid
+/// kind, name as above, what its backward reads. ReLU and sigmoid
 /// tell their slope from their output, which the next layer often keeps anyway.
 #define NN_ACTIVATION_LIST(X) \
   X(NONE,    "none",    NONE) \
@@ -52,6 +53,13 @@
   X(SILU,    "silu",    INPUT) \
   X(GELU,    "gelu",    INPUT) \
   X(SIGMOID, "sigmoid", OUTPUT)
+
+/// kind, name as above.
+#define NN_INIT_LIST(X) \
+  X(USUAL,     "usual") \
+  X(DIRAC,     "dirac") \
+  X(ZERO,      "zero") \
+  X(WHITENING, "whitening")
 // clang-format on
 
 /// Sets of nn_node's fields.
@@ -64,16 +72,19 @@ enum {
     NN__FIELD_GROUPS = 1 << 5,
     NN__FIELD_BIAS = 1 << 6,
     NN__FIELD_ACTIVATION = 1 << 7,
-    NN__FIELD_VALUE = 1 << 8,
+    NN__FIELD_INIT = 1 << 8,
+    NN__FIELD_FROZEN = 1 << 9,
+    NN__FIELD_VALUE = 1 << 10,
 
     NN__FIELDS_NONE = 0,
     NN__FIELDS_IMAGE = NN__FIELD_SHAPE,
     NN__FIELDS_OUT = NN__FIELD_OUT_CHANNELS,
     NN__FIELDS_ACT = NN__FIELD_ACTIVATION,
+    NN__FIELDS_NORM = NN__FIELD_ACTIVATION | NN__FIELD_INIT,
     NN__FIELDS_VALUE = NN__FIELD_VALUE,
     NN__FIELDS_WINDOW = NN__FIELD_KERNEL | NN__FIELD_STRIDE | NN__FIELD_PAD,
     NN__FIELDS_CONV = NN__FIELDS_WINDOW | NN__FIELD_OUT_CHANNELS | NN__FIELD_GROUPS |
-                      NN__FIELD_BIAS | NN__FIELD_ACTIVATION,
+                      NN__FIELD_BIAS | NN__FIELD_ACTIVATION | NN__FIELD_INIT | NN__FIELD_FROZEN,
 };
 
 #endif

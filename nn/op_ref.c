@@ -70,6 +70,30 @@ void nn__ref_add_backward(const nn__layer *layer) {
     (void)layer; // passes[]: the inputs' gradients are dy itself
 }
 
+/// y (N, C, H, W) = x[0] (N, C, H, W) * x[1] (N, C, 1, 1).
+void nn__ref_multiply_forward(const nn__layer *layer) {
+    FOR_EACH(layer, layer->in) {
+        const size_t p = at(layer->in, n, c, h, w);
+        layer->y[p] = layer->x[0][p] * layer->x[1][n * layer->in.channels + c];
+    }
+}
+
+void nn__ref_multiply_backward(const nn__layer *layer) {
+    const size_t plane = (size_t)layer->in.height * (size_t)layer->in.width;
+    for (size_t nc = 0; nc < (size_t)layer->batch_size * (size_t)layer->in.channels; nc++) {
+        double sum = 0.0;
+        for (size_t p = nc * plane; p < (nc + 1) * plane; p++) {
+            sum += (double)layer->dy[p] * (double)layer->x[0][p];
+            if (layer->dx[0] != NULL) {
+                layer->dx[0][p] = layer->dy[p] * layer->x[1][nc];
+            }
+        }
+        if (layer->dx[1] != NULL) {
+            layer->dx[1][nc] = (float)sum;
+        }
+    }
+}
+
 void nn__ref_scale_forward(const nn__layer *layer) {
     for (size_t i = 0; i < tensor_count(layer, layer->in); i++) {
         layer->y[i] = layer->node->value * layer->x[0][i];
@@ -140,7 +164,9 @@ static void tap_forward(void *context, size_t y_at, size_t weight_at, size_t x_a
 
 static void tap_backward(void *context, size_t y_at, size_t weight_at, size_t x_at) {
     const nn__layer *layer = context;
-    layer->gradient[0][weight_at] += layer->dy[y_at] * layer->x[0][x_at];
+    if (layer->params.learns) {
+        layer->gradient[0][weight_at] += layer->dy[y_at] * layer->x[0][x_at];
+    }
     if (layer->dx[0] != NULL) {
         layer->dx[0][x_at] += layer->dy[y_at] * layer->value[0][weight_at];
     }
@@ -168,7 +194,7 @@ void nn__ref_conv_backward(const nn__layer *layer) {
     zero(layer->dx[0], tensor_count(layer, layer->in));
     FOR_EACH(layer, node->shape) {
         conv_taps(layer, n, c, h, w, tap_backward, (void *)layer);
-        if (node->bias) {
+        if (node->bias && layer->params.learns) {
             layer->gradient[1][c] += layer->dy[at(node->shape, n, c, h, w)];
         }
     }

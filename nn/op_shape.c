@@ -61,6 +61,14 @@ static ns_status nn__shape_equal(nn_node *node, const nn_shape *in, ns_error *er
     return set_shape(node, in[0], err);
 }
 
+static ns_status nn__shape_gated(nn_node *node, const nn_shape *in, ns_error *err) {
+    if (in[1].channels != in[0].channels || in[1].height != 1 || in[1].width != 1) {
+        return ns_fail(err, NS_ERR_INPUT, "its gate is %dx%dx%d instead of %dx1x1", in[1].channels,
+                       in[1].height, in[1].width, in[0].channels);
+    }
+    return set_shape(node, in[0], err);
+}
+
 static ns_status nn__shape_pixel(nn_node *node, const nn_shape *in, ns_error *err) {
     return set_shape(node, (nn_shape){in[0].channels, 1, 1}, err);
 }
@@ -169,7 +177,7 @@ static int64_t nn__flops_linear(const nn_node *node, nn_shape in) {
 static nn__params nn__params_none(const nn_node *node, nn_shape in) {
     (void)node;
     (void)in;
-    return (nn__params){{0, 0}, 0, false};
+    return (nn__params){.trainable = {0, 0}};
 }
 
 /// Weights (O, I/groups, KH, KW); bias (O).
@@ -178,20 +186,22 @@ static nn__params nn__params_conv(const nn_node *node, nn_shape in) {
     const size_t taps = (size_t)node->kernel * (size_t)node->kernel;
     return (nn__params){
         .trainable = {out * (size_t)(in.channels / node->groups) * taps, node->bias ? out : 0},
-        .decays = true};
+        .learns = !node->frozen,
+        .decays = !node->frozen};
 }
 
 /// Scale, shift, running mean and running variance, each (C).
 static nn__params nn__params_norm(const nn_node *node, nn_shape in) {
     (void)node;
     const size_t channels = (size_t)in.channels;
-    return (nn__params){.trainable = {channels, channels}, .running = channels};
+    return (nn__params){.trainable = {channels, channels}, .running = channels, .learns = true};
 }
 
 /// Weights (O, C * H * W); bias (O).
 static nn__params nn__params_linear(const nn_node *node, nn_shape in) {
     const size_t out = (size_t)node->out_channels;
-    return (nn__params){.trainable = {out * nn__shape_count(in), out}, .decays = true};
+    return (nn__params){
+        .trainable = {out * nn__shape_count(in), out}, .learns = true, .decays = true};
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */

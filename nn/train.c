@@ -193,6 +193,17 @@ static ns_status resume(trainer *t, ns_error *err) {
     return NS_OK;
 }
 
+/// Gives a whitening stem the filters that the images want.
+static ns_status whiten(trainer *t, ns_error *err) {
+    if (!nn__has_whitening(t->graph)) {
+        return NS_OK;
+    }
+    nn_net_get_state(t->net, t->values);
+    NS_TRY(nn__whiten(t->graph, t->set, t->values, err));
+    nn_net_set_state(t->net, t->values);
+    return NS_OK;
+}
+
 static ns_status set_up(trainer *t, ns_error *err) {
     NS_TRY(nn_graph_check(t->graph, err));
     NS_TRY(nn__check_shape(t->graph, data_describe(t->set), err));
@@ -208,6 +219,7 @@ static ns_status set_up(trainer *t, ns_error *err) {
     if (t->values == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "no memory for a copy of %zu weights", t->state_count);
     }
+    NS_TRY(whiten(t, err));
     NS_TRY(make_loader(t, err));
     t->position.step_ms = guess_step_ms(t);
     if (t->options->checkpoint_path != NULL && ns_file_exists(t->options->checkpoint_path)) {

@@ -94,9 +94,14 @@ void fixture_every_op_graph(nn_graph *graph) {
     x = conv_norm(graph, left, 16, 3, 1, 4, NN_ACTIVATION_RELU); // grouped; `left` has two readers
     const int right = conv_norm(graph, x, 16, 3, 1, 1, NN_ACTIVATION_NONE);
     x = nn_add_activation(graph, nn_add_add(graph, left, right), NN_ACTIVATION_RELU);
+    x = nn_add_squeeze_excite(graph, x, 4);
     x = nn_add_pool(graph, NN_OP_AVERAGE_POOL, x, 3, 2, 1);
     x = nn_add_batch_norm(graph, x, NN_ACTIVATION_RELU); // not after a convolution
     x = nn_add_activation(graph, nn_add_conv(graph, x, 12, 5, 2, 1, true), NN_ACTIVATION_RELU);
+    x = nn_add_activation(graph, nn_add_conv(graph, x, 16, 1, 1, 1, true), NN_ACTIVATION_SILU);
+    x = nn_add_activation(graph, nn_add_conv(graph, x, 12, 1, 1, 1, true), NN_ACTIVATION_GELU);
+    x = nn_add_activation(graph, x, NN_ACTIVATION_SILU); // the convolution has one already
+    x = nn_add_activation(graph, x, NN_ACTIVATION_GELU);
     x = nn_add_dropout(graph, x, 0.3F);
     x = nn_add_scale(graph, x, 0.7F); // not after a linear layer
     const int average = nn_add_global_pool(graph, NN_OP_GLOBAL_AVERAGE_POOL, x);

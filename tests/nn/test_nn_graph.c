@@ -30,6 +30,7 @@ static void test_shapes(void **state) {
     assert_shape(&graph, nn_add_global_pool(&graph, NN_OP_GLOBAL_MAX_POOL, x), 3, 1, 1);
     assert_shape(&graph, nn_add_batch_norm(&graph, x, NN_ACTIVATION_RELU), 3, 33, 20);
     assert_shape(&graph, nn_add_dropout(&graph, x, 0.5F), 3, 33, 20);
+    assert_shape(&graph, nn_add_squeeze_excite(&graph, x, 2), 3, 33, 20);
     assert_shape(&graph, nn_add_linear(&graph, x, 10), 10, 1, 1);
 }
 
@@ -89,6 +90,17 @@ static void test_illegal_nodes_are_named(void **state) {
     assert_refused(g, nn_add_linear(g, 0, 1 << 30), NS_ERR_LIMIT, "too large");
     assert_refused(g, nn_add_add(g, 0, nn_add_conv(g, 0, 5, 3, 1, 1, false)), NS_ERR_INPUT,
                    "6x8x8 and 5x8x8");
+    assert_refused(g, nn_add_multiply(g, 0, nn_add_conv(g, 0, 5, 3, 1, 1, false)), NS_ERR_INPUT,
+                   "its gate is 5x8x8 instead of 6x1x1");
+    assert_refused(g, nn_add_squeeze_excite(g, 0, 0), NS_ERR_INPUT, "conv at node 2: its 0 output");
+    assert_refused(g, nn_set_init(g, nn_add_conv(g, 0, 5, 3, 1, 1, false), NN_INIT_ZERO),
+                   NS_ERR_INPUT, "conv at node 1: it cannot begin as \"zero\"");
+    assert_refused(g, nn_set_frozen(g, nn_add_batch_norm(g, 0, NN_ACTIVATION_RELU)), NS_ERR_INPUT,
+                   "cannot be frozen");
+    assert_refused(g, nn_set_init(g, nn_add_conv(g, 0, 110, 3, 1, 1, false), NN_INIT_WHITENING),
+                   NS_ERR_INPUT, "at most 108, but it has 110");
+    assert_refused(g, nn_set_init(g, nn_add_conv(g, 0, 12, 7, 1, 1, false), NN_INIT_WHITENING),
+                   NS_ERR_LIMIT, "patches of 294 values");
     assert_refused(g, (nn_graph_init(g), nn_add_input(g, (nn_shape){0, 8, 8})), NS_ERR_INPUT,
                    "empty");
 }
@@ -147,7 +159,9 @@ static void test_hash_is_of_the_function(void **state) {
     for (int i = 0; i < base.node_count; i++) { // any field of any node matters
         nn_graph changed = base;
         nn_node *node = &changed.node[i];
-        if (node->kind == NN_OP_CONV || node->kind == NN_OP_LINEAR) {
+        if (node->kind == NN_OP_CONV) {
+            node->frozen = true;
+        } else if (node->kind == NN_OP_LINEAR) {
             node->out_channels++;
         } else if (node->kind == NN_OP_BATCH_NORM) {
             node->activation = NN_ACTIVATION_GELU - node->activation;
@@ -168,6 +182,7 @@ static void test_json_round_trip(void **state) {
     nn_graph graph, back;
     ns_error err = {0};
     small_net(&graph, 8);
+    assert_true(nn_set_frozen(&graph, nn_set_init(&graph, 1, NN_INIT_WHITENING)) == 1);
     char *text = NULL;
     ns_json *json = nn_graph_to_json(&graph), *parsed = NULL;
     assert_ok(ns_json_print(json, false, &text, &err), &err);
@@ -179,6 +194,9 @@ static void test_json_round_trip(void **state) {
         assert_memory_equal(&a->shape, &b->shape, sizeof a->shape);
         assert_float_equal(a->value, b->value, 0.0F);
         assert_int_equal(a->pad, b->pad);
+        assert_int_equal(a->activation, b->activation);
+        assert_int_equal(a->init, b->init);
+        assert_int_equal(a->frozen, b->frozen);
     }
     char hash_one[NS_SHA256_HEX_MAX], hash_two[NS_SHA256_HEX_MAX];
     hash_of(&graph, hash_one);
@@ -234,8 +252,6 @@ static void test_hostile_json_is_refused(void **state) {
         "\"none\",\"input\":[0]}]}",
         "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"activation\",\"activation\":"
         "\"swirl\",\"input\":[0]}]}",
-        "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"batch_norm\",\"relu\":1,"
-        "\"input\":[0]}]}",
         "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,8,8]},{\"op\":\"conv\",\"activation\":\"none\","
         "\"input\":[0]}]}",
         "{\"nodes\":[{\"op\":\"input\",\"shape\":[1,1,1]},{\"op\":\"max_pool\",\"kernel\":2e9}]}",
@@ -252,6 +268,20 @@ static void test_hostile_json_is_refused(void **state) {
     for (size_t i = 0; i < NS_COUNT_OF(oversized); i++) {
         check_hostile(oversized[i], NS_ERR_LIMIT);
     }
+}
+
+/// What stands before the first layer that learns costs no backward.
+static void test_frozen_layers_do_not_count(void **state) {
+    (void)state;
+    nn_graph graph;
+    nn_graph_init(&graph);
+    int x = nn_add_input(&graph, (nn_shape){1, 4, 4});
+    x = nn_set_frozen(&graph, nn_add_conv(&graph, x, 2, 3, 1, 1, false)); // 18 weights, 576 FLOPs
+    (void)nn_add_conv(&graph, x, 3, 1, 1, 1, false);                      // 6 weights, 192 FLOPs
+    const nn_counts counts = nn_graph_count(&graph);
+    assert_int_equal(counts.params, 6);
+    assert_int_equal(nn_graph_state_count(&graph), 24);
+    assert_int_equal(counts.train_flops, 576 + 2 * 192);
 }
 
 /// Nodes that are legal one by one, but not together.
@@ -288,6 +318,7 @@ int main(void) {
         cmocka_unit_test(test_hash_is_of_the_function),
         cmocka_unit_test(test_json_round_trip),
         cmocka_unit_test(test_hostile_json_is_refused),
+        cmocka_unit_test(test_frozen_layers_do_not_count),
         cmocka_unit_test(test_sums_stay_in_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

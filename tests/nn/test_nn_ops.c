@@ -13,7 +13,7 @@ typedef struct op_case {
     nn_op_kind kind;
     nn_shape in;
     int out, kernel, stride, pad, groups;
-    bool bias;
+    bool bias, frozen;
     nn_activation activation;
     float value;
 } op_case;
@@ -92,6 +92,28 @@ static const op_case cases[] = {
      .stride = 1,
      .pad = 1,
      .groups = 6},
+    {.kind = NN_OP_CONV,
+     .in = {24, 9, 7},
+     .out = 24,
+     .kernel = 3,
+     .stride = 2,
+     .pad = 1,
+     .groups = 24},
+    {.kind = NN_OP_CONV,
+     .in = {40, 7, 9},
+     .out = 40,
+     .kernel = 5,
+     .stride = 1,
+     .pad = 2,
+     .groups = 40},
+    {.kind = NN_OP_CONV,
+     .in = {16, 5, 6},
+     .out = 16,
+     .kernel = 3,
+     .stride = 1,
+     .pad = 1,
+     .bias = true,
+     .frozen = true},
     {.kind = NN_OP_CONV, .in = {4, 1, 1}, .out = 4, .kernel = 3, .stride = 1, .pad = 1},
     {.kind = NN_OP_BATCH_NORM, .in = {5, 7, 3}},
     {.kind = NN_OP_BATCH_NORM, .in = {5, 7, 3}, .activation = NN_ACTIVATION_RELU},
@@ -106,6 +128,10 @@ static const op_case cases[] = {
     {.kind = NN_OP_ACTIVATION, .in = {5, 3, 4}, .activation = NN_ACTIVATION_SIGMOID},
     {.kind = NN_OP_ACTIVATION, .in = {16, 3, 4}, .activation = NN_ACTIVATION_SIGMOID},
     {.kind = NN_OP_ADD, .in = {18, 3, 4}},
+    {.kind = NN_OP_MULTIPLY, .in = {20, 3, 4}},
+    {.kind = NN_OP_MULTIPLY, .in = {32, 5, 5}},
+    {.kind = NN_OP_MULTIPLY, .in = {48, 1, 1}},
+    {.kind = NN_OP_MULTIPLY, .in = {24, 5, 4}, .out = 8}, // squeeze-excite
     {.kind = NN_OP_MAX_POOL, .in = {4, 8, 8}, .kernel = 2, .stride = 2},
     {.kind = NN_OP_MAX_POOL, .in = {16, 7, 9}, .kernel = 2, .stride = 2},
     {.kind = NN_OP_MAX_POOL, .in = {20, 7, 9}, .kernel = 3, .stride = 2, .pad = 1},
@@ -137,8 +163,12 @@ static int add_op(nn_graph *graph, const op_case *c, int x) {
             copy.shape.width -= 2;
             graph->node[graph->node_count++] = copy;
         }
-        return node;
+        return c->frozen ? nn_set_frozen(graph, node) : node;
     }
+    case NN_OP_MULTIPLY:
+        return c->out > 0
+                   ? nn_add_squeeze_excite(graph, x, c->out)
+                   : nn_add_multiply(graph, x, nn_add_global_pool(graph, NN_OP_GLOBAL_MAX_POOL, x));
     case NN_OP_BATCH_NORM:
         return nn_add_batch_norm(graph, x, c->activation);
     case NN_OP_ACTIVATION:
@@ -243,7 +273,7 @@ static void compare_inference(const nn_graph *graph, int batch_size) {
 static void print_case(const op_case *c) {
     print_message("%s %dx%dx%d out %d kernel %d stride %d pad %d groups %d %s\n",
                   nn__op_of(c->kind)->name, c->in.channels, c->in.height, c->in.width, c->out,
-                  c->kernel, c->stride, c->pad, c->groups, nn__activation_name(c->activation));
+                  c->kernel, c->stride, c->pad, c->groups, nn__activation_names[c->activation]);
 }
 
 static void test_onednn_agrees_with_reference(void **state) {
