@@ -12,12 +12,15 @@
      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
 #endif
 
-#define NN__DECLARE(name, condition, lanes, bf16) extern const nn__norm_kernels nn__norm_##name;
+#define NN__DECLARE(name, condition, lanes, bf16)                                                  \
+    extern const nn__norm_kernels nn__norm_##name;                                                 \
+    extern const nn__stem_kernels nn__stem_##name;
 NN__VARIANT_LIST(NN__DECLARE)
 #undef NN__DECLARE
 
 static const nn__variant variants[] = {
-#define NN__ROW(name, condition, lanes, bf16) {#name, lanes, bf16, &nn__norm_##name},
+#define NN__ROW(name, condition, lanes, bf16)                                                      \
+    {#name, lanes, bf16, &nn__norm_##name, &nn__stem_##name},
     NN__VARIANT_LIST(NN__ROW)
 #undef NN__ROW
 };

@@ -107,6 +107,46 @@ typedef struct nn__norm_kernels {
                            const nn__norm_factors *factors);
 } nn__norm_kernels;
 
+/* ---- the first convolution with its batch norm ----------------------------------------------- */
+
+#define NN__STEM_CHANNELS_MAX 4
+#define NN__STEM_KERNEL_MAX   5
+
+/// y = act(scale (conv(images) - mean) / deviation + shift) of a convolution without bias, 3x3 or
+/// 5x5, stride 1 or 2, of images with few channels; its output is never in memory, nor is its
+/// gradient. Nobody wants the images' gradient. Arrays of floats by channel have chunk_count *
+/// lanes.
+typedef struct nn__stem_job {
+    int image_count, in_channels, in_height, in_width;
+    int out_channels, chunk_count, height, width; // of y
+    int kernel, stride, pad;
+    nn_activation activation; // not the sigmoid
+    float epsilon;
+    const float *images;  // (N, C, H, W)
+    const float *weights; // (O, C, K, K)
+    const float *scale, *shift;
+    float *mean, *variance; // forward writes, backward reads
+    double *moments;        // nn__stem_moment_count(): forward writes, backward reads
+    nn__view y, dy;
+    float *weights_gradient, *scale_gradient, *shift_gradient;
+    void *scratch; // nn__stem_scratch_bytes() of the threads that run it
+} nn__stem_job;
+
+/// One image's loops. `image` is padded with zeros: (C, H + 2 pad, W + 2 pad). Weights are by
+/// chunk, tap (C, K, K) and lane.
+typedef struct nn__stem_kernels {
+    /// Adds the sums over all windows of each tap, then of each product of two taps, the first not
+    /// behind the second.
+    void (*moments)(const nn__stem_job *job, const double *image, double *sums);
+    /// `weights` and `bias` have the batch norm folded in.
+    void (*forward)(const nn__stem_job *job, int n, const float *image, const float *weights,
+                    const float *bias);
+    /// Adds, by chunk: the sums of g, of g (x - mean), and of g times each tap; by lane each.
+    /// `row` has room for width * lanes.
+    void (*backward)(const nn__stem_job *job, int n, const float *image, const float *weights,
+                     const nn__norm_factors *factors, float *row, double *sums);
+} nn__stem_kernels;
+
 /* ---- variants -------------------------------------------------------------------------------- */
 
 typedef struct nn__variant {
@@ -114,6 +154,7 @@ typedef struct nn__variant {
     int lanes;
     bool bf16; // type of the elements
     const nn__norm_kernels *norm;
+    const nn__stem_kernels *stem;
 } nn__variant;
 
 /// The best variant this machine runs for these lanes and type; NULL when there is none.
@@ -127,5 +168,11 @@ size_t nn__norm_scratch_bytes(const nn__norm_job *job, int lanes, int thread_cou
 void nn__norm_forward(const nn__variant *variant, const nn__norm_job *job);
 /// May overwrite dy or x where the job says so, nothing else besides what it computes.
 void nn__norm_backward(const nn__variant *variant, const nn__norm_job *job);
+
+/// Doubles of moments.
+size_t nn__stem_moment_count(const nn__stem_job *job);
+size_t nn__stem_scratch_bytes(const nn__stem_job *job, int lanes, int thread_count);
+void nn__stem_forward(const nn__variant *variant, const nn__stem_job *job);
+void nn__stem_backward(const nn__variant *variant, const nn__stem_job *job);
 
 #endif
