@@ -258,9 +258,9 @@ static void test_mixup(void **state) {
     options.thread_count = 3;
     data_loader *together = loader_of(*state, options);
     for (int step = 0; step < STEPS; step++) {
-        float x[3][BATCH * SIZE];
-        int32_t labels[3][BATCH], partners[3][BATCH];
-        float lambdas[3][BATCH];
+        float x[3][BATCH * SIZE] = {{0}};
+        int32_t labels[3][BATCH] = {{0}}, partners[3][BATCH] = {{0}};
+        float lambdas[3][BATCH] = {{0}};
         data_loader *loaders[3] = {plain, mixed, together};
         for (int i = 0; i < 3; i++) {
             const data_batch batch = {x[i], labels[i], partners[i], lambdas[i]};
