@@ -44,6 +44,32 @@ void budget_rate_observe(budget_rate *rate, double flops, double took_ms);
 /// `fallback_ms` until something was measured.
 int64_t budget_rate_predict_ms(const budget_rate *rate, double flops, int64_t fallback_ms);
 
+/// One piece of work, as a model of times sees it.
+#define BUDGET_FEATURES 8
+typedef struct budget_work {
+    int kind;                        // works of different kinds say nothing of each other
+    double feature[BUDGET_FEATURES]; // what its speed varies with: 1 apart is near, 10 is far
+    double ideal_ms;                 // a first guess, > 0, which its time is a multiple of
+} budget_work;
+
+typedef struct budget_sample {
+    budget_work work;
+    double took_ms;
+} budget_sample;
+
+/// Samples beyond so many are left out.
+#define BUDGET_SAMPLES_MAX 1024
+
+/// A model of how long work takes, fitted to samples (budget/model.c). Immutable.
+typedef struct budget_model budget_model;
+
+/// Samples that are not positive numbers are passed over; with none left, times are ideal.
+/// NS_ERR_MEMORY.
+ns_status budget_model_new(const budget_sample *samples, size_t count, budget_model **out,
+                           ns_error *err);
+void budget_model_free(budget_model *model);
+double budget_model_predict_ms(const budget_model *model, const budget_work *work);
+
 /* ---- plan ------------------------------------------------------------------------------------ */
 
 /// Below this nothing useful can be trained, evaluated and exported.
@@ -51,7 +77,8 @@ int64_t budget_rate_predict_ms(const budget_rate *rate, double flops, int64_t fa
 
 typedef struct budget_plan_input {
     int64_t total_ms;
-    int64_t finish_ms; // predicted time of evaluation and export
+    int64_t finish_ms;      // predicted time of evaluation and export
+    int64_t calibration_ms; // what of the search's share is gone before the first trial
     int worker_count;
 } budget_plan_input;
 

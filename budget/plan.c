@@ -12,6 +12,7 @@
 //            at 24 hours. Accuracy grows with the logarithm of training time: the first minutes of
 //            retraining are worth more than any search, while after hours another doubling of it
 //            buys little and a better architecture and recipe buy more.
+//            Calibration (search/calibrate.c) is part of it; the trials share what it leaves.
 //   skipped  below one minute the whole budget trains the anchor: trials of a few seconds rank
 //            start-up time, not networks.
 //   trials   12 of them in ten minutes on two workers, growing with the square root of budget times
@@ -76,17 +77,17 @@ static int64_t turnaround_ms(int64_t slot_ms) {
 }
 
 /// Rounds of trials: as many as the square-root rule wants, but none with a trial too short.
-static int64_t round_count(const budget_plan_input *input, int64_t search_ms) {
+static int64_t round_count(const budget_plan_input *input, int64_t trials_ms) {
     const double workers = input->worker_count;
     const double trials = TRIALS_AT_SHORT * sqrt((double)input->total_ms / TOTAL_SHORT_MS *
                                                  (workers / WORKERS_AT_SHORT));
     const int64_t wanted = at_least(llround(trials / workers), 1);
-    const int64_t fitting = at_least(search_ms / (TRIAL_MS_MIN + TURNAROUND_MS_MIN), 1);
+    const int64_t fitting = at_least(trials_ms / (TRIAL_MS_MIN + TURNAROUND_MS_MIN), 1);
     return wanted < fitting ? wanted : fitting;
 }
 
 ns_status budget_plan_make(const budget_plan_input *input, budget_plan *out, ns_error *err) {
-    assert(input->finish_ms >= 0 && input->worker_count > 0);
+    assert(input->finish_ms >= 0 && input->calibration_ms >= 0 && input->worker_count > 0);
     const int64_t needed_ms = total_ms_needed(input->finish_ms);
     if (input->total_ms < needed_ms) {
         return ns_fail(err, NS_ERR_BUDGET,
@@ -100,8 +101,9 @@ ns_status budget_plan_make(const budget_plan_input *input, budget_plan *out, ns_
         return NS_OK;
     }
     const int64_t search_ms = (int64_t)((double)usable_ms * search_share(input->total_ms));
-    const int64_t rounds = round_count(input, search_ms);
-    const int64_t slot_ms = search_ms / rounds;
+    const int64_t trials_ms = search_ms - input->calibration_ms;
+    const int64_t rounds = round_count(input, trials_ms);
+    const int64_t slot_ms = trials_ms / rounds;
     const int64_t trial_ms = slot_ms - turnaround_ms(slot_ms);
     if (trial_ms < TRIAL_MS_MIN) {
         return NS_OK; // finishing takes so long that there is no time for a search

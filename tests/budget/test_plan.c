@@ -7,7 +7,8 @@
 #include <string.h>
 
 static budget_plan plan_of(int64_t total_ms, int64_t finish_ms, int worker_count) {
-    const budget_plan_input input = {total_ms, finish_ms, worker_count};
+    const budget_plan_input input = {
+        .total_ms = total_ms, .finish_ms = finish_ms, .worker_count = worker_count};
     budget_plan plan;
     ns_error err = {0};
     assert_ok(budget_plan_make(&input, &plan, &err), &err);
@@ -30,7 +31,7 @@ static void check_invariants(const budget_plan_input *input, const budget_plan *
     assert_true(plan->trial_count >= input->worker_count);
     assert_int_equal(plan->trial_count % input->worker_count, 0);
     const int64_t rounds = plan->trial_count / input->worker_count;
-    assert_true(rounds * (plan->trial_ms + 1000) <= plan->search_end_ms);
+    assert_true(input->calibration_ms + rounds * (plan->trial_ms + 1000) <= plan->search_end_ms);
 }
 
 static void test_every_total(void **state) {
@@ -43,6 +44,7 @@ static void test_every_total(void **state) {
         const budget_plan_input input = {
             .total_ms = 1 + (int64_t)ns_rng_below(&rng, (uint64_t)ceiling_ms),
             .finish_ms = (int64_t)ns_rng_below(&rng, UINT64_C(1) << ns_rng_below(&rng, 20)),
+            .calibration_ms = (int64_t)ns_rng_below(&rng, UINT64_C(1) << ns_rng_below(&rng, 13)),
             .worker_count = 1 + (int)ns_rng_below(&rng, 64),
         };
         budget_plan plan;
