@@ -14,6 +14,11 @@
 
 #include "nn/exec.h"
 
+// Measured with oneDNN 2.6 on AVX-512 as growth of the resident set beyond the arena: 8 to 12 MB for
+// networks of 15 to 44 layers.
+#define LIBRARY_BYTES ((size_t)8000000) // pages of libraries, their heap, the pool of threads
+#define LAYER_BYTES   ((size_t)80000)   // code and descriptions of its kernels
+
 /* ---- layers ---------------------------------------------------------------------------------- */
 
 nn_net_options nn_net_options_default(void) {
@@ -192,7 +197,11 @@ static ns_status net_describe(nn_net *net, const nn_graph *graph, const nn_net_o
     NS_TRY(net->backend->describe(net->layer, net->layer_count, &net->context, err));
     NS_TRY(nn__memory_plan(net->layer, net->layer_count, &net->memory, err));
     net->param_count = count_params(net);
-    net->plan = (nn_plan){nn_graph_count(graph), carve(net, (carver){NULL, 0})};
+    net->plan = (nn_plan){
+        .counts = nn_graph_count(graph),
+        .arena_bytes = carve(net, (carver){NULL, 0}),
+        .process_bytes = LIBRARY_BYTES + (size_t)net->layer_count * LAYER_BYTES,
+    };
     return NS_OK;
 }
 

@@ -241,9 +241,8 @@ ns_status nn_graph_check(const nn_graph *graph, ns_error *err) {
     return NS_OK;
 }
 
-/// Adds one node's share. `learns_before`: its inputs need a gradient.
-static void count_node(const nn_graph *graph, const nn_node *node, bool learns_before,
-                       nn_counts *counts) {
+/// One node's counts. `learns_before`: its inputs need a gradient.
+static nn_counts count_node(const nn_graph *graph, const nn_node *node, bool learns_before) {
     const nn__op *op = nn__op_of(node->kind);
     const nn__params params = nn__node_params(graph, node);
     const int64_t learning =
@@ -259,17 +258,17 @@ static void count_node(const nn_graph *graph, const nn_node *node, bool learns_b
     const int64_t forward_bytes = op->forward_sweeps_x * x_bytes + op->forward_sweeps_y * y_bytes;
     const int64_t backward_bytes =
         op->backward_sweeps_x * x_bytes + op->backward_sweeps_y * y_bytes;
-
-    counts->params += learning;
-    counts->forward_flops += flops;
-    counts->train_flops += flops * (1 + backward);
-    counts->activation_bytes += y_bytes;
-    counts->forward_bytes += forward_bytes;
-    counts->train_bytes += forward_bytes + (backward > 0 ? backward_bytes : 0);
+    return (nn_counts){
+        .params = learning,
+        .forward_flops = flops,
+        .train_flops = flops * (1 + backward),
+        .activation_bytes = y_bytes,
+        .forward_bytes = forward_bytes,
+        .train_bytes = forward_bytes + (backward > 0 ? backward_bytes : 0),
+    };
 }
 
-nn_counts nn_graph_count(const nn_graph *graph) {
-    nn_counts counts = {0};
+void nn_graph_count_nodes(const nn_graph *graph, nn_counts *out) {
     bool learns[NN_NODES_MAX] = {false};
     for (int i = 0; i < graph->node_count; i++) {
         const nn_node *node = &graph->node[i];
@@ -278,7 +277,21 @@ nn_counts nn_graph_count(const nn_graph *graph) {
             learns_before = learns_before || learns[node->input[k]];
         }
         learns[i] = learns_before || nn__node_params(graph, node).learns;
-        count_node(graph, node, learns_before, &counts);
+        out[i] = count_node(graph, node, learns_before);
+    }
+}
+
+nn_counts nn_graph_count(const nn_graph *graph) {
+    nn_counts counts = {0};
+    nn_counts node[NN_NODES_MAX];
+    nn_graph_count_nodes(graph, node);
+    for (int i = 0; i < graph->node_count; i++) {
+        counts.params += node[i].params;
+        counts.forward_flops += node[i].forward_flops;
+        counts.train_flops += node[i].train_flops;
+        counts.activation_bytes += node[i].activation_bytes;
+        counts.forward_bytes += node[i].forward_bytes;
+        counts.train_bytes += node[i].train_bytes;
     }
     return counts;
 }

@@ -130,6 +130,8 @@ typedef struct nn_counts {
     int64_t train_bytes;      // the same, forward and backward
 } nn_counts;
 nn_counts nn_graph_count(const nn_graph *graph);
+/// The same of each node alone; `out` has room for all.
+void nn_graph_count_nodes(const nn_graph *graph, nn_counts *out);
 
 /* ---- execution ------------------------------------------------------------------------------- */
 
@@ -176,6 +178,8 @@ nn_net_options nn_net_options_default(void);
 typedef struct nn_plan {
     nn_counts counts;
     size_t arena_bytes; // activations, gradients, weights, optimiser state, scratchpad
+    size_t process_bytes; // what a process grows by besides, when this is its first network: the
+                          // library's own pages, generated kernels and their descriptions
 } nn_plan;
 ns_status nn_plan_make(const nn_graph *graph, const nn_net_options *options, nn_plan *out,
                        ns_error *err);
@@ -340,6 +344,7 @@ typedef struct nn_train_options {
     // The budget: the first limit reached ends training; 0: no such limit; at least one is set.
     int64_t ms_max;            // training time over all lives, this one's set-up included
     uint64_t sample_count_max; // images over all lives
+    double step_ms_guess;      // of a step, until one is measured; 0: by FLOPs and bytes
     uint64_t seed;
     int thread_count; // 0: all cores
     nn_backend backend;

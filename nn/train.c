@@ -74,6 +74,9 @@ static bool time_fits(const trainer *t, double duration_ms) {
 }
 
 static double guess_step_ms(const trainer *t) {
+    if (t->options->step_ms_guess > 0) {
+        return t->options->step_ms_guess;
+    }
     const nn_counts counts = nn_graph_count(t->graph);
     const double image_ms = (double)counts.train_flops / FIRST_FLOPS_PER_MS +
                             (double)counts.train_bytes / FIRST_BYTES_PER_MS;
