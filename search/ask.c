@@ -2,9 +2,9 @@
 //
 // A worker first takes what waits: a trial that a dead worker left behind, or another's proposal.
 // When nothing waits it reads the whole history, asks the sampler, decodes, refuses what cannot fit
-// into its share of memory, and proposes. The store's uniqueness constraint turns a repeated point
-// into a refusal; the sampler is then asked again with another number. When it finds nothing new in
-// PROPOSALS_MAX tries the space counts as exhausted.
+// into its share of memory or whose steps are too long for a trial, and proposes. The store's
+// uniqueness constraint turns a repeated point into a refusal; the sampler is then asked again with
+// another number. When it finds nothing new in PROPOSALS_MAX tries the space counts as exhausted.
 //
 // Two workers may ask at the same moment: both propose, one may be refused and asks again; claims
 // are exclusive, so it does not matter who trains whose proposal.
@@ -17,6 +17,7 @@
 #define PROPOSALS_MAX       256
 #define FAILURES_IN_ROW_MAX 50
 #define WORKER_SLICE_MS     500
+#define STEPS_MIN           50 // fewer in a trial rank noise
 
 static ns_status history_read(const search__run *run, results_store *store,
                               search_observation **out, size_t *count, ns_error *err) {
@@ -76,6 +77,17 @@ static ns_status fits_memory(const search__run *run, const search_candidate *can
     return NS_OK;
 }
 
+/// NS_ERR_LIMIT: a trial would be over before it has learnt anything.
+static ns_status fits_time(const search__run *run, const search_candidate *candidate,
+                           ns_error *err) {
+    const double step_ms = search__predict_step_ms(run, candidate, false);
+    if (step_ms * STEPS_MIN > (double)run->plan.trial_ms) {
+        return ns_fail(err, NS_ERR_LIMIT, "a step would take %.0f ms of a trial's %lld ms", step_ms,
+                       (long long)run->plan.trial_ms);
+    }
+    return NS_OK;
+}
+
 static ns_status propose(const search__run *run, results_store *store,
                          const search_candidate *candidate, ns_error *err) {
     char *genotype = NULL;
@@ -111,6 +123,9 @@ static ns_status propose_number(const search__run *run, results_store *store,
     }
     NS_TRY(search_decode(&run->space, &genotype, candidate, err));
     NS_TRY(fits_memory(run, candidate, err));
+    if (number > 0) { // the anchor is always tried
+        NS_TRY(fits_time(run, candidate, err));
+    }
     return propose(run, store, candidate, err);
 }
 

@@ -122,6 +122,19 @@ static int64_t checkpoint_ms(const char *path) {
     return nn_checkpoint_progress(path, &progress, NULL) == NS_OK ? progress.used_ms : 0;
 }
 
+/// Says how far the time will go.
+static void expect_epochs(const search__run *run, const search_candidate *candidate,
+                          int64_t left_ms) {
+    const double step_ms = search__predict_step_ms(run, candidate, true);
+    const double images = (double)run->info->split_count[DATA_TRAIN];
+    if (step_ms > 0) {
+        ns_log_write(run->config->log, NS_LOG_INFO,
+                     "retraining for %.1f s: about %.1f epochs, steps of %.1f ms",
+                     (double)left_ms / 1000,
+                     (double)left_ms / step_ms * candidate->recipe.batch_size / images, step_ms);
+    }
+}
+
 /// Trains until the ledger stands at `end_ms`, from the checkpoint if there is one. With hardly any
 /// time left a checkpoint still becomes a model, as it is.
 static ns_status train_until(retraining *r, const search_candidate *candidate,
@@ -134,6 +147,8 @@ static ns_status train_until(retraining *r, const search_candidate *candidate,
     }
     nn_train_options options = nn_train_options_default();
     nn_train_result result = {0};
+    expect_epochs(r->run, candidate, left_ms);
+    options.step_ms_guess = search__predict_step_ms(r->run, candidate, true);
     options.recipe = candidate->recipe;
     options.ms_max = done_ms + (left_ms > 0 ? left_ms : 0);
     options.seed = r->run->config->seed;

@@ -74,6 +74,22 @@ typedef struct search_candidate {
 ns_status search_decode(const search_space *space, const search_genotype *genotype,
                         search_candidate *out, ns_error *err);
 
+/* ---- prediction ------------------------------------------------------------------------------ */
+
+/// How long training steps take on this machine, predicted from the layers of a few networks of the
+/// space that were measured on it (search/step_time.c). A study calibrates itself; this is for
+/// benchmarks.
+typedef struct search_predictor search_predictor;
+/// Measures for about `ms_max`, in this process and with `thread_count` threads (0: all cores).
+ns_status search_predictor_new(const search_space *space, int thread_count, nn_dtype dtype,
+                               int64_t ms_max, search_predictor **out, ns_error *err);
+void search_predictor_free(search_predictor *predictor);
+/// How many networks were measured.
+int search_predictor_net_count(const search_predictor *predictor);
+/// Forward, backward and update of one batch of the candidate's recipe.
+double search_predictor_step_ms(const search_predictor *predictor,
+                                const search_candidate *candidate);
+
 /* ---- samplers -------------------------------------------------------------------------------- */
 
 /// A trial as samplers see it.

@@ -18,6 +18,46 @@ typedef struct search__slot {
     int64_t alive_ms; // clock of its last sign of life
 } search__slot;
 
+/// A division of the machine, and how fast it trains the anchor; 0 where it was not measured.
+typedef struct search__split {
+    int worker_count, thread_count; // of each worker
+    double images_per_s;            // of all workers together
+    double step_ms;                 // of one
+} search__split;
+
+#define SEARCH__SPLITS_MAX 8
+
+/// What calibration found out (calibrate.c).
+typedef struct search__calibration {
+    int split_count;
+    search__split split[SEARCH__SPLITS_MAX];
+    int net_count;
+    size_t sample_count;
+    budget_sample sample[BUDGET_SAMPLES_MAX];
+    int64_t took_ms;
+    budget_model *model;   // of one worker's layers; NULL: nothing was measured
+    double factor;         // real steps of a worker, over what the model says
+    double machine_factor; // the same of steps that have all cores
+} search__calibration;
+
+/// What the children of one round of calibration are to measure.
+typedef struct search__job {
+    bool nets; // layers of networks; else the anchor
+    int worker_count, thread_count;
+    nn_dtype dtype;
+    int64_t end_ms; // clock
+} search__job;
+
+#define SEARCH__SAMPLES_MAX 512
+
+/// What one of them measured, in memory that is shared.
+typedef struct search__report {
+    double images_per_s, step_ms;
+    int net_count;
+    size_t sample_count;
+    budget_sample sample[SEARCH__SAMPLES_MAX];
+} search__report;
+
 /// One run of a study: everything that is fixed before workers are forked. Children inherit it.
 typedef struct search__run {
     const search_config *config;
@@ -29,7 +69,11 @@ typedef struct search__run {
     int thread_count;        // of the machine, for retraining
     int worker_count;        // processes that search
     int worker_thread_count; // threads of each
+    size_t mem_bytes;        // that all of them together may plan for
     size_t worker_mem_bytes; // that each may plan for
+    search__calibration calibration;
+    search__job job;        // while calibrating
+    search__report *report; // SEARCH_SLOTS_MAX of them, shared; NULL but while calibrating
     int64_t study_id, run_id;
     int64_t base_ms;       // charged by earlier runs
     char dir[NS_PATH_MAX]; // the study's files
@@ -78,6 +122,46 @@ void search__signals_in_child(void);
 void search__signals_restore(void);
 bool search__stop_requested(void);
 
+/* ---- step_time.c ----------------------------------------------------------------------------- */
+
+/// How a network is run, as far as its speed depends on it.
+typedef struct search__setting {
+    int batch_size, thread_count;
+} search__setting;
+
+/// Samples of a profiled step and of the update after it: as many as the graph has nodes.
+void search__step_samples(const nn_graph *graph, const search__setting *setting,
+                          const nn_profile *profile, double update_ms, budget_sample *out);
+/// A training step of one batch by a model of such samples.
+double search__step_ms(const budget_model *model, const nn_graph *graph,
+                       const search__setting *setting);
+
+/* ---- measure.c ------------------------------------------------------------------------------- */
+
+/// Profiles networks of the space from number `first` on until the job's time is over.
+ns_status search__measure_nets(const search_space *space, const search__job *job, int first,
+                               search__report *out, ns_error *err);
+/// Trains the anchor until the job's time is over.
+ns_status search__measure_anchor(const search__run *run, const search__job *job,
+                                 search__report *out, ns_error *err);
+
+/* ---- calibrate.c ----------------------------------------------------------------------------- */
+
+/// Divisions of `thread_count` cores that are worth measuring, the last by one worker; returns how
+/// many.
+int search__splits(int thread_count, search__split *out);
+/// The fastest of those that were measured; NULL when none was.
+const search__split *search__split_best(const search__split *splits, int count);
+void search__divide(search__run *run, int worker_count, int thread_count);
+/// A training step of `candidate` in a worker, or with the whole machine; 0: nobody knows.
+double search__predict_step_ms(const search__run *run, const search_candidate *candidate,
+                               bool whole_machine);
+
+/* ---- study.c --------------------------------------------------------------------------------- */
+
+/// Makes the plan of the run as it is divided now, for an anchor of these counts.
+ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error *err);
+
 /* ---- ask.c: from history to a claimed trial -------------------------------------------------- */
 
 /// Claims the next trial, proposing one when none waits. NS_ERR_LIMIT when the sampler finds
@@ -116,10 +200,12 @@ enum {
     SEARCH_EXIT_STOPPED = 3,
 };
 typedef int (*search__child_fn)(search__run *run, int slot);
-int search__exit_code(ns_status status);              // run.c
-int search__worker_main(search__run *run, int slot);  // worker.c
-int search__retrain_main(search__run *run, int slot); // retrain.c
-int search__finish_main(search__run *run, int slot);  // finish.c
+int search__exit_code(ns_status status);             // run.c
+int search__worker_main(search__run *run, int slot); // worker.c
+/// Gives the process cores of its own, when there are enough for all workers.
+void search__pin(int slot, int worker_count, int thread_count); // worker.c
+int search__retrain_main(search__run *run, int slot);           // retrain.c
+int search__finish_main(search__run *run, int slot);            // finish.c
 
 /* ---- children.c ------------------------------------------------------------------------------ */
 
@@ -145,6 +231,16 @@ ns_status search__tend(search__children *c, int slot, search__end *end, ns_error
                        ns_error *err);
 /// Ends all children: politely first, unless `at_once`. What they held waits again.
 ns_status search__terminate_all(search__children *c, bool at_once, ns_error *err);
+
+/* ---- calibrate.c, the supervisor's part ------------------------------------------------------ */
+
+/// Runs `process_count` children of `child_main` to their end; ends them after `ms_max`.
+typedef ns_status (*search__round_fn)(void *supervisor, int process_count,
+                                      search__child_fn child_main, int64_t ms_max, ns_error *err);
+/// Divides the machine, measures, plans, and keeps all that with the study; or reads what an earlier
+/// run has kept. NS_ERR_STOPPED, NS_ERR_BUDGET, the store's errors.
+ns_status search__calibrate(search__children *children, search__round_fn round, void *supervisor,
+                            ns_error *err);
 
 /* ---- finish.c -------------------------------------------------------------------------------- */
 

@@ -35,9 +35,9 @@ static double best_val_accuracy(const results_trial *trials, size_t count, const
 }
 
 static ns_status members_copy(ns_json *to, const ns_json *result, ns_error *err) {
-    const char *const members[] = {"test_accuracy",  "val_accuracy", "winner", "winner_trial",
-                                   "weights_sha256", "model",        "onnx",   "model_origin",
-                                   "params",         "flops"};
+    const char *const members[] = {"test_accuracy",  "val_accuracy", "winner",      "winner_trial",
+                                   "weights_sha256", "model",        "onnx",        "model_origin",
+                                   "params",         "flops",        "calibration", "plan"};
     for (size_t i = 0; i < NS_COUNT_OF(members); i++) {
         NS_TRY(search__member_copy(to, result, members[i], err));
     }

@@ -14,8 +14,7 @@
 
 #include "search/search_internal.h"
 
-#define RUN_MS_MIN  500 // what is left of a budget below this starts nothing
-#define WORKERS_MAX 8   // by default; more threads each beyond that many cores
+#define RUN_MS_MIN 500 // what is left of a budget below this starts nothing
 
 /// How fast a network surely classifies, before anything is measured: multiply-adds and the rest.
 #define INFER_FLOPS_PER_MS 2.5e7 // of one thread
@@ -147,19 +146,37 @@ static ns_status data_check(const data_info *info, const char *path, ns_error *e
     return NS_OK;
 }
 
-/// Cores, memory and batches, fixed before the first worker takes any of it.
+/// Cores and memory, fixed before the first child takes any of it. Workers have one thread each
+/// until calibration finds better; never more of them than there are cores.
 static void divide_machine(search__run *run) {
     const search_config *config = run->config;
     run->thread_count = config->thread_count > 0 ? config->thread_count : ns_cpu_count();
-    run->worker_count = config->worker_count > 0          ? config->worker_count
-                        : run->thread_count > WORKERS_MAX ? WORKERS_MAX
-                                                          : run->thread_count;
-    run->worker_thread_count = run->thread_count / run->worker_count;
-    run->worker_thread_count = run->worker_thread_count > 0 ? run->worker_thread_count : 1;
     // A fifth is left for the page cache, which holds the data set, and for everybody else.
-    run->worker_mem_bytes = ns_mem_available_bytes() / 5 * 4 / (size_t)run->worker_count;
+    run->mem_bytes = ns_mem_available_bytes() / 5 * 4;
+    int worker_count = config->worker_count > 0 ? config->worker_count : run->thread_count;
+    worker_count = worker_count < SEARCH_SLOTS_MAX ? worker_count : SEARCH_SLOTS_MAX;
+    if (worker_count > run->thread_count) {
+        ns_log_write(config->log, NS_LOG_WARN, "%d workers would share %d threads: %d are started",
+                     worker_count, run->thread_count, run->thread_count);
+        worker_count = run->thread_count;
+    }
+    search__divide(run, worker_count, run->thread_count / worker_count);
 }
 
+ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error *err) {
+    const size_t image_count =
+        run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST];
+    const double flops = (double)anchor->forward_flops * (double)image_count;
+    const budget_plan_input input = {
+        .total_ms = run->config->budget_node_ms,
+        .finish_ms = FINISH_BASE_MS + (int64_t)(flops / (INFER_FLOPS_PER_MS * run->thread_count)),
+        .calibration_ms = run->calibration.took_ms,
+        .worker_count = run->worker_count,
+    };
+    return budget_plan_make(&input, &run->plan, err);
+}
+
+/// A first plan, so that a budget that is too small is refused before anything is written.
 static ns_status plan_open(search__run *run, ns_error *err) {
     search_space_default(run->info, &run->space);
     search_genotype anchor;
@@ -169,18 +186,7 @@ static ns_status plan_open(search__run *run, ns_error *err) {
         return ns_fail(err, NS_ERR_MEMORY, "cannot hold a candidate network");
     }
     ns_status status = search_decode(&run->space, &anchor, candidate, err);
-    if (status == NS_OK) {
-        const size_t image_count =
-            run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST];
-        const double flops = (double)candidate->counts.forward_flops * (double)image_count;
-        const budget_plan_input input = {
-            .total_ms = run->config->budget_node_ms,
-            .finish_ms =
-                FINISH_BASE_MS + (int64_t)(flops / (INFER_FLOPS_PER_MS * run->thread_count)),
-            .worker_count = run->worker_count,
-        };
-        status = budget_plan_make(&input, &run->plan, err);
-    }
+    status = status == NS_OK ? search__plan_make(run, &candidate->counts, err) : status;
     free(candidate);
     return status;
 }

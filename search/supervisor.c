@@ -1,6 +1,8 @@
 // The supervisor: one process that forks the workers of a study, books the node's time, and brings
 // the study from phase to phase.
 //
+//   calibrate - rounds of measurements; part of the search (calibrate.c)
+//     |
 //   search ---- until its share of the budget is used, or nothing new can be proposed
 //     |         worker_count processes of worker.c
 //   retrain --- the winner from scratch, all cores, until the finish needs the rest
@@ -168,12 +170,9 @@ static ns_status tend_all(supervisor *s, const phase *p, int *crash_count, ns_er
     return NS_OK;
 }
 
-/// Runs one phase to its end. NS_ERR_STOPPED and NS_ERR_BUDGET as tick(); NS_ERR_INTERNAL when its
-/// children failed too often.
-static ns_status run_phase(supervisor *s, const phase *p, ns_error *err) {
-    ns_log_write(s->run->config->log, NS_LOG_INFO, "%s begins", p->name);
-    NS_TRY(results_study_update(s->children.store, s->run->study_id, RESULTS_STUDY_RUNNING, p->name,
-                                "", NULL, err));
+/// Runs the children of one phase to its end. NS_ERR_STOPPED and NS_ERR_BUDGET as tick();
+/// NS_ERR_INTERNAL when they failed too often.
+static ns_status run_children(supervisor *s, const phase *p, ns_error *err) {
     ns_status status = is_over(s) ? ns_fail(err, NS_ERR_BUDGET, "the budget is used") : NS_OK;
     int crash_count = 0;
     for (int slot = 0; status == NS_OK && slot < p->process_count; slot++) {
@@ -196,6 +195,23 @@ static ns_status run_phase(supervisor *s, const phase *p, ns_error *err) {
     return status == NS_OK ? unless_busy(show_progress(s, p, err)) : status;
 }
 
+static ns_status run_phase(supervisor *s, const phase *p, ns_error *err) {
+    ns_log_write(s->run->config->log, NS_LOG_INFO, "%s begins", p->name);
+    NS_TRY(results_study_update(s->children.store, s->run->study_id, RESULTS_STUDY_RUNNING, p->name,
+                                "", NULL, err));
+    return run_children(s, p, err);
+}
+
+/// A round of calibration: a phase that no store knows of, so that a study that is stopped in it
+/// begins anew. One failure ends it.
+static ns_status run_round(void *supervisor_, int process_count, search__child_fn child_main,
+                           int64_t ms_max, ns_error *err) {
+    supervisor *s = supervisor_;
+    const phase p = {"calibrate", child_main, process_count, 1,
+                     search__position_ms(s->run) + ms_max};
+    return run_children(s, &p, err);
+}
+
 /// A phase that failed too often is passed over where the next can do with what there is.
 static bool may_go_on(const supervisor *s, const phase *p, ns_status status) {
     return status == NS_ERR_INTERNAL && p->main != search__finish_main &&
@@ -204,6 +220,7 @@ static bool may_go_on(const supervisor *s, const phase *p, ns_status status) {
 
 static ns_status run_phases(supervisor *s, const char *from, ns_error *err) {
     const search__run *run = s->run;
+    NS_TRY(search__calibrate(&s->children, run_round, s, err));
     const phase phases[] = {
         {"search", search__worker_main, run->worker_count, CRASHES_MAX,
          run->plan.search_end_ms + run->plan.trial_ms / 2 + SEARCH_OVERTIME_MS},
@@ -280,6 +297,8 @@ ns_status search__supervise(search__run *run, ns_error *err) {
         results_study_clear(&study);
         search__signals_restore();
     }
+    budget_model_free(run->calibration.model);
+    run->calibration.model = NULL;
     results_close(s.children.store);
     return status;
 }

@@ -109,6 +109,7 @@ static nn_train_options train_options(trial *t, const search_candidate *candidat
     nn_train_options options = nn_train_options_default();
     options.recipe = candidate->recipe;
     options.ms_max = t->claim->fidelity_ms;
+    options.step_ms_guess = search__predict_step_ms(t->run, candidate, false);
     options.seed = t->claim->seed;
     options.thread_count = t->run->worker_thread_count;
     options.dtype = t->run->config->dtype;

@@ -3,35 +3,23 @@
 // A worker holds one slot of the machine: its own cores, its own part of the memory, its own
 // connection to the store. It knows nothing that is not in the store, so it may die at any moment.
 
-#include <sched.h>
-
 #include "search/search_internal.h"
 
 /// Rounds drift: the last trial may end this part of a trial past the search's share.
 #define OVERTIME_PERCENT 10
 
-/// Gives the process its own cores of those it may use, so that two workers never share one; left
-/// alone when there are not enough.
-static void pin(const search__run *run, int slot) {
-    cpu_set_t allowed;
-    cpu_set_t mine;
-    if (run->worker_count * run->worker_thread_count > ns_cpu_count() ||
-        sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
+void search__pin(int slot, int worker_count, int thread_count) {
+    ns_cpu_set allowed;
+    if (!ns_cpu_set_get(&allowed)) {
         return;
     }
-    const int first = slot * run->worker_thread_count;
-    int position = 0;
-    CPU_ZERO(&mine);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET((size_t)cpu, &allowed)) {
-            continue;
-        }
-        if (position >= first && position < first + run->worker_thread_count) {
-            CPU_SET((size_t)cpu, &mine);
-        }
-        position++;
+    const int core_count = ns_cpu_set_count(&allowed);
+    // A container with a quota sees all cores of a host whose other containers would choose the same.
+    if (worker_count * thread_count > core_count || ns_cpu_count() < core_count) {
+        return;
     }
-    sched_setaffinity(0, sizeof(mine), &mine); // a refusal costs speed, nothing else
+    const ns_cpu_set mine = ns_cpu_set_part(&allowed, slot * thread_count, thread_count);
+    (void)ns_cpu_set_use(&mine); // a refusal costs speed, nothing else
 }
 
 static bool has_room_for_trial(const search__run *run) {
@@ -62,7 +50,7 @@ static ns_status work(search__run *run, int slot, results_store *store, ns_error
 }
 
 int search__worker_main(search__run *run, int slot) {
-    pin(run, slot);
+    search__pin(slot, run->worker_count, run->worker_thread_count);
     results_store *store = NULL;
     ns_error *err = &run->slot[slot].error;
     ns_status status = results_open(run->config->store_path, RESULTS_WRITE, &store, err);

@@ -1,0 +1,169 @@
+// What a calibrating child process measures (calibrate.c says what for): how fast it trains the
+// anchor, beside its like, and how long the layers of some networks of the space take.
+//
+// The networks are drawn at random, the anchor first, so that their layers are like those that the
+// search will meet, whatever the space holds. Each runs two steps of a small batch. The second one
+// counts, for the first finds cold caches and memory that is not there yet.
+
+#include <stdlib.h>
+
+#include "search/search_internal.h"
+
+#define BATCH_SIZE_MAX 32 // speed hardly depends on the batch from here on
+#define BATCH_SIZE_MIN 16
+#define SHARE_MAX      12 // so many networks should fit the time; batches are halved for it
+#define STEP_COUNT     2
+#define NETS_MAX       64
+#define DRAWS_MAX      16   // for one network that is small enough
+#define FLOPS_PER_MS   50e6 // of one thread: a guess, until something was measured
+
+/* ---- layers of networks ---------------------------------------------------------------------- */
+
+/// A network to be measured, and all that this takes: too large for the stack.
+typedef struct subject {
+    double flops_per_ms; // of all threads, as far as is known
+    search_candidate candidate;
+    nn_profile profile; // of the last step
+    search__setting setting;
+} subject;
+
+static double flops(const subject *s) {
+    return STEP_COUNT * (double)s->candidate.counts.train_flops * s->setting.batch_size;
+}
+
+static double guess_ms(const subject *s) {
+    return flops(s) / s->flops_per_ms;
+}
+
+/// The candidate of number `index` at a small batch, smaller still where a step would take long.
+static ns_status draw(const search_space *space, int index, int attempt, double target_ms,
+                      subject *s, ns_error *err) {
+    search_genotype genotype;
+    if (index == 0) {
+        search_genotype_anchor(space, &genotype);
+    } else {
+        ns_rng rng = ns_rng_stream((uint64_t)attempt, (uint64_t)index, "calibration");
+        search_genotype_random(space, &rng, &genotype);
+    }
+    NS_TRY(search_decode(space, &genotype, &s->candidate, err));
+    const int batch_size = s->candidate.recipe.batch_size;
+    s->setting.batch_size = batch_size < BATCH_SIZE_MAX ? batch_size : BATCH_SIZE_MAX;
+    while (guess_ms(s) > target_ms && s->setting.batch_size >= 2 * BATCH_SIZE_MIN) {
+        s->setting.batch_size /= 2;
+    }
+    return NS_OK;
+}
+
+static ns_status profile(subject *s, nn_dtype dtype, double *update_ms, ns_error *err) {
+    nn_net_options options = nn_net_options_default();
+    nn_net *net = NULL;
+    options.dtype = dtype;
+    options.batch_size = s->setting.batch_size;
+    options.thread_count = s->setting.thread_count;
+    NS_TRY(nn_net_new(&s->candidate.graph, &options, &net, err));
+    nn_net_init(net, 0);
+    nn_bench_fill(net, 0);
+    for (int i = 0; i < STEP_COUNT; i++) {
+        (void)nn_net_profile(net, (uint64_t)i, &s->profile);
+        const int64_t since_ns = ns_clock_ns();
+        nn_bench_update(net);
+        *update_ms = (double)(ns_clock_ns() - since_ns) / 1e6;
+    }
+    nn_net_free(net);
+    return NS_OK;
+}
+
+static ns_status measure_nets(const search_space *space, const search__job *job, int first,
+                              subject *s, search__report *out, ns_error *err) {
+    const int64_t begin_ms = ns_clock_ms();
+    const double target_ms = (double)(job->end_ms - begin_ms) / SHARE_MAX;
+    double done_flops = 0;
+    s->setting.thread_count = job->thread_count;
+    s->flops_per_ms = FLOPS_PER_MS * job->thread_count;
+    for (int i = first; i < NETS_MAX; i += job->worker_count) {
+        const double left_ms = (double)(job->end_ms - ns_clock_ms());
+        ns_status status = draw(space, i, 0, target_ms, s, err);
+        for (int k = 1; k < DRAWS_MAX && status == NS_OK && guess_ms(s) > left_ms / 3; k++) {
+            status = draw(space, i, k, target_ms, s, err);
+        }
+        const size_t count = (size_t)s->candidate.graph.node_count;
+        if (status != NS_OK || guess_ms(s) > left_ms ||
+            out->sample_count + count > SEARCH__SAMPLES_MAX) {
+            return status;
+        }
+        double update_ms = 0;
+        NS_TRY(profile(s, job->dtype, &update_ms, err));
+        done_flops += flops(s);
+        s->flops_per_ms = done_flops / (double)(ns_clock_ms() - begin_ms + 1);
+        search__step_samples(&s->candidate.graph, &s->setting, &s->profile, update_ms,
+                             out->sample + out->sample_count);
+        out->sample_count += count;
+        out->net_count++;
+    }
+    return NS_OK;
+}
+
+ns_status search__measure_nets(const search_space *space, const search__job *job, int first,
+                               search__report *out, ns_error *err) {
+    subject *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot hold a network to be measured");
+    }
+    const ns_status status = measure_nets(space, job, first, s, out, err);
+    free(s);
+    return status;
+}
+
+/* ---- the anchor, trained --------------------------------------------------------------------- */
+
+/// Clock and images at the first finished step and at the last.
+typedef struct pace {
+    int64_t first_ns, last_ns;
+    uint64_t first_samples, last_samples;
+    int64_t step_count;
+} pace;
+
+static nn_verdict on_step(void *context, const nn_progress *progress) {
+    pace *p = context;
+    p->last_ns = ns_clock_ns();
+    p->last_samples = progress->sample_count;
+    if (p->step_count++ == 0) {
+        p->first_ns = p->last_ns;
+        p->first_samples = p->last_samples;
+    }
+    return search__stop_requested() ? NN_STOP : NN_CONTINUE;
+}
+
+ns_status search__measure_anchor(const search__run *run, const search__job *job,
+                                 search__report *out, ns_error *err) {
+    nn_train_options options = nn_train_options_default();
+    search_genotype genotype;
+    nn_train_result result;
+    nn_model *model = NULL;
+    pace p = {0};
+    search_candidate *anchor = malloc(sizeof *anchor);
+    if (anchor == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot hold a candidate network");
+    }
+    search_genotype_anchor(&run->space, &genotype);
+    ns_status status = search_decode(&run->space, &genotype, anchor, err);
+    const int64_t left_ms = job->end_ms - ns_clock_ms();
+    if (status == NS_OK && left_ms > 0) {
+        options.recipe = anchor->recipe;
+        options.ms_max = left_ms;
+        options.dtype = job->dtype;
+        options.thread_count = job->thread_count;
+        options.mem_bytes_max = run->mem_bytes / (size_t)job->worker_count;
+        options.on_step = on_step;
+        options.context = &p;
+        status = nn_train(&anchor->graph, run->set, &options, &result, &model, err);
+    }
+    if (status == NS_OK && p.last_ns > p.first_ns) {
+        const double took_ms = (double)(p.last_ns - p.first_ns) / 1e6;
+        out->images_per_s = 1000 * (double)(p.last_samples - p.first_samples) / took_ms;
+        out->step_ms = took_ms / (double)(p.step_count - 1);
+    }
+    nn_model_free(model);
+    free(anchor);
+    return status;
+}
