@@ -3,8 +3,9 @@
 //   bench train   whole training steps of a net, split by op, beside the roof of its convolutions
 //   bench ops     every op by itself, as a fraction of what memory or the processor allows
 //   bench infer   the classifier that ships: latency and throughput
+//   bench predict is what is expected of a network's time and memory what happens?
 //
-// This file has what the three share: their words, the nets they can name, and the roofs. They
+// This file has what they share: their words, the nets they can name, and the roofs. They
 // measure in rounds and report medians, because a machine is never quite idle; what is compared is
 // measured in turn in the same rounds. bench/ runs them against other programs.
 
@@ -235,6 +236,7 @@ int cli__bench(int argc, char **argv) {
         {"train", "bench train", cli__bench_train},
         {"ops", "bench ops", cli__bench_ops},
         {"infer", "bench infer", cli__bench_infer},
+        {"predict", "bench predict", cli__bench_predict},
     };
     for (size_t i = 0; i < NS_COUNT_OF(kinds) && argc > 1; i++) {
         if (strcmp(argv[1], kinds[i].name) == 0) {
@@ -244,9 +246,9 @@ int cli__bench(int argc, char **argv) {
     }
     const cli_option rows[] = {{0}};
     const cli_syntax syntax = {
-        .operands = "train|ops|infer",
-        .doc = "Measures whole training steps, every op by itself, or inference; each has a "
-               "--help of its own.",
+        .operands = "train|ops|infer|predict",
+        .doc = "Measures whole training steps, every op by itself, or inference, or judges the "
+               "predictions of time and memory; each has a --help of its own.",
         .options = rows,
         .operand_count_min = 1,
         .operand_count_max = 1,
@@ -257,7 +259,7 @@ int cli__bench(int argc, char **argv) {
     }
     ns_error err = {0};
     return cli__exit_code(ns_fail(&err, NS_ERR_USAGE,
-                                  "cannot bench \"%.40s\": train, ops or infer is needed",
+                                  "cannot bench \"%.40s\": train, ops, infer or predict is needed",
                                   operands.text[0]),
                           &err);
 }

@@ -55,5 +55,6 @@ void cli__bench_machine_json(ns_json *json, const cli_bench_words *words);
 int cli__bench_train(int argc, char **argv);
 int cli__bench_ops(int argc, char **argv);
 int cli__bench_infer(int argc, char **argv);
+int cli__bench_predict(int argc, char **argv);
 
 #endif

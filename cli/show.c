@@ -162,6 +162,27 @@ static void print_trials(const ns_json *study) {
     (void)printf("%s\n", *comma == '\0' ? "none" : "");
 }
 
+/// How calibration divided the machine, and what else it measured.
+static void print_division(const ns_json *study) {
+    const ns_json *calibration = ns_json_get(study, "calibration");
+    const ns_json *splits = ns_json_get(calibration, "splits");
+    if (ns_json_count(calibration) == 0) {
+        return;
+    }
+    (void)printf("%-21s%lld x %lld threads", "workers",
+                 (long long)ns_json_int(calibration, "workers", 0),
+                 (long long)ns_json_int(calibration, "threads_per_worker", 0));
+    for (size_t i = 0; i < ns_json_count(splits); i++) {
+        const ns_json *split = ns_json_at(splits, i);
+        (void)printf("%s%lld x %lld: %.0f images/s", i == 0 ? " (" : ", ",
+                     (long long)ns_json_int(split, "workers", 0),
+                     (long long)ns_json_int(split, "threads_per_worker", 0),
+                     ns_json_number(split, "images_per_s", 0));
+    }
+    (void)printf("%s; calibrated in %.1f s\n", ns_json_count(splits) > 0 ? ")" : "",
+                 (double)ns_json_int(calibration, "took_ms", 0) / 1000);
+}
+
 static void print_spent(const ns_json *study) {
     char used[32];
     char budget[32];
@@ -206,6 +227,7 @@ void cli__study_print(const ns_json *study, const char *store_path) {
     print_percent("test accuracy", study, "test_accuracy");
     print_winner(study);
     print_spent(study);
+    print_division(study);
     print_word("model", study, "model");
     print_word("onnx", study, "onnx");
     print_next(study, store_path);

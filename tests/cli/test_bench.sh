@@ -1,9 +1,9 @@
 # Benchmarks: their options and the keys of their JSON; how fast anything is, no test asks.
 source "$(dirname "$0")/harness.sh"
 
-expect 2 'without train\|ops\|infer' bench
-expect 2 'cannot bench "speed": train, ops or infer' bench speed
-for kind in train ops infer; do
+expect 2 'without train\|ops\|infer\|predict' bench
+expect 2 'cannot bench "speed": train, ops, infer or predict' bench speed
+for kind in train ops infer predict; do
     expect 0 "^Usage: nightshift bench $kind" bench $kind --help
 done
 expect 2 'cannot use --net "vgg": r9 or anchor' bench train --net vgg
@@ -50,5 +50,16 @@ expect_json 'd["latency_ms"] >= d["latency_ms_best"] > 0 and d["dtype"] == "f32"
     bench infer --width 4 $SHORT --json --save r.nsm
 expect 0 '^[0-9.]+ ms a batch of 4' bench infer r.nsm $SHORT
 expect 0 '^wrote r.onnx' export r.nsm --format onnx -o r.onnx
+
+# Prediction: two networks, judged after next to no calibration.
+expect_json 'len(d["genotypes"]) == 2 and d["threads"] == 1 and d["calibration_networks"] >= 0
+    and all(g["measured_step_ms"] > 0 and g["predicted_step_ms"] > 0 and g["measured_mb"] > 0
+            and g["predicted_mb"] > 0 and g["batch"] > 0 and len(g["genotype"]) > 10
+            for g in d["genotypes"])
+    and 0 <= d["memory_error"]["median"] <= d["memory_error"]["worst"]
+    and 0 <= d["step_time_error"]["median"] <= d["step_time_error"]["worst"]' \
+    bench predict --genotypes 2 --size 6 --seconds 0.01 --calibration 0.05 --threads 1 --json
+expect 0 '^step time: median error' bench predict --genotypes 1 --size 6 --channels 3 \
+    --seconds 0.01 --calibration 0.05 --threads 1
 
 finish
