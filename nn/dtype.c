@@ -28,11 +28,13 @@ nn_dtype nn_dtype_resolve(nn_dtype dtype) {
     if (dtype != NN_DTYPE_AUTO) {
         return dtype;
     }
-    return NN_DTYPE_F32; // until the backend trains in bf16
+    return nn__onednn_has_bf16() ? NN_DTYPE_BF16 : NN_DTYPE_F32;
 }
 
 nn_platform nn_platform_describe(void) {
-    nn_platform platform = {.numeric_types = "f32"};
+    nn_platform platform = {0};
+    (void)snprintf(platform.numeric_types, sizeof platform.numeric_types, "%s",
+                   nn__onednn_has_bf16() ? "f32 and bf16" : "f32");
     nn__onednn_describe(&platform);
     return platform;
 }

@@ -32,8 +32,8 @@ static ns_status check_options(const nn_graph *graph, const nn_net_options *opti
         return ns_fail(err, NS_ERR_LIMIT, "a batch of %d images is not between 1 and %d",
                        options->batch_size, NN_BATCH_MAX);
     }
-    if (options->dtype == NN_DTYPE_BF16) {
-        return ns_fail(err, NS_ERR_INPUT, "networks are computed in f32, not yet in bf16");
+    if (options->backend == NN_BACKEND_REFERENCE && options->dtype == NN_DTYPE_BF16) {
+        return ns_fail(err, NS_ERR_INPUT, "the reference computes in f32, not in bf16");
     }
     for (int i = 0; i < graph->node_count && options->mode == NN_MODE_TRAIN; i++) {
         const nn_node *node = &graph->node[i];
@@ -58,6 +58,7 @@ static void layer_init(nn_net *net, int i) {
         .index = i,
         .batch_size = net->options.batch_size,
         .dtype = net->options.dtype,
+        .y_dtype = NN_DTYPE_F32,
         .training = net->options.mode == NN_MODE_TRAIN,
         .step = &net->step,
         .running_share = &net->running_share,

@@ -83,8 +83,8 @@ static bool sum_gradients(const nn_net *net, int i) {
         if (plan->sum[k] >= 0) {
             any = true;
             const float *mine = layer->passes[k] ? layer->dy : layer->dx[k];
-            nn__flat_add(buffer_floats(net, plan->sum_old[k]), mine,
-                         buffer_floats(net, plan->sum[k]), layer->from[k]->y_bytes / sizeof(float),
+            nn__flat_add(layer->from[k]->y_dtype, buffer_floats(net, plan->sum_old[k]), mine,
+                         buffer_floats(net, plan->sum[k]), layer->from[k]->y_bytes,
                          NN_ACTIVATION_NONE);
         }
     }

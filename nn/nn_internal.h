@@ -102,13 +102,16 @@ struct nn__layer {
     const nn__layer *from[NN__INPUTS_MAX];
 
     void *prim;                         // the backend's own
-    size_t y_bytes;                     // of the output and of its gradient
+    size_t y_bytes;                     // of the output and of its gradient,
+    nn_dtype y_dtype;                   // whose elements are F32 or BF16 (bf16.c)
     size_t kept_bytes;                  // from forward to backward, besides what the table says
     size_t scratch_bytes;               // within one call
     size_t prepared_bytes;              // inference: weights as the kernel wants them
     size_t param_count[NN__PARAMS_MAX]; // floats in the backend's layout, multiple of NN__BLOCK
     bool passes[NN__INPUTS_MAX];        // that input's gradient is dy itself: nothing to compute
 
+    // Feature maps and their gradients are arrays of y_dtype of the layer they come from: declared
+    // as f32, which they always are in the reference, to be cast where they are bf16.
     const float *x[NN__INPUTS_MAX]; // (N, C, H, W) in the layout of the layer it comes from
     float *y;
     float *dy;
@@ -194,9 +197,11 @@ void nn__flat_dropout_forward(const nn__layer *layer);
 void nn__flat_dropout_backward(const nn__layer *layer);
 void nn__flat_scale_forward(const nn__layer *layer);
 void nn__flat_scale_backward(const nn__layer *layer);
-/// out = activation(a + b), each `count` long; `out` may be `a`.
-void nn__flat_add(const float *a, const float *b, float *out, size_t count,
+/// out = activation(a + b), each of `size_bytes`; `out` may be `a` or `b`.
+void nn__flat_add(nn_dtype dtype, const void *a, const void *b, void *out, size_t size_bytes,
                   nn_activation activation);
+void nn__bf16_widen(const uint16_t *from, float *to, size_t count); // bf16.c
+void nn__bf16_narrow(const float *from, uint16_t *to, size_t count);
 /// How many values come before the first that is infinite or NaN; `count` when none is.
 size_t nn__finite_count(const float *values, size_t count);
 /// running = (1 - share) running + share batch, with the net's running_share; the batch variance is

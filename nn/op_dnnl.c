@@ -38,37 +38,53 @@ static ns_status check(dnnl_status_t got, const char *what, ns_error *err) {
 /* ---- describing ------------------------------------------------------------------------------ */
 
 static const_dnnl_memory_desc_t md_new(nn__prim *prim, const dnnl_dim_t *dims, int dim_count,
-                                       dnnl_format_tag_t tag) {
+                                       dnnl_data_type_t type, dnnl_format_tag_t tag) {
     dnnl_dims_t all = {0};
     for (int i = 0; i < dim_count; i++) {
         all[i] = dims[i];
     }
     assert(prim->owned_md_count < NN__OWNED_MAX);
     nn__owned_md md = NULL;
-    if (dnnl_memory_desc_create_with_tag(&md, dim_count, all, dnnl_f32, tag) == dnnl_success) {
+    if (dnnl_memory_desc_create_with_tag(&md, dim_count, all, type, tag) == dnnl_success) {
         prim->owned_md[prim->owned_md_count++] = md;
     }
     return md;
 }
 
-const_dnnl_memory_desc_t nn__md_plain(nn__prim *prim, const dnnl_dim_t *dims, int dim_count) {
+static dnnl_format_tag_t plain_tag(int dim_count) {
     static const dnnl_format_tag_t tags[] = {dnnl_a, dnnl_ab, dnnl_abc, dnnl_abcd, dnnl_abcde};
-    return md_new(prim, dims, dim_count, tags[dim_count - 1]);
+    return tags[dim_count - 1];
 }
 
-static const_dnnl_memory_desc_t md_like(nn__prim *prim, const_dnnl_memory_desc_t like, bool plain) {
+const_dnnl_memory_desc_t nn__md_plain(nn__prim *prim, const dnnl_dim_t *dims, int dim_count) {
+    return md_new(prim, dims, dim_count, dnnl_f32, plain_tag(dim_count));
+}
+
+static const_dnnl_memory_desc_t md_like(nn__prim *prim, const_dnnl_memory_desc_t like,
+                                        dnnl_data_type_t type, bool plain) {
     int dim_count = 0;
     const dnnl_dims_t *dims = NULL;
     if (dnnl_memory_desc_query(like, dnnl_query_ndims_s32, &dim_count) != dnnl_success ||
         dnnl_memory_desc_query(like, dnnl_query_dims, &dims) != dnnl_success) {
         return NULL;
     }
-    return plain ? nn__md_plain(prim, *dims, dim_count)
-                 : md_new(prim, *dims, dim_count, dnnl_format_tag_any);
+    return md_new(prim, *dims, dim_count, type, plain ? plain_tag(dim_count) : dnnl_format_tag_any);
 }
 
-const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t like) {
-    return md_like(prim, like, false);
+const_dnnl_memory_desc_t nn__md_plain_like(nn__prim *prim, const_dnnl_memory_desc_t like,
+                                           dnnl_data_type_t type) {
+    return md_like(prim, like, type, true);
+}
+
+const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t like,
+                                    dnnl_data_type_t type) {
+    return md_like(prim, like, type, false);
+}
+
+dnnl_data_type_t nn__md_type(const_dnnl_memory_desc_t md) {
+    dnnl_data_type_t type = dnnl_data_type_undef;
+    (void)dnnl_memory_desc_query(md, dnnl_query_data_type, &type);
+    return type;
 }
 
 bool nn__md_lanes(const_dnnl_memory_desc_t md, nn__lanes *out) {
@@ -323,9 +339,10 @@ static ns_status describe_conversion(nn__prim *prim, const_dnnl_memory_desc_t pl
 }
 
 static nn__program *program_of(nn__prim *prim, int i) {
-    nn__program *const all[] = {&prim->forward,      &prim->backward,    &prim->prepare,
-                                &prim->param_in[0],  &prim->param_in[1], &prim->param_out[0],
-                                &prim->param_out[1], &prim->output_out,  &prim->output_in};
+    nn__program *const all[] = {&prim->forward,      &prim->backward_weights, &prim->backward,
+                                &prim->prepare,      &prim->param_in[0],      &prim->param_in[1],
+                                &prim->param_out[0], &prim->param_out[1],     &prim->output_out,
+                                &prim->output_in};
     return i < (int)NS_COUNT_OF(all) ? all[i] : NULL;
 }
 
@@ -333,6 +350,7 @@ static ns_status describe_layer(nn__layer *layer, bool last, ns_error *err) {
     nn__prim *prim = layer->prim;
     NS_TRY(nn__dnnl_op_of(layer->node->kind)->describe(layer, err));
     layer->y_bytes = dnnl_memory_desc_get_size(prim->y);
+    layer->y_dtype = nn__md_type(prim->y) == dnnl_bf16 ? NN_DTYPE_BF16 : NN_DTYPE_F32;
     for (int k = 0; k < NN__PARAMS_MAX; k++) {
         if (layer->params.trainable[k] > 0) {
             layer->param_count[k] =
@@ -342,8 +360,8 @@ static ns_status describe_layer(nn__layer *layer, bool last, ns_error *err) {
         }
     }
     if (last) {
-        NS_TRY(describe_conversion(prim, md_like(prim, prim->y, true), prim->y, &prim->output_in,
-                                   &prim->output_out, err));
+        NS_TRY(describe_conversion(prim, nn__md_plain_like(prim, prim->y, dnnl_f32), prim->y,
+                                   &prim->output_in, &prim->output_out, err));
     }
     nn__program *program = NULL;
     for (int i = 0; (program = program_of(prim, i)) != NULL; i++) {
@@ -381,6 +399,11 @@ static ns_status describe(nn__layer *layers, int layer_count, void **context, ns
         prim->attr = own_context->attr[NN_ACTIVATION_NONE];
         layers[i].prim = prim;
         const ns_status status = describe_layer(&layers[i], i == layer_count - 1, err);
+        if (status == NS_ERR_INTERNAL && layers[i].dtype == NN_DTYPE_BF16 &&
+            !nn__onednn_has_bf16()) {
+            return ns_fail(err, NS_ERR_INPUT,
+                           "oneDNN cannot compute in bf16 on this processor: take f32");
+        }
         if (status != NS_OK) {
             ns_error_prefix(err, "%s at node %d", nn__op_of(layers[i].node->kind)->name, i);
             return status;
@@ -435,6 +458,15 @@ static void backward(const nn__layer *layer) {
     nn__dnnl_op_of(layer->node->kind)->backward(layer);
 }
 
+static bool splits(const nn__layer *layer) {
+    return nn__prim_of(layer)->backward_weights.call_count > 0;
+}
+
+static void backward_weights(const nn__layer *layer) {
+    const nn__prim *prim = layer->prim;
+    nn__program_run(prim, &prim->backward_weights);
+}
+
 static void prepare(const nn__layer *layer) {
     const nn__prim *prim = layer->prim;
     nn__program_run(prim, &prim->prepare);
@@ -478,6 +510,8 @@ const nn__backend nn__backend_onednn = {
     .build = build,
     .close = close_layers,
     .forward = forward,
+    .splits = splits,
+    .backward_weights = backward_weights,
     .backward = backward,
     .prepare = prepare,
     .param_in = param_in,

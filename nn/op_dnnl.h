@@ -74,6 +74,7 @@ typedef struct nn__prim {
     const_dnnl_memory_desc_t param[NN__PARAMS_MAX];       // own layout of the parameters...
     const_dnnl_memory_desc_t param_plain[NN__PARAMS_MAX]; // ...and the plain one
     nn__program forward, backward;
+    nn__program backward_weights;          // of convolutions and linear layers, before `backward`
     nn__program prepare;                   // inference: the kernel's weights from `value`
     nn__program param_in[NN__PARAMS_MAX];  // plain -> own; empty where they are the same
     nn__program param_out[NN__PARAMS_MAX]; // own -> plain
@@ -110,11 +111,31 @@ ns_status nn__program_read(nn__prim *prim, nn__program *program, const nn__tenso
                            const_dnnl_memory_desc_t want, nn__tensor *out, ns_error *err);
 void nn__program_run(const nn__prim *prim, const nn__program *program);
 
-/// Plain layout of a tensor of this many dimensions. The layer owns it; NULL without memory, which
-/// oneDNN takes for an unknown layout, so that whoever describes by it fails.
+/// Plain f32 layout of a tensor of this many dimensions. The layer owns it; NULL without memory,
+/// which oneDNN takes for an unknown layout, so that whoever describes by it fails.
 const_dnnl_memory_desc_t nn__md_plain(nn__prim *prim, const dnnl_dim_t *dims, int dim_count);
+/// The same dimensions, plain, in this type.
+const_dnnl_memory_desc_t nn__md_plain_like(nn__prim *prim, const_dnnl_memory_desc_t like,
+                                           dnnl_data_type_t type);
 /// Dimensions alone: the primitive chooses the layout. The rest as above.
-const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t like);
+const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t like,
+                                    dnnl_data_type_t type);
+dnnl_data_type_t nn__md_type(const_dnnl_memory_desc_t md);
+
+/* ---- what descriptions share (op_dnnl_ops.c) ------------------------------------------------- */
+
+const nn__prim *nn__prim_before(const nn__layer *layer, int which);
+nn__tensor nn__input_tensor(const nn__layer *layer, int which);
+bool nn__wants_input_gradient(const nn__layer *layer, int which);
+bool nn__learns(const nn__layer *layer);
+dnnl_prop_kind_t nn__forward_kind(const nn__layer *layer);
+const_dnnl_memory_desc_t nn__vector_md(nn__prim *prim, size_t count);
+/// Plain f32.
+const_dnnl_memory_desc_t nn__output_md(const nn__layer *layer);
+ns_status nn__primitive_missing(const char *what, ns_error *err);
+
+ns_status nn__describe_conv(nn__layer *layer, ns_error *err); // op_dnnl_conv.c
+ns_status nn__describe_linear(nn__layer *layer, ns_error *err);
 
 #define NN__LANES_MAX 16
 

@@ -33,11 +33,35 @@ static size_t gate_at(const gating *g, int n, int c) {
            (size_t)(c % g->gate.lanes);
 }
 
+/* ---- elements, f32 or bf16 ------------------------------------------------------------------- */
+
+static inline float get(nn_dtype dtype, const void *array, size_t i) {
+    if (dtype == NN_DTYPE_F32) {
+        return ((const float *)array)[i];
+    }
+    const uint32_t bits = (uint32_t)((const uint16_t *)array)[i] << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline void put(nn_dtype dtype, void *array, size_t i, float value) {
+    if (dtype == NN_DTYPE_F32) {
+        ((float *)array)[i] = value;
+    } else {
+        nn__bf16_narrow(&value, (uint16_t *)array + i, 1);
+    }
+}
+
+/* ---- one chunk ------------------------------------------------------------------------------- */
+
 /// The gates of one chunk of the map; lanes beyond the channels are 0.
 static void read_gates(const nn__layer *layer, const gating *g, int n, int chunk, float *out) {
     for (int lane = 0; lane < g->map.lanes; lane++) {
         const int c = chunk * g->map.lanes + lane;
-        out[lane] = c < layer->in.channels ? layer->x[1][gate_at(g, n, c)] : 0.0F;
+        out[lane] = c < layer->in.channels
+                        ? get(layer->from[1]->y_dtype, layer->x[1], gate_at(g, n, c))
+                        : 0.0F;
     }
 }
 
@@ -46,7 +70,7 @@ static void write_gradients(const nn__layer *layer, const gating *g, int n, int 
     for (int lane = 0; lane < g->map.lanes; lane++) {
         const int c = chunk * g->map.lanes + lane;
         if (c < layer->in.channels) {
-            layer->dx[1][gate_at(g, n, c)] = sums[lane];
+            put(layer->from[1]->y_dtype, layer->dx[1], gate_at(g, n, c), sums[lane]);
         }
     }
 }
@@ -55,39 +79,44 @@ static size_t chunk_at(const gating *g, int n, int chunk) {
     return (size_t)n * g->map.image + (size_t)chunk * g->map.chunk;
 }
 
-/// out = in * gates, over one chunk.
-static void scale_chunk(const gating *g, const float *restrict in, const float *restrict gates,
-                        float *restrict out) {
+/// out = in * gates, over one chunk that begins at `at`.
+static void scale_chunk(const gating *g, nn_dtype dtype, const void *in, const float *gates,
+                        void *out, size_t at) {
     for (size_t p = 0; p < g->pixels; p++) {
-#pragma omp simd
+        float products[NN__LANES_MAX];
+        const size_t i = at + p * g->map.pixel;
         for (int lane = 0; lane < g->map.lanes; lane++) {
-            const size_t i = p * g->map.pixel + (size_t)lane;
-            out[i] = in[i] * gates[lane];
+            products[lane] = get(dtype, in, i + (size_t)lane) * gates[lane];
+        }
+        if (dtype == NN_DTYPE_F32) {
+            memcpy((float *)out + i, products, (size_t)g->map.lanes * sizeof *products);
+        } else {
+            nn__bf16_narrow(products, (uint16_t *)out + i, (size_t)g->map.lanes);
         }
     }
 }
 
-/// sums += a * b, over one chunk.
-static void product_sums(const gating *g, const float *restrict a, const float *restrict b,
-                         float *restrict sums) {
+/// sums += a * b, over one chunk that begins at `at`.
+static void product_sums(const gating *g, nn_dtype dtype, const void *a, const void *b,
+                         float *restrict sums, size_t at) {
     for (size_t p = 0; p < g->pixels; p++) {
-#pragma omp simd
+        const size_t i = at + p * g->map.pixel;
         for (int lane = 0; lane < g->map.lanes; lane++) {
-            const size_t i = p * g->map.pixel + (size_t)lane;
-            sums[lane] += a[i] * b[i];
+            sums[lane] += get(dtype, a, i + (size_t)lane) * get(dtype, b, i + (size_t)lane);
         }
     }
 }
+
+/* ---- the op ---------------------------------------------------------------------------------- */
 
 void nn__gate_forward(const nn__layer *layer) {
     const gating g = gating_of(layer);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < layer->batch_size; n++) {
         for (int chunk = 0; chunk < g.map.chunk_count; chunk++) {
-            const size_t i = chunk_at(&g, n, chunk);
             float gates[NN__LANES_MAX];
             read_gates(layer, &g, n, chunk, gates);
-            scale_chunk(&g, layer->x[0] + i, gates, layer->y + i);
+            scale_chunk(&g, layer->y_dtype, layer->x[0], gates, layer->y, chunk_at(&g, n, chunk));
         }
     }
 }
@@ -100,15 +129,15 @@ void nn__gate_backward(const nn__layer *layer) {
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < layer->batch_size; n++) {
         for (int chunk = 0; chunk < g.map.chunk_count; chunk++) {
-            const size_t i = chunk_at(&g, n, chunk);
+            const size_t at = chunk_at(&g, n, chunk);
             float gates[NN__LANES_MAX], sums[NN__LANES_MAX] = {0};
             read_gates(layer, &g, n, chunk, gates);
             if (layer->dx[1] != NULL) {
-                product_sums(&g, layer->dy + i, layer->x[0] + i, sums);
+                product_sums(&g, layer->y_dtype, layer->dy, layer->x[0], sums, at);
                 write_gradients(layer, &g, n, chunk, sums);
             }
             if (layer->dx[0] != NULL) {
-                scale_chunk(&g, layer->dy + i, gates, layer->dx[0] + i);
+                scale_chunk(&g, layer->y_dtype, layer->dy, gates, layer->dx[0], at);
             }
         }
     }

@@ -1,6 +1,10 @@
 // Elementwise ops as flat loops: they see arrays, not shapes, so they serve every layout, blocked
 // ones with their zero padding included (each maps 0 to 0).
 //
+// An array is f32 or bf16; arithmetic is f32. Each loop is written once, over stretches that fit the
+// first-level cache: a stretch of an f32 array is the array's own memory, one of a bf16 array is
+// widened into a room on the stack, and narrowed from there.
+//
 // All are bound by memory: one or two streams in, one out. Threads take equal contiguous parts, so
 // that a part that one thread wrote is read by the same thread in the next layer, from its cache.
 
@@ -8,63 +12,125 @@
 
 #include <math.h>
 
-static size_t y_count(const nn__layer *layer) {
-    return layer->y_bytes / sizeof(float);
+enum { STRETCH = 1024 }; // values
+
+typedef float room[STRETCH];
+
+static size_t element_bytes(nn_dtype dtype) {
+    return dtype == NN_DTYPE_BF16 ? sizeof(uint16_t) : sizeof(float);
 }
 
+static size_t y_count(const nn__layer *layer) {
+    return layer->y_bytes / element_bytes(layer->y_dtype);
+}
+
+/// Values [at, at + count) of an array, to be read.
+static const float *values_at(nn_dtype dtype, const void *array, size_t at, size_t count,
+                              float *space) {
+    if (dtype == NN_DTYPE_F32) {
+        return (const float *)array + at;
+    }
+    nn__bf16_widen((const uint16_t *)array + at, space, count);
+    return space;
+}
+
+/// Where to write values from `at` on; store() then puts them into the array.
+static float *target_at(nn_dtype dtype, void *array, size_t at, float *space) {
+    return dtype == NN_DTYPE_F32 ? (float *)array + at : space;
+}
+
+static void store(nn_dtype dtype, const float *space, void *array, size_t at, size_t count) {
+    if (dtype == NN_DTYPE_BF16) {
+        nn__bf16_narrow(space, (uint16_t *)array + at, count);
+    }
+}
+
+static size_t stretch_count(size_t count) {
+    return (count + STRETCH - 1) / STRETCH;
+}
+
+static size_t stretch_length(size_t count, size_t at) {
+    return count - at < STRETCH ? count - at : STRETCH;
+}
+
+/* ---- activations and addition ---------------------------------------------------------------- */
+
 static void activate(nn_activation activation, const float *x, float *y, size_t count) {
-    if (activation != NN_ACTIVATION_RELU) {
-#pragma omp parallel for schedule(static)
+    if (activation == NN_ACTIVATION_RELU) {
         for (size_t i = 0; i < count; i++) {
-            y[i] = nn__activate(activation, x[i]);
+            y[i] = x[i] < 0.0F ? 0.0F : x[i]; // a NaN stays one
         }
         return;
     }
-#pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {
-        y[i] = x[i] < 0.0F ? 0.0F : x[i]; // a NaN stays one
+        y[i] = nn__activate(activation, x[i]);
     }
 }
 
 void nn__flat_activation_forward(const nn__layer *layer) {
-    activate(layer->node->activation, layer->x[0], layer->y, y_count(layer));
+    const nn_dtype dtype = layer->y_dtype;
+    const size_t count = y_count(layer);
+#pragma omp parallel for schedule(static)
+    for (size_t s = 0; s < stretch_count(count); s++) {
+        room x_space, y_space;
+        const size_t at = s * STRETCH, length = stretch_length(count, at);
+        float *y = target_at(dtype, layer->y, at, y_space);
+        activate(layer->node->activation, values_at(dtype, layer->x[0], at, length, x_space), y,
+                 length);
+        store(dtype, y_space, layer->y, at, length);
+    }
 }
 
-void nn__flat_activation_backward(const nn__layer *layer) {
-    const nn_activation activation = layer->node->activation;
-    const size_t count = y_count(layer);
-    const float *restrict x = layer->x[0];
-    const float *restrict y = layer->y;
-    const float *restrict dy = layer->dy;
-    float *restrict dx = layer->dx[0];
-    if (dx == NULL) {
-        return;
-    }
-    if (activation != NN_ACTIVATION_RELU) {
-#pragma omp parallel for schedule(static)
+/// `x` and `y` are read as far as the activation's slope does.
+static void slope(nn_activation activation, const float *x, const float *y, const float *dy,
+                  float *dx, size_t count) {
+    if (activation == NN_ACTIVATION_RELU) {
         for (size_t i = 0; i < count; i++) {
-            dx[i] = dy[i] * nn__activation_slope(activation, x[i], y[i]);
+            dx[i] = y[i] > 0.0F ? dy[i] : 0.0F;
         }
         return;
     }
-#pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++) {
-        dx[i] = y[i] > 0.0F ? dy[i] : 0.0F;
+        dx[i] = dy[i] * nn__activation_slope(activation, x[i], y[i]);
     }
 }
 
-void nn__flat_add(const float *a, const float *b, float *out, size_t count,
-                  nn_activation activation) {
-    const float floor = activation == NN_ACTIVATION_RELU ? 0.0F : -__builtin_inff();
-#pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < count; i++) {
-        const float sum = a[i] + b[i];
-        out[i] = sum < floor ? floor : sum; // a NaN stays one
-    }
-    if (activation != NN_ACTIVATION_NONE && activation != NN_ACTIVATION_RELU) {
-        activate(activation, out, out, count);
+void nn__flat_activation_backward(const nn__layer *layer) {
+    const nn_dtype dtype = layer->y_dtype;
+    const size_t count = layer->dx[0] == NULL ? 0 : y_count(layer);
+#pragma omp parallel for schedule(static)
+    for (size_t s = 0; s < stretch_count(count); s++) {
+        room x_space, y_space, dy_space, dx_space;
+        const size_t at = s * STRETCH, length = stretch_length(count, at);
+        float *dx = target_at(dtype, layer->dx[0], at, dx_space);
+        slope(layer->node->activation, values_at(dtype, layer->x[0], at, length, x_space),
+              values_at(dtype, layer->y, at, length, y_space),
+              values_at(dtype, layer->dy, at, length, dy_space), dx, length);
+        store(dtype, dx_space, layer->dx[0], at, length);
     }
 }
+
+void nn__flat_add(nn_dtype dtype, const void *a, const void *b, void *out, size_t size_bytes,
+                  nn_activation activation) {
+    const size_t count = size_bytes / element_bytes(dtype);
+#pragma omp parallel for schedule(static)
+    for (size_t s = 0; s < stretch_count(count); s++) {
+        room a_space, b_space, sum_space;
+        const size_t at = s * STRETCH, length = stretch_length(count, at);
+        const float *left = values_at(dtype, a, at, length, a_space);
+        const float *right = values_at(dtype, b, at, length, b_space);
+        float *sum = target_at(dtype, out, at, sum_space);
+        for (size_t i = 0; i < length; i++) {
+            sum[i] = left[i] + right[i];
+        }
+        if (activation != NN_ACTIVATION_NONE) {
+            activate(activation, sum, sum, length);
+        }
+        store(dtype, sum_space, out, at, length);
+    }
+}
+
+/* ---- dropout and scale ----------------------------------------------------------------------- */
 
 nn__dropout nn__dropout_of(const nn__layer *layer) {
     ns_rng rng = ns_rng_stream(*layer->step, (uint64_t)layer->index, "dropout");
@@ -73,21 +139,37 @@ nn__dropout nn__dropout_of(const nn__layer *layer) {
                          (float)(1.0 / (1.0 - probability))};
 }
 
-static void drop(const nn__layer *layer, const float *restrict in, float *restrict out) {
+static void drop(const nn__layer *layer, const void *in, void *out) {
     const nn__dropout dropout = nn__dropout_of(layer);
+    const nn_dtype dtype = layer->y_dtype;
     const size_t count = y_count(layer);
-#pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < count; i++) {
-        out[i] = nn__dropout_keeps(&dropout, (uint32_t)i) ? in[i] * dropout.factor : 0.0F;
+#pragma omp parallel for schedule(static)
+    for (size_t s = 0; s < stretch_count(count); s++) {
+        room in_space, out_space;
+        const size_t at = s * STRETCH, length = stretch_length(count, at);
+        const float *from = values_at(dtype, in, at, length, in_space);
+        float *to = target_at(dtype, out, at, out_space);
+        for (size_t i = 0; i < length; i++) {
+            to[i] =
+                nn__dropout_keeps(&dropout, (uint32_t)(at + i)) ? from[i] * dropout.factor : 0.0F;
+        }
+        store(dtype, out_space, out, at, length);
     }
 }
 
-static void multiply(const nn__layer *layer, const float *restrict in, float *restrict out,
-                     float factor) {
+static void multiply(const nn__layer *layer, const void *in, void *out, float factor) {
+    const nn_dtype dtype = layer->y_dtype;
     const size_t count = y_count(layer);
-#pragma omp parallel for simd schedule(static)
-    for (size_t i = 0; i < count; i++) {
-        out[i] = in[i] * factor;
+#pragma omp parallel for schedule(static)
+    for (size_t s = 0; s < stretch_count(count); s++) {
+        room in_space, out_space;
+        const size_t at = s * STRETCH, length = stretch_length(count, at);
+        const float *from = values_at(dtype, in, at, length, in_space);
+        float *to = target_at(dtype, out, at, out_space);
+        for (size_t i = 0; i < length; i++) {
+            to[i] = from[i] * factor;
+        }
+        store(dtype, out_space, out, at, length);
     }
 }
 
@@ -114,6 +196,8 @@ void nn__flat_scale_backward(const nn__layer *layer) {
         multiply(layer, layer->dy, layer->dx[0], layer->node->value);
     }
 }
+
+/* ---- small things ----------------------------------------------------------------------------- */
 
 size_t nn__finite_count(const float *values, size_t count) {
     size_t i = 0;

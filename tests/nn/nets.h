@@ -25,8 +25,9 @@ static inline size_t input_count_of(const nn_graph *graph, int batch_size) {
     return (size_t)batch_size * (size_t)in.channels * (size_t)in.height * (size_t)in.width;
 }
 
-/// A net ready to step, with seeded weights and a seeded batch.
+/// A net ready to step, with seeded weights and a seeded batch. In f32 unless bf16 is asked for.
 static inline nn_net *net_ready(const nn_graph *graph, nn_net_options options) {
+    options.dtype = options.dtype == NN_DTYPE_AUTO ? NN_DTYPE_F32 : options.dtype;
     ns_error err = {0};
     nn_net *net = NULL;
     assert_ok(nn_net_new(graph, &options, &net, &err), &err);
@@ -46,6 +47,45 @@ static inline double relative_error(const float *got, const float *want, size_t 
         }
     }
     return difference / magnitude;
+}
+
+/// Length of the difference relative to the length of `want`: for bf16, whose rounding now and then
+/// moves a maximum or the sign before a ReLU, and with it one element by all of its size.
+static inline double length_error(const float *got, const float *want, size_t count) {
+    double difference = 0.0, length = 1e-30;
+    for (size_t i = 0; i < count; i++) {
+        const double d = (double)got[i] - (double)want[i];
+        difference += d * d;
+        length += (double)want[i] * (double)want[i];
+    }
+    return isnan(difference) ? INFINITY : sqrt(difference / length);
+}
+
+#define assert_close_in_length(got, want, count, tolerance)                                        \
+    do {                                                                                           \
+        const double assert_close_error_ = length_error(got, want, count);                         \
+        if (!(assert_close_error_ <= (tolerance))) {                                               \
+            fail_msg("%s differs from %s by %.3g of its length, more than %.3g", #got, #want,      \
+                     assert_close_error_, (double)(tolerance));                                    \
+        }                                                                                          \
+    } while (0)
+
+/// Whether oneDNN computes in bf16 here, natively or emulated; says so loudly when it does not.
+static inline bool has_bf16(void) {
+    nn_graph graph;
+    nn_graph_init(&graph);
+    (void)nn_add_conv(&graph, nn_add_input(&graph, (nn_shape){1, 4, 4}), 16, 3, 1, 1, false);
+    nn_net_options options = nn_net_options_default();
+    options.batch_size = 1;
+    options.dtype = NN_DTYPE_BF16;
+    nn_plan plan;
+    ns_error err = {0};
+    const ns_status status = nn_plan_make(&graph, &options, &plan, &err);
+    if (status != NS_OK) {
+        assert_status(status, NS_ERR_INPUT);
+        print_message("SKIPPED what is in bf16: %s\n", err.text);
+    }
+    return status == NS_OK;
 }
 
 #define assert_close(got, want, count, tolerance)                                                  \

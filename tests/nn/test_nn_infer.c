@@ -32,6 +32,7 @@ static void unfolded(const nn_model *model, const uint8_t *pixels, float *probab
     ns_error err = {0};
     nn_net *net = NULL;
     nn_net_options options = nn_net_options_default();
+    options.dtype = NN_DTYPE_F32;
     options.backend = NN_BACKEND_REFERENCE;
     options.mode = NN_MODE_INFER;
     options.batch_size = COUNT;
@@ -149,6 +150,7 @@ static void test_batch_shrinks_to_memory(void **state) {
 
     assert_ok(nn__fold_new(&graph, &fold, &err), &err);
     nn_net_options options = nn_net_options_default();
+    options.dtype = NN_DTYPE_F32;
     options.mode = NN_MODE_INFER;
     options.thread_count = 1;
     options.mem_bytes_max = folded_bytes(fold, options, 2);

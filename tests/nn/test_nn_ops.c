@@ -215,12 +215,14 @@ static void stir(const nn_graph *graph, nn_net *net) {
     free(state);
 }
 
-static nn_net *case_net(const nn_graph *graph, nn_backend backend, nn_mode mode, int batch_size) {
+static nn_net *case_net(const nn_graph *graph, nn_backend backend, nn_dtype dtype, nn_mode mode,
+                        int batch_size) {
     nn_net_options options = nn_net_options_default();
+    options.dtype = dtype;
     options.backend = backend;
     options.mode = mode;
     options.batch_size = batch_size;
-    options.thread_count = 2;
+    options.thread_count = 1;
     options.label_smoothing = 0.1F;
     nn_net *net = net_ready(graph, options);
     stir(graph, net);
@@ -240,8 +242,8 @@ static void compare_states(const nn_graph *graph, const nn_net *fast, const nn_n
 /// Gradients of one array at a time would hide nothing behind a large neighbour; the largest
 /// magnitude of all is the scale here, hence the tight tolerance.
 static void compare_training(const nn_graph *graph, int batch_size) {
-    nn_net *fast = case_net(graph, NN_BACKEND_ONEDNN, NN_MODE_TRAIN, batch_size);
-    nn_net *plain = case_net(graph, NN_BACKEND_REFERENCE, NN_MODE_TRAIN, batch_size);
+    nn_net *fast = case_net(graph, NN_BACKEND_ONEDNN, NN_DTYPE_F32, NN_MODE_TRAIN, batch_size);
+    nn_net *plain = case_net(graph, NN_BACKEND_REFERENCE, NN_DTYPE_F32, NN_MODE_TRAIN, batch_size);
     const float got = nn_net_forward_backward(fast, 1), want = nn_net_forward_backward(plain, 1);
     assert_close(&got, &want, 1, 1e-5);
     assert_close(nn_net_logits(fast), nn_net_logits(plain),
@@ -260,12 +262,28 @@ static void compare_training(const nn_graph *graph, int batch_size) {
 }
 
 static void compare_inference(const nn_graph *graph, int batch_size) {
-    nn_net *fast = case_net(graph, NN_BACKEND_ONEDNN, NN_MODE_INFER, batch_size);
-    nn_net *plain = case_net(graph, NN_BACKEND_REFERENCE, NN_MODE_INFER, batch_size);
+    nn_net *fast = case_net(graph, NN_BACKEND_ONEDNN, NN_DTYPE_F32, NN_MODE_INFER, batch_size);
+    nn_net *plain = case_net(graph, NN_BACKEND_REFERENCE, NN_DTYPE_F32, NN_MODE_INFER, batch_size);
     nn_net_forward(fast);
     nn_net_forward(plain);
     assert_close(nn_net_logits(fast), nn_net_logits(plain),
                  (size_t)batch_size * (size_t)nn_net_class_count(plain), 1e-5);
+    nn_net_free(fast);
+    nn_net_free(plain);
+}
+
+/// bf16 has 8 bits: 0.4 % an element of what each layer reads and writes.
+static void compare_bf16(const nn_graph *graph, int batch_size) {
+    nn_net *fast = case_net(graph, NN_BACKEND_ONEDNN, NN_DTYPE_BF16, NN_MODE_TRAIN, batch_size);
+    nn_net *plain = case_net(graph, NN_BACKEND_REFERENCE, NN_DTYPE_F32, NN_MODE_TRAIN, batch_size);
+    const float got = nn_net_forward_backward(fast, 1), want = nn_net_forward_backward(plain, 1);
+    assert_close(&got, &want, 1, 0.003);
+    assert_close_in_length(nn_net_logits(fast), nn_net_logits(plain),
+                           (size_t)batch_size * (size_t)nn_net_class_count(plain), 0.01);
+    float *fast_gradient = plain_gradients(graph, fast);
+    float *plain_gradient = plain_gradients(graph, plain);
+    assert_close_in_length(fast_gradient, plain_gradient, nn_graph_state_count(graph), 0.03);
+    free(plain_gradient);
     nn_net_free(fast);
     nn_net_free(plain);
 }
@@ -292,13 +310,25 @@ static void test_onednn_agrees_with_reference(void **state) {
     }
 }
 
+static void test_bf16_agrees_with_reference(void **state) {
+    (void)state;
+    for (size_t i = 0; i < NS_COUNT_OF(cases) && has_bf16(); i++) {
+        print_case(&cases[i]);
+        for (int behind_conv = 0; behind_conv < 2; behind_conv++) {
+            nn_graph graph;
+            case_graph(&cases[i], behind_conv == 1, &graph);
+            compare_bf16(&graph, 5);
+        }
+    }
+}
+
 static void test_reference_gradients_are_slopes(void **state) {
     (void)state;
     for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
         nn_graph graph;
         print_case(&cases[i]);
         case_graph(&cases[i], true, &graph);
-        nn_net *net = case_net(&graph, NN_BACKEND_REFERENCE, NN_MODE_TRAIN, 2);
+        nn_net *net = case_net(&graph, NN_BACKEND_REFERENCE, NN_DTYPE_F32, NN_MODE_TRAIN, 2);
         assert_slopes(&graph, net, 3);
         nn_net_free(net);
     }
@@ -383,6 +413,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_op_has_a_case),
         cmocka_unit_test(test_onednn_agrees_with_reference),
+        cmocka_unit_test(test_bf16_agrees_with_reference),
         cmocka_unit_test(test_reference_gradients_are_slopes),
         cmocka_unit_test(test_dropout_drops_its_share_by_step_alone),
         cmocka_unit_test(test_nan_is_not_hidden),
