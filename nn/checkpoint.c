@@ -1,13 +1,14 @@
 // Checkpoints: all that a training run knows, so that another process can go on as if nothing had
 // happened.
 //
-// A checkpoint is a sealed file (nn/sealed_file.c) whose values are the state and then the
-// momentum, both in plain layout, and whose JSON holds the position and the identity of the
-// training:
+// A checkpoint is a sealed file (nn/sealed_file.c) whose values are state, momentum and, when it is
+// kept, average of the weights, in plain layout, and then those of the last good state
+// (nn/train_keep.c); and whose JSON holds the position and the identity of the training:
 //
 //   {"graph": SHA-256, "data": SHA-256, "recipe": {...}, "seed": n,
-//    "step": n, "sample_count": n, "used_ms": n, "marks_done": n, "step_ms": x,
-//    "loss": x}
+//    "step": n, "sample_count": n, "used_ms": n, "marks_done": n, "recoveries": n, "step_ms": x,
+//    "reserve_ms": x, "loss": x,
+//    "clip": {"mean": x, "variance": x, "count": n, "clipped_count": n}}
 //
 // The random streams need no room: augmentation depends on (seed, epoch, image), dropout on (seed,
 // step). Between float and JSON every number keeps its bits, so a run limited by samples continues
@@ -44,8 +45,15 @@ ns_status nn__checkpoint_save(const char *path, const nn__training *training,
     ns_json_set_int(json, "sample_count", (int64_t)position->sample_count);
     ns_json_set_int(json, "used_ms", position->used_ms);
     ns_json_set_int(json, "marks_done", position->marks_done);
+    ns_json_set_int(json, "recoveries", position->recoveries);
     ns_json_set_number(json, "step_ms", position->step_ms);
+    ns_json_set_number(json, "reserve_ms", position->reserve_ms);
     ns_json_set_number(json, "loss", position->loss);
+    ns_json *clip = ns_json_set(json, "clip", ns_json_object_new());
+    ns_json_set_number(clip, "mean", position->clip.mean);
+    ns_json_set_number(clip, "variance", position->clip.variance);
+    ns_json_set_int(clip, "count", position->clip.count);
+    ns_json_set_int(clip, "clipped_count", position->clip.clipped_count);
     const ns_status status =
         nn__sealed_write(&checkpoint_kind, path, json, values, value_count, err);
     ns_json_free(json);
@@ -80,21 +88,37 @@ static ns_status compare(const ns_json *theirs, const ns_json *ours, ns_error *e
     return NS_OK;
 }
 
+static ns_status read_clip(const ns_json *json, nn__clip *clip, ns_error *err) {
+    clip->mean = ns_json_number(json, "mean", (double)NAN);
+    clip->variance = ns_json_number(json, "variance", (double)NAN);
+    clip->count = ns_json_int(json, "count", -1);
+    clip->clipped_count = ns_json_int(json, "clipped_count", -1);
+    if (!isfinite(clip->mean) || !(clip->variance >= 0) || clip->clipped_count < 0 ||
+        clip->count < clip->clipped_count) {
+        return ns_fail(err, NS_ERR_CORRUPT, "its statistics of gradients make no sense");
+    }
+    return NS_OK;
+}
+
 static ns_status read_position(const ns_json *json, nn__position *position, ns_error *err) {
     const int64_t sample_count = ns_json_int(json, "sample_count", -1);
     const int64_t marks_done = ns_json_int(json, "marks_done", -1);
+    const int64_t recoveries = ns_json_int(json, "recoveries", -1);
     position->step = ns_json_int(json, "step", -1);
     position->used_ms = ns_json_int(json, "used_ms", -1);
     position->step_ms = ns_json_number(json, "step_ms", (double)NAN);
+    position->reserve_ms = ns_json_number(json, "reserve_ms", (double)NAN);
     position->loss = ns_json_number(json, "loss", (double)NAN);
     if (position->step < 1 || position->used_ms < 0 || sample_count < position->step ||
-        marks_done < 0 || marks_done > NN_EVAL_MARKS_MAX || !(position->step_ms >= 0) ||
+        marks_done < 0 || marks_done > NN_EVAL_MARKS_MAX || recoveries < 0 ||
+        recoveries > position->step || !(position->step_ms >= 0) || !(position->reserve_ms >= 0) ||
         !isfinite(position->loss)) {
         return ns_fail(err, NS_ERR_CORRUPT, "its position makes no sense");
     }
     position->sample_count = (uint64_t)sample_count;
     position->marks_done = (int)marks_done;
-    return NS_OK;
+    position->recoveries = (int)recoveries;
+    return read_clip(ns_json_get(json, "clip"), &position->clip, err);
 }
 
 static ns_status check_values(const float *values, size_t count, size_t expected, ns_error *err) {

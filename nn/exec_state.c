@@ -155,6 +155,10 @@ void nn_net_set_average(nn_net *net, const float *state) {
     set_state(net, STATE_AVERAGE, state);
 }
 
+void nn__net_set_step(nn_net *net, uint64_t step) {
+    net->step = step;
+}
+
 void nn_net_set_running_share(nn_net *net, float share) {
     net->running_share = share;
 }

@@ -367,6 +367,9 @@ typedef struct nn_train_result {
     bool stopped;                 // by a callback; a checkpoint was written when asked for
     int checkpoint_failure_count; // checkpoints on the way that could not be written
     ns_error checkpoint_error;    // why the last of them could not; empty when none failed
+    int recovery_count;           // times that it broke and went on, over all lives
+    ns_error recovery_reason;     // how it last broke, in this life
+    int64_t clipped_step_count;   // steps whose gradient was scaled down, over all lives
 } nn_train_result;
 
 typedef struct nn_model nn_model;
@@ -377,8 +380,9 @@ typedef struct nn_model nn_model;
 /// count as one. The checkpoint stays when training ends: the caller removes it once the model is
 /// safe. One that cannot be written (NS_ERR_IO) is tried again when the next is due and does not
 /// end training; the one on stopping does.
-/// NS_ERR_NAN when loss, batch statistics or weights stop being numbers, NS_ERR_BUDGET when not even
-/// one step fits, NS_ERR_LIMIT and NS_ERR_MEMORY for memory, NS_ERR_INPUT when graph and set do not
+/// When loss, batch statistics, gradients or weights stop being numbers, it goes on from the last
+/// good state at half the rate, up to three times (nn/train_keep.c); then NS_ERR_NAN. NS_ERR_BUDGET
+/// when not even one step fits, NS_ERR_LIMIT and NS_ERR_MEMORY for memory, NS_ERR_INPUT when graph and set do not
 /// fit or the checkpoint is of another training, NS_ERR_CORRUPT and NS_ERR_VERSION when it is
 /// unreadable.
 ns_status nn_train(const nn_graph *graph, const data_set *set, const nn_train_options *options,

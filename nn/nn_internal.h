@@ -244,6 +244,8 @@ float nn__loss_reference(const nn__loss *loss);
 bool nn__net_is_finite(const nn_net *net);
 /// What the net allocated: arena_bytes of its plan.
 size_t nn__net_mem_bytes(const nn_net *net);
+/// Seeds the dropout of forward passes to come.
+void nn__net_set_step(nn_net *net, uint64_t step);
 
 /* ---- optimiser ------------------------------------------------------------------------------- */
 
@@ -336,11 +338,14 @@ typedef struct nn__position {
     uint64_t sample_count; // the loader's position, too
     int64_t used_ms;
     int marks_done;
-    double step_ms; // running mean; a guess before the first step
-    double loss;    // smoothed
+    int recoveries;
+    double step_ms;    // running mean; a guess before the first step
+    double reserve_ms; // of the time granted, kept for the end
+    double loss;       // smoothed
+    nn__clip clip;
 } nn__position;
 
-/// `values`: state, then momentum, in plain layout; `value_count` of both together.
+/// `values`: the present state, momentum and average, then the good ones, in plain layout.
 ns_status nn__checkpoint_save(const char *path, const nn__training *training,
                               const nn__position *position, const float *values, size_t value_count,
                               ns_error *err);

@@ -24,7 +24,10 @@ static const nn__position somewhere = {.step = 321,
                                        .used_ms = 123456789,
                                        .marks_done = 2,
                                        .step_ms = 17.300000000000001,
-                                       .loss = 0.1234567890123456};
+                                       .recoveries = 2,
+                                       .reserve_ms = 12.100000000000001,
+                                       .loss = 0.1234567890123456,
+                                       .clip = {-0.3, 0.04000000000000001, 321, 3}};
 
 static int set_up(void **state) {
     static context c;
@@ -63,6 +66,9 @@ static void test_everything_comes_back(void **state) {
     assert_int_equal(position.sample_count, somewhere.sample_count);
     assert_int_equal(position.used_ms, somewhere.used_ms);
     assert_int_equal(position.marks_done, somewhere.marks_done);
+    assert_int_equal(position.recoveries, somewhere.recoveries);
+    assert_memory_equal(&position.reserve_ms, &somewhere.reserve_ms, sizeof position.reserve_ms);
+    assert_memory_equal(&position.clip, &somewhere.clip, sizeof position.clip);
     assert_memory_equal(&position.step_ms, &somewhere.step_ms, sizeof position.step_ms);
     assert_memory_equal(&position.loss, &somewhere.loss, sizeof position.loss);
 }
