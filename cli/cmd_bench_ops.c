@@ -69,6 +69,12 @@ static int add_add(nn_graph *graph, int x, int channels) {
     return nn_add_add(graph, x, add_conv1(graph, x, channels));
 }
 
+static int add_gate(nn_graph *graph, int x, int channels) {
+    (void)channels;
+    const int mean = nn_add_global_pool(graph, NN_OP_GLOBAL_AVERAGE_POOL, x);
+    return nn_add_multiply(graph, x, nn_add_activation(graph, mean, NN_ACTIVATION_SIGMOID));
+}
+
 static int add_max_pool(nn_graph *graph, int x, int channels) {
     (void)channels;
     return nn_add_pool(graph, NN_OP_MAX_POOL, x, 2, 2, 0);
@@ -123,6 +129,7 @@ static const struct {
     {"SiLU", add_silu},
     {"GELU", add_gelu},
     {"add", add_add},
+    {"multiply by a gate", add_gate},
     {"max pool 2x2", add_max_pool},
     {"max pool 3x3 stride 2", add_max_pool3},
     {"average pool 2x2", add_average_pool},
@@ -201,7 +208,8 @@ static void take_rows(const ops_bench *b, int node, ops_case *c) {
     int count = 0;
     for (int i = 0; i < b->profile.row_count; i++) {
         const nn_profile_row *row = &b->profile.row[i];
-        if (row->node == node && row->pass != NN_PASS_SUM && count < ROWS_MAX) {
+        const bool works = row->bytes > 0; // what only passes a gradient on does not
+        if (row->node == node && works && row->pass != NN_PASS_SUM && count < ROWS_MAX) {
             c->row[count] = *row;
             cli__samples_add(&c->ms[count++], row->ms);
         }
