@@ -1,7 +1,9 @@
 // nightshift train: one genotype, trained by itself outside of any study.
 //
 // A checkpoint beside the model (MODEL.nsm.ckpt) is written now and then and when training is
-// stopped; the same command then goes on from it. It is removed once the model is there.
+// stopped; the same command then goes on from it. It is removed once the model is there. Without
+// -o neither is written: that is for trying things out. --recipe changes what the genotype says of
+// the training, field by field. Test images are read only when --test asks for it.
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,13 +18,13 @@
 #define CHECKPOINT_INTERVAL_MS 15000
 
 typedef struct train_words {
-    const char *set_path, *genotype, *out_path;
-    int64_t budget_ms; // 0: none
-    int epoch_count;   // 0: no limit
+    const char *set_path, *genotype, *recipe, *out_path; // recipe, out_path: NULL for none
+    int64_t budget_ms;                                   // 0: none
+    int epoch_count;                                     // 0: no limit
     uint64_t seed;
     nn_dtype dtype;
     int thread_count;
-    bool json;
+    bool test, json;
 } train_words;
 
 /// All that a training makes on its way.
@@ -35,7 +37,8 @@ typedef struct train_job {
     search_candidate candidate;
     nn_train_result result;
     nn_model *model;
-    double val_accuracy; // NaN: the set has no validation images
+    double val_accuracy;  // NaN: the set has no validation images
+    double test_accuracy; // NaN: not asked for
 } train_job;
 
 static ns_status parse_epochs(const char *text, void *value, ns_error *err) {
@@ -47,35 +50,73 @@ static ns_status parse_epochs(const char *text, void *value, ns_error *err) {
 
 /* ---- the genotype ---------------------------------------------------------------------------- */
 
-/// A file that holds a genotype, or an object with one under "genotype", as trials --json lists.
-static ns_status read_genotype(const char *path, const search_space *space, search_genotype *out,
-                               ns_error *err) {
-    uint8_t *text = NULL;
-    size_t size_bytes = 0;
+/// A genotype, or an object with one under "genotype", as trials --json lists; `source` is for the
+/// sentence.
+static ns_status parse_genotype(const char *text, const char *source, const search_space *space,
+                                search_genotype *out, ns_error *err) {
     ns_json *json = NULL;
-    NS_TRY(ns_file_read(path, GENOTYPE_BYTES_MAX, &text, &size_bytes, err));
-    ns_status status = ns_json_parse((const char *)text, &json, err);
+    ns_status status = ns_json_parse(text, &json, err);
     if (status == NS_OK) {
         const ns_json *member = ns_json_get(json, "genotype");
         status = search_genotype_from_json(space, member != NULL ? member : json, out, err);
     }
     if (status != NS_OK) {
-        ns_error_prefix(err, "cannot read a genotype from %s", path);
+        ns_error_prefix(err, "cannot read a genotype from %s", source);
     }
     ns_json_free(json);
+    return status;
+}
+
+static ns_status read_genotype(const char *path, const search_space *space, search_genotype *out,
+                               ns_error *err) {
+    uint8_t *text = NULL;
+    size_t size_bytes = 0;
+    NS_TRY(ns_file_read(path, GENOTYPE_BYTES_MAX, &text, &size_bytes, err));
+    const ns_status status = parse_genotype((const char *)text, path, space, out, err);
+    free(text);
+    return status;
+}
+
+/// "rate_peak=0.2,average=ema": fields of the recipe that are to be otherwise.
+static ns_status change_recipe(const char *changes, nn_recipe *recipe, ns_error *err) {
+    char *text = strdup(changes);
+    if (text == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot read --recipe: out of memory");
+    }
+    ns_status status = NS_OK;
+    char *rest = text;
+    char *name = NULL;
+    while (status == NS_OK && (name = strsep(&rest, ",")) != NULL) {
+        char *value = strchr(name, '=');
+        if (value == NULL) {
+            status = ns_fail(err, NS_ERR_USAGE, "\"%s\" is no FIELD=VALUE", name);
+        } else {
+            *value = '\0';
+            status = nn_recipe_set(recipe, name, value + 1, err);
+        }
+    }
+    if (status != NS_OK) {
+        ns_error_prefix(err, "cannot use --recipe \"%s\"", changes);
+    }
     free(text);
     return status;
 }
 
 static ns_status make_candidate(train_job *job, ns_error *err) {
+    const char *words = job->words->genotype;
     search_genotype genotype;
     search_space_default(data_describe(job->set), &job->space);
-    if (strcmp(job->words->genotype, "anchor") == 0) {
+    if (strcmp(words, "anchor") == 0) {
         search_genotype_anchor(&job->space, &genotype);
+    } else if (words[0] == '{') {
+        NS_TRY(parse_genotype(words, "--genotype", &job->space, &genotype, err));
     } else {
-        NS_TRY(read_genotype(job->words->genotype, &job->space, &genotype, err));
+        NS_TRY(read_genotype(words, &job->space, &genotype, err));
     }
-    return search_decode(&job->space, &genotype, &job->candidate, err);
+    NS_TRY(search_decode(&job->space, &genotype, &job->candidate, err));
+    return job->words->recipe == NULL
+               ? NS_OK
+               : change_recipe(job->words->recipe, &job->candidate.recipe, err);
 }
 
 /* ---- training -------------------------------------------------------------------------------- */
@@ -108,13 +149,18 @@ static ns_status train(train_job *job, ns_error *err) {
     options.thread_count = words->thread_count;
     options.on_step = on_step;
     options.context = job;
-    options.checkpoint_path = job->checkpoint_path;
+    options.checkpoint_path = words->out_path != NULL ? job->checkpoint_path : NULL;
     options.checkpoint_interval_ms = CHECKPOINT_INTERVAL_MS;
     NS_TRY(cli__progress_start(&job->progress, err));
     cli__stop_catch();
     const ns_status status =
         nn_train(&job->candidate.graph, job->set, &options, &job->result, &job->model, err);
     cli__progress_end(&job->progress);
+    if (status == NS_OK && job->result.stopped && words->out_path == NULL) {
+        return ns_fail(err, NS_ERR_STOPPED,
+                       "stopped after %.0f %% of the training; nothing is kept",
+                       100 * job->result.last.fraction);
+    }
     if (status == NS_OK && job->result.stopped) {
         return ns_fail(err, NS_ERR_STOPPED,
                        "stopped after %.0f %% of the training; the same command goes on from %s",
@@ -123,26 +169,38 @@ static ns_status train(train_job *job, ns_error *err) {
     return status;
 }
 
-static ns_status judge(train_job *job, ns_error *err) {
-    job->val_accuracy = (double)NAN;
-    if (data_describe(job->set)->split_count[DATA_VALIDATION] == 0) {
+/// NaN when the split is empty.
+static ns_status judge_split(const train_job *job, data_split split, double *accuracy,
+                             ns_error *err) {
+    *accuracy = (double)NAN;
+    if (data_describe(job->set)->split_count[split] == 0) {
         return NS_OK;
     }
     ns_json *judgement = NULL;
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = job->words->thread_count;
-    NS_TRY(search_evaluate_json(job->model, job->set, DATA_VALIDATION, &options, &judgement, err));
-    job->val_accuracy = ns_json_number(judgement, "accuracy", (double)NAN);
+    NS_TRY(search_evaluate_json(job->model, job->set, split, &options, &judgement, err));
+    *accuracy = ns_json_number(judgement, "accuracy", (double)NAN);
     ns_json_free(judgement);
     return NS_OK;
 }
 
+static ns_status judge(train_job *job, ns_error *err) {
+    job->test_accuracy = (double)NAN;
+    NS_TRY(judge_split(job, DATA_VALIDATION, &job->val_accuracy, err));
+    return job->words->test ? judge_split(job, DATA_TEST, &job->test_accuracy, err) : NS_OK;
+}
+
 static ns_status save(train_job *job, ns_error *err) {
+    if (job->words->out_path == NULL) {
+        return NS_OK;
+    }
     ns_json *notes = nn_model_notes(job->model);
     ns_json_set_string(notes, "origin", "train");
     ns_json_set_string(notes, "nightshift", NS_VERSION);
     ns_json_set_string(notes, "dataset_sha256", data_describe(job->set)->sha256);
     ns_json_set(notes, "genotype", search_genotype_to_json(&job->space, &job->candidate.genotype));
+    ns_json_set(notes, "recipe", nn_recipe_to_json(&job->candidate.recipe));
     ns_json_set_int(notes, "seed", (int64_t)job->words->seed);
     ns_json_set_string(notes, "dtype", nn_dtype_name(nn_dtype_resolve(job->words->dtype)));
     ns_json_set_number(notes, "val_accuracy", job->val_accuracy);
@@ -155,12 +213,16 @@ static ns_status save(train_job *job, ns_error *err) {
 
 static ns_json *result_json(const train_job *job) {
     ns_json *json = ns_json_object_new();
-    ns_json_set_string(json, "model", job->words->out_path);
+    if (job->words->out_path != NULL) {
+        ns_json_set_string(json, "model", job->words->out_path);
+    }
     ns_json_set(json, "genotype", search_genotype_to_json(&job->space, &job->candidate.genotype));
     ns_json_set_string(json, "hash", job->candidate.hash);
+    ns_json_set(json, "recipe", nn_recipe_to_json(&job->candidate.recipe));
     ns_json_set_int(json, "seed", (int64_t)job->words->seed);
     ns_json_set_string(json, "dtype", nn_dtype_name(nn_dtype_resolve(job->words->dtype)));
     ns_json_set_number(json, "val_accuracy", job->val_accuracy);
+    ns_json_set_number(json, "test_accuracy", job->test_accuracy);
     ns_json_set_int(json, "params", job->candidate.counts.params);
     ns_json_set_int(json, "flops", job->candidate.counts.forward_flops);
     ns_json_set_int(json, "samples", (int64_t)job->result.last.sample_count);
@@ -168,6 +230,8 @@ static ns_json *result_json(const train_job *job) {
     ns_json_set_number(json, "loss", job->result.last.loss);
     ns_json_set_number(json, "images_per_s", job->result.last.images_per_s);
     ns_json_set_int(json, "train_ms", job->result.last.used_ms);
+    ns_json_set_int(json, "recoveries", job->result.recovery_count);
+    ns_json_set_int(json, "clipped_steps", job->result.clipped_step_count);
     ns_json_set_string(json, "weights_sha256", nn_model_describe(job->model)->weights_sha256);
     return json;
 }
@@ -178,21 +242,31 @@ static void print_result(const train_job *job) {
     if (!isnan(job->val_accuracy)) {
         (void)printf("validation accuracy  %.2f %%\n", 100 * job->val_accuracy);
     }
+    if (!isnan(job->test_accuracy)) {
+        (void)printf("test accuracy        %.2f %%\n", 100 * job->test_accuracy);
+    }
     (void)printf("size                 %s parameters, %.1f MFLOPs an image\n",
                  cli__group_digits(counts->params, digits), (double)counts->forward_flops / 1e6);
     (void)printf("training             %s images",
                  cli__group_digits((int64_t)job->result.last.sample_count, digits));
     (void)printf(" in %.1f s, %.0f images/s\n", (double)job->result.last.used_ms / 1000,
                  job->result.last.images_per_s);
-    (void)printf("model                %s\n\nnext: nightshift evaluate %s %s\n",
-                 job->words->out_path, job->words->out_path, job->words->set_path);
+    if (job->result.recovery_count > 0) {
+        (void)printf("recoveries           %d, each at half the rate before\n",
+                     job->result.recovery_count);
+    }
+    if (job->words->out_path != NULL) {
+        (void)printf("model                %s\n\nnext: nightshift evaluate %s %s\n",
+                     job->words->out_path, job->words->out_path, job->words->set_path);
+    }
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
 static ns_status run_job(train_job *job, ns_error *err) {
     const train_words *words = job->words;
-    if ((size_t)snprintf(job->checkpoint_path, sizeof(job->checkpoint_path), "%s" CHECKPOINT_SUFFIX,
+    if (words->out_path != NULL &&
+        (size_t)snprintf(job->checkpoint_path, sizeof(job->checkpoint_path), "%s" CHECKPOINT_SUFFIX,
                          words->out_path) >= sizeof(job->checkpoint_path)) {
         return ns_fail(err, NS_ERR_USAGE, "cannot write %.64s...: the path is too long",
                        words->out_path);
@@ -210,9 +284,6 @@ static ns_status run_job(train_job *job, ns_error *err) {
 }
 
 static ns_status run_train(const train_words *words, ns_error *err) {
-    if (words->out_path == NULL) {
-        return ns_fail(err, NS_ERR_USAGE, "cannot train without -o MODEL.nsm");
-    }
     if (words->genotype == NULL) {
         return ns_fail(err, NS_ERR_USAGE, "cannot train without --genotype anchor or FILE.json");
     }
@@ -234,14 +305,20 @@ static ns_status run_train(const train_words *words, ns_error *err) {
 int cli__train(int argc, char **argv) {
     train_words words = {0};
     const cli_option rows[] = {
-        {"genotype", 'g', "anchor|FILE.json",
+        {"genotype", 'g', "anchor|FILE.json|JSON",
          "What to train: the hand-made anchor, or a genotype as trials --json lists it",
          cli__parse_text, &words.genotype},
+        {"recipe", 'r', "FIELD=VALUE,...",
+         "Change the genotype's recipe: average=ema,rate_peak=0.2. A wrong FIELD lists them all",
+         cli__parse_text, &words.recipe},
         {"budget", 'b', "B", "Train for so long: 90s, 10m, 1h", cli__parse_budget,
          &words.budget_ms},
         {"epochs", 'e', "N", "Train for so many passes over the train images", parse_epochs,
          &words.epoch_count},
-        {"output", 'o', "MODEL.nsm", "The model to write", cli__parse_text, &words.out_path},
+        {"output", 'o', "MODEL.nsm", "The model to write (default: none)", cli__parse_text,
+         &words.out_path},
+        {"test", 0, NULL, "Also read the test images, for the test accuracy", cli__parse_flag,
+         &words.test},
         {"seed", 0, "N", "Of all that is random (default: 0)", cli__parse_seed, &words.seed},
         CLI_OPTION_DTYPE(&words.dtype, CLI_DTYPE_TRAIN),
         CLI_OPTION_THREADS(&words.thread_count),

@@ -159,6 +159,20 @@ ns_status nn_recipe_set(nn_recipe *recipe, const char *name, const char *text, n
     return ns_fail(err, NS_ERR_USAGE, "a recipe has no \"%s\", but %s", name, known);
 }
 
+/// The double with the shortest decimals that is `value` as a float: 0.1, not 0.10000000149.
+static double shortest(float value) {
+    char text[32];
+    double read = 0;
+    for (int digits = 6; digits <= 9; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        read = strtod(text, NULL);
+        if ((float)read == value) {
+            break;
+        }
+    }
+    return read;
+}
+
 static void add_field(ns_json *json, const nn_recipe *recipe, const field *f) {
     const void *member = (const char *)recipe + f->offset;
     int whole = 0;
@@ -171,7 +185,7 @@ static void add_field(ns_json *json, const nn_recipe *recipe, const field *f) {
         break;
     case FIELD_REAL:
         memcpy(&real, member, sizeof real);
-        ns_json_set_number(json, f->name, (double)real);
+        ns_json_set_number(json, f->name, shortest(real));
         break;
     case FIELD_FLAG:
         memcpy(&flag, member, sizeof flag);

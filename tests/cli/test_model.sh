@@ -16,6 +16,19 @@ expect_json "d['weights_sha256'] == '$sha256'" \
 cp out trial.json # an object with a member "genotype", as an element of trials --json
 expect 0 '^validation accuracy' train set.nsd --genotype trial.json --epochs 1 --threads 1 -o m3.nsm
 
+# Trying out: nothing is written; the recipe is changed; test images are read when asked for.
+expect_json 'd["recipe"]["average"] == "ema" and d["recipe"]["batch_size"] == 64
+    and d["recipe"]["weight_decay"] == 0.005 and d["test_accuracy"] >= 0.5 and d["train_ms"] > 0
+    and d["recoveries"] == 0 and "model" not in d' \
+    train set.nsd --genotype "$(cat g.json)" --epochs 2 --threads 1 --test --json \
+    --recipe average=ema,average_window=0.2,batch_size=64,clip_deviations=6
+expect_json 'd["test_accuracy"] is None' train set.nsd -g anchor -e 1 --threads 1 --json
+expect 0 '^test accuracy' train set.nsd -g anchor -e 1 --threads 1 --test -r schedule=cosine
+expect 2 'no "rate", but .*rate_peak' train set.nsd -g anchor -e 1 -r rate=0.1
+expect 2 'batch_size cannot be "0"' train set.nsd -g anchor -e 1 -r batch_size=0
+expect 2 '"mirror" is no FIELD=VALUE' train set.nsd -g anchor -e 1 -r mirror
+expect 1 'from --genotype' train set.nsd -g '{"stem_width": 3}' -e 1
+
 echo '{"stem_width": 3}' >wrong.json
 expect 1 'wrong.json' train set.nsd --genotype wrong.json --epochs 1 --threads 1 -o w.nsm
 echo '{' >broken.json

@@ -47,8 +47,7 @@ expect 2 'cannot use --study "": it must not be empty' search x.nsd --study ''
 expect 2 'cannot name a study "a/b"' search x.nsd --budget 1m --study a/b
 expect 2 'cannot name a study ".a"' search x.nsd --budget 1m --study .a
 expect 2 'cannot begin study "x" without --budget' search x.nsd
-expect 2 'without -o' train x.nsd --genotype anchor --epochs 1
-expect 2 'without --genotype' train x.nsd -o x.nsm --epochs 1
+expect 2 'without --genotype' train x.nsd --epochs 1
 expect 2 'without --budget or --epochs' train x.nsd -o x.nsm --genotype anchor
 expect 2 'cannot use --epochs "0"' train x.nsd -o x.nsm --genotype anchor --epochs 0
 expect 2 'cannot use --split "exam"' evaluate x.nsm x.nsd --split exam
