@@ -72,7 +72,14 @@ static data_loader_options train_options(int batch_size) {
         .split = DATA_TRAIN,
         .batch_size = batch_size,
         .shuffle = true,
-        .augment = {.mirror = true, .shift_px = 1, .cutout_px = 2},
+        .augment = {.mirror = true,
+                    .shift_px = 1,
+                    .cutout_px = 1,
+                    .rotation_degrees = 30.0f,
+                    .zoom_percent = 20.0f,
+                    .shear_degrees = 10.0f,
+                    .erase_probability = 0.5f,
+                    .mixup_alpha = 0.4f},
         .seed = 42,
         .thread_count = 1,
     };
@@ -86,7 +93,9 @@ static data_loader *loader_of(const data_set *set, data_loader_options options) 
 }
 
 static size_t next_batch(data_loader *loader, float *x, int32_t *labels) {
-    return data_loader_next(loader, &(data_batch){.x = x, .labels = labels});
+    int32_t partner_labels[BATCH_MAX] = {0};
+    float lambdas[BATCH_MAX] = {0};
+    return data_loader_next(loader, &(data_batch){x, labels, partner_labels, lambdas});
 }
 
 static void test_unshuffled_epoch(void **state) {
@@ -252,6 +261,7 @@ static void test_epochs_differ_in_augmentation(void **state) {
 static void test_mixup(void **state) {
     enum { BATCH = 7, STEPS = 5, LAST = BATCH - 1 };
     data_loader_options options = train_options(BATCH);
+    options.augment.mixup_alpha = 0.0f;
     data_loader *plain = loader_of(*state, options);
     options.augment.mixup_alpha = 0.4f;
     data_loader *mixed = loader_of(*state, options);
