@@ -37,7 +37,7 @@ const char *nn_pass_name(nn_pass pass) {
 void nn_bench_fill(nn_net *net, uint64_t seed) {
     ns_rng rng = ns_rng_stream(seed, 0, "bench");
     const int batch_size = net->options.batch_size;
-    const size_t count = (size_t)batch_size * nn__shape_count(net->graph.node[0].shape);
+    const size_t count = (size_t)batch_size * nn__shape_count(net->fused.graph.node[0].shape);
     float *x = nn_net_input(net);
     for (size_t i = 0; i < count; i++) {
         x[i] = (float)ns_rng_normal(&rng);

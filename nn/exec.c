@@ -1,8 +1,11 @@
 // The executor's first part: a graph becomes layers, the layers a plan, the plan one arena, and the
 // arena a net that runs steps (exec_run.c) on parameters (exec_state.c).
 //
-//      graph -> layers -> backend describes sizes -> memory plan -> arena -> backend builds
-//      |------------------ net_describe() -----------------------|---- nn_net_new() ----------|
+//      graph -> fused -> layers -> backend describes sizes -> memory plan -> arena -> backend builds
+//      |---------------------- net_describe() ----------------------------|---- nn_net_new() ------|
+//
+// The backend may refuse a fused layer whose tensors have no layout for it; then that part of the
+// graph is left as it was.
 //
 // nn_plan_make() stops half way: what it reports is the very number nn_net_new() allocates, for
 // both walk through carve(), once to count and once to bind. After nn_net_new() nothing is
@@ -48,14 +51,14 @@ static ns_status check_options(const nn_graph *graph, const nn_net_options *opti
 }
 
 static void layer_init(nn_net *net, int i) {
-    const nn_node *node = &net->graph.node[i];
+    const nn_node *node = &net->fused.graph.node[i];
     const nn__op *op = nn__op_of(node->kind);
     nn__layer *layer = &net->layer[i];
     *layer = (nn__layer){
         .node = node,
-        .in = nn__input_shape(&net->graph, node, 0),
-        .params = nn__node_params(&net->graph, node),
-        .index = i,
+        .in = nn__input_shape(&net->fused.graph, node, 0),
+        .params = nn__node_params(&net->fused.graph, node),
+        .index = net->fused.source[i],
         .batch_size = net->options.batch_size,
         .dtype = net->options.dtype,
         .y_dtype = NN_DTYPE_F32,
@@ -67,6 +70,9 @@ static void layer_init(nn_net *net, int i) {
     for (int k = 0; k < op->input_count; k++) {
         layer->from[k] = &net->layer[node->input[k]];
         layer->wants_gradient = layer->wants_gradient || layer->from[k]->wants_gradient;
+    }
+    if (node->kind == NN_OP_STEM_NORM) {
+        net->layer[node->input[0]].absorbed = true;
     }
 }
 
@@ -174,9 +180,48 @@ static size_t carve(nn_net *net, carver c) {
 
 /* ---- creation -------------------------------------------------------------------------------- */
 
+/// Layers from the fused graph, described by the backend.
+static ns_status describe_layers(nn_net *net, ns_error *err) {
+    net->layer_count = net->fused.graph.node_count;
+    for (int i = 0; i < net->layer_count; i++) {
+        layer_init(net, i);
+    }
+    return net->backend->describe(net->layer, net->layer_count, &net->context, err);
+}
+
+/// The layer that the backend can do unfused alone, NULL when there is none.
+static const nn__layer *refused_layer(const nn_net *net) {
+    for (int i = 0; i < net->layer_count; i++) {
+        if (net->layer[i].refused) {
+            return &net->layer[i];
+        }
+    }
+    return NULL;
+}
+
+/// Fuses as much as the backend can do.
+static ns_status fuse_layers(nn_net *net, const nn_graph *graph, ns_error *err) {
+    const bool training = net->options.mode == NN_MODE_TRAIN;
+    bool barred[NN_NODES_MAX] = {false};
+    if (net->options.backend == NN_BACKEND_REFERENCE) {
+        nn__fuse_nothing(graph, &net->fused);
+        return describe_layers(net, err);
+    }
+    for (;;) {
+        NS_TRY(nn__fuse(graph, training, barred, &net->fused, err));
+        const ns_status status = describe_layers(net, err);
+        const nn__layer *refused = refused_layer(net);
+        if (status == NS_OK || refused == NULL) {
+            return status;
+        }
+        barred[refused->index] = true;
+        net->backend->close(net->layer, net->layer_count, net->context);
+        net->context = NULL;
+    }
+}
+
 static ns_status net_describe(nn_net *net, const nn_graph *graph, const nn_net_options *options,
                               ns_error *err) {
-    net->graph = *graph;
     net->options = *options;
     net->running_share = NN__NORM_MOMENTUM;
     if (options->thread_count <= 0) {
@@ -186,16 +231,12 @@ static ns_status net_describe(nn_net *net, const nn_graph *graph, const nn_net_o
         options->backend == NN_BACKEND_REFERENCE ? NN_DTYPE_F32 : nn_dtype_resolve(options->dtype);
     net->backend =
         options->backend == NN_BACKEND_REFERENCE ? &nn__backend_reference : &nn__backend_onednn;
-    net->layer = calloc((size_t)graph->node_count, sizeof *net->layer);
+    net->layer = calloc(NN_NODES_MAX, sizeof *net->layer);
     if (net->layer == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "cannot describe a network: out of memory");
     }
-    net->layer_count = graph->node_count;
-    for (int i = 0; i < net->layer_count; i++) {
-        layer_init(net, i);
-    }
     omp_set_num_threads(net->options.thread_count);
-    NS_TRY(net->backend->describe(net->layer, net->layer_count, &net->context, err));
+    NS_TRY(fuse_layers(net, graph, err));
     NS_TRY(nn__memory_plan(net->layer, net->layer_count, &net->memory, err));
     net->param_count = count_params(net);
     net->plan = (nn_plan){

@@ -122,7 +122,7 @@ static float run_loss(const nn_net *net) {
     const float loss = net->options.backend == NN_BACKEND_REFERENCE ? nn__loss_reference(&net->loss)
                                                                     : nn__loss_run(&net->loss);
     net->backend->output_gradient_in(last, net->loss.gradient);
-    lap(net, last->index, NN_PASS_LOSS);
+    lap(net, net->layer_count - 1, NN_PASS_LOSS);
     return loss;
 }
 

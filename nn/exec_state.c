@@ -190,7 +190,7 @@ const float *nn_net_logits(const nn_net *net) {
 }
 
 int nn_net_class_count(const nn_net *net) {
-    return (int)nn__shape_count(net->graph.node[net->layer_count - 1].shape);
+    return (int)nn__shape_count(net->fused.graph.node[net->layer_count - 1].shape);
 }
 
 bool nn__net_is_finite(const nn_net *net) {

@@ -321,8 +321,12 @@ static void add_op(builder *b, int index, const char *x, const char *y) {
         break;
     case NN_OP_INPUT:
     case NN_OP_DROPOUT:
+    case NN_OP_NORM_ADD:
+    case NN_OP_NORM_ADD_ACT:
+    case NN_OP_NORM_POOL:
+    case NN_OP_STEM_NORM:
     case NN_OP_KIND_COUNT:
-        assert(false && "folding leaves one input, the first node, and no dropout");
+        assert(false && "folding leaves one input, the first node, no dropout, nothing fused");
     }
 }
 

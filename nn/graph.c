@@ -426,7 +426,7 @@ static ns_status node_from_json(const ns_json *json, nn_node *out, ns_error *err
     while (kind < NN_OP_KIND_COUNT && strcmp(nn__op_of((nn_op_kind)kind)->name, name) != 0) {
         kind++;
     }
-    if (kind == NN_OP_KIND_COUNT) {
+    if (kind == NN_OP_KIND_COUNT || (nn__op_of((nn_op_kind)kind)->fields & NN__FIELD_FUSED)) {
         return ns_fail(err, NS_ERR_INPUT, "unknown op \"%.40s\"", name);
     }
     *out = (nn_node){.kind = (nn_op_kind)kind, .input = {-1, -1}};

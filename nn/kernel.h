@@ -54,6 +54,11 @@ typedef struct nn__span {
 /// Part `which` of `parts` nearly equal ones of `count` things.
 nn__span nn__span_share(int count, int parts, int which);
 
+/// Those that map 0 to 0, as padding needs: not the sigmoid.
+static inline bool nn__kernel_serves(nn_activation activation) {
+    return activation != NN_ACTIVATION_SIGMOID;
+}
+
 /* ---- batch norm ------------------------------------------------------------------------------ */
 
 /// What rides along with a batch norm z = scale (x - mean) / deviation + shift.
@@ -69,7 +74,7 @@ typedef enum nn__norm_join {
 /// a pooled one have (height / 2) (width / 2) pixels. Arrays of floats have chunk_count * lanes.
 typedef struct nn__norm_job {
     int image_count, chunk_count, height, width; // of x
-    nn_activation activation; // one that maps 0 to 0, as padding needs: not the sigmoid
+    nn_activation activation;                    // one that nn__kernel_serves()
     nn__norm_join join;
     float epsilon;
     const float *scale, *shift;
@@ -109,8 +114,8 @@ typedef struct nn__norm_kernels {
 
 /* ---- the first convolution with its batch norm ----------------------------------------------- */
 
-#define NN__STEM_CHANNELS_MAX 4
-#define NN__STEM_KERNEL_MAX   5
+#define NN__STEM_TAPS_MAX   36 // of one output: moments cost their square
+#define NN__STEM_KERNEL_MAX 5
 
 /// y = act(scale (conv(images) - mean) / deviation + shift) of a convolution without bias, 3x3 or
 /// 5x5, stride 1 or 2, of images with few channels; its output is never in memory, nor is its
@@ -120,7 +125,7 @@ typedef struct nn__stem_job {
     int image_count, in_channels, in_height, in_width;
     int out_channels, chunk_count, height, width; // of y
     int kernel, stride, pad;
-    nn_activation activation; // not the sigmoid
+    nn_activation activation; // one that nn__kernel_serves()
     float epsilon;
     const float *images;  // (N, C, H, W)
     const float *weights; // (O, C, K, K)

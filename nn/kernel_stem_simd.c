@@ -47,49 +47,85 @@ INLINE const double *tap_at(const nn__stem_job *job, const double *image, size_t
     return image + tap / (kernel * kernel) * g.plane + tap / kernel % kernel * g.row + tap % kernel;
 }
 
-INLINE double product_sum(const nn__stem_job *job, const double *a, const double *b,
-                          size_t stride) {
-    const size_t row = grid_of(job).row, width = (size_t)job->width;
-    double sum = 0.0;
-    for (size_t i = 0; i < (size_t)job->height; i++) {
-#pragma omp simd reduction(+ : sum)
-        for (size_t j = 0; j < width; j++) {
-            sum += a[j * stride] * b[j * stride];
-        }
-        a += stride * row;
-        b += stride * row;
-    }
-    return sum;
+#define WIDE 8
+
+typedef double wide __attribute__((vector_size(WIDE * sizeof(double))));
+typedef int64_t wide_bits __attribute__((vector_size(WIDE * sizeof(double))));
+
+INLINE wide load_wide(const double *from) {
+    wide v;
+    memcpy(&v, from, sizeof v);
+    return v;
 }
 
-INLINE double tap_sum(const nn__stem_job *job, const double *a, size_t stride) {
+/// The lanes of the last vector of a row, which ends where the row does, that no vector before it
+/// has had.
+INLINE wide_bits last_lanes(size_t width) {
+    wide_bits lanes = {0};
+    for (size_t k = 0; k < WIDE; k++) {
+        lanes[k] = k >= WIDE - width % WIDE ? -1 : 0;
+    }
+    return lanes;
+}
+
+/// The sum over all windows of a b, of one row after the other.
+INLINE double product_sum(const nn__stem_job *job, const double *a, const double *b) {
+    const size_t row = grid_of(job).row, width = (size_t)job->width;
+    const wide_bits last = last_lanes(width);
+    wide sum = {0};
+    for (size_t i = 0; i < (size_t)job->height; i++) {
+        for (size_t j = 0; j + WIDE <= width; j += WIDE) {
+            sum += load_wide(a + j) * load_wide(b + j);
+        }
+        if (width % WIDE > 0) {
+            const wide p = load_wide(a + width - WIDE) * load_wide(b + width - WIDE);
+            sum += (wide)((wide_bits)p & last);
+        }
+        a += row;
+        b += row;
+    }
+    double total = 0.0;
+    for (int k = 0; k < WIDE; k++) {
+        total += sum[k];
+    }
+    return total;
+}
+
+/// The same for narrow maps and those of strides.
+INLINE double product_sum_by(const nn__stem_job *job, const double *a, const double *b) {
+    const size_t row = grid_of(job).row, stride = (size_t)job->stride;
     double sum = 0.0;
     for (size_t i = 0; i < (size_t)job->height; i++) {
         for (size_t j = 0; j < (size_t)job->width; j++) {
-            sum += a[j * stride];
+            sum += a[i * stride * row + j * stride] * b[i * stride * row + j * stride];
         }
-        a += stride * grid_of(job).row;
     }
     return sum;
 }
 
-INLINE void moments_by(const nn__stem_job *job, const double *image, double *sums, size_t stride) {
-    const size_t taps = tap_count(job);
-    for (size_t s = 0; s < taps; s++) {
-        const double *a = tap_at(job, image, s);
-        sums[s] += tap_sum(job, a, stride);
-        for (size_t t = s; t < taps; t++) {
-            sums[taps + s * taps + t] += product_sum(job, a, tap_at(job, image, t), stride);
+INLINE double tap_sum(const nn__stem_job *job, const double *a) {
+    const size_t row = grid_of(job).row, stride = (size_t)job->stride;
+    double sum = 0.0;
+    for (size_t i = 0; i < (size_t)job->height; i++) {
+        for (size_t j = 0; j < (size_t)job->width; j++) {
+            sum += a[i * stride * row + j * stride];
         }
     }
+    return sum;
 }
 
 static void moments(const nn__stem_job *shared, const double *image, double *sums) {
     const nn__stem_job copy = *shared, *job = &copy;
-    if (job->stride == 1) {
-        moments_by(job, image, sums, 1);
-    } else {
-        moments_by(job, image, sums, (size_t)job->stride);
+    const bool by_vectors = job->stride == 1 && job->width >= WIDE;
+    const size_t taps = tap_count(job);
+    for (size_t s = 0; s < taps; s++) {
+        const double *a = tap_at(job, image, s);
+        sums[s] += tap_sum(job, a);
+        for (size_t t = s; t < taps; t++) {
+            const double *b = tap_at(job, image, t);
+            sums[taps + s * taps + t] +=
+                by_vectors ? product_sum(job, a, b) : product_sum_by(job, a, b);
+        }
     }
 }
 
@@ -235,7 +271,7 @@ INLINE void backward_chunk(const nn__stem_job *job, const float *image, const fl
                            const nn__norm_factors *f, size_t kernel, size_t stride,
                            nn_activation activation, const element *dy, float *row, double *total) {
     const grid g = grid_of(job);
-    float part[(2 + NN__STEM_CHANNELS_MAX * NN__STEM_KERNEL_MAX * NN__STEM_KERNEL_MAX) * LANES];
+    float part[(2 + NN__STEM_TAPS_MAX) * LANES];
     const size_t count = (2 + tap_count(job)) * LANES;
     memset(part, 0, count * sizeof *part);
     for (size_t i = 0; i < (size_t)job->height; i++) {

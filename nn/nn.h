@@ -35,6 +35,11 @@ typedef enum nn_op_kind {
     NN_OP_LINEAR,              // flattens; has a bias
     NN_OP_DROPOUT,             // inverted; nothing at inference
     NN_OP_SCALE,               // times a constant
+    // In no graph of a caller's nor file: what training makes of several of the above (nn/fuse.c).
+    NN_OP_NORM_ADD,     // batch norm, activation, then another summand
+    NN_OP_NORM_ADD_ACT, // batch norm, another summand, then the activation
+    NN_OP_NORM_POOL,    // batch norm, activation, 2x2 max pool
+    NN_OP_STEM_NORM,    // the first convolution, batch norm, activation
     NN_OP_KIND_COUNT,
 } nn_op_kind;
 

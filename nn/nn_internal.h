@@ -2,7 +2,8 @@
 // the face of a backend, and the parts of training, files and inference.
 //
 //   graph.c -> op_shape.c        builds graphs, asks the table for shapes and counts
-//   exec.c  -> backend           describes each layer (sizes)
+//   exec.c  -> fuse.c            rewrites the graph for the backend's kernels
+//           -> backend           describes each layer (sizes)
 //           -> plan_memory.c     turns sizes and lifetimes into offsets in one arena
 //   exec_run.c -> backend        runs the layers, step by step; profile.c times them
 //   op_ref.c, op_dnnl.c          the two backends; op_flat.c has the loops that know no layout
@@ -92,10 +93,11 @@ struct nn__layer {
     const nn_node *node;
     nn_shape in; // shape of the first input
     nn__params params;
-    int index;
+    int index; // of the caller's node that it stems from
     int batch_size;
     bool training;
     nn_dtype dtype;             // that the net keeps its maps in: F32 or BF16
+    bool absorbed;              // its reader does its work: forward and backward do nothing
     bool wants_gradient;        // some parameter at or before it learns
     const uint64_t *step;       // seeds dropout
     const float *running_share; // of a batch's statistics in the running ones
@@ -108,6 +110,8 @@ struct nn__layer {
     size_t scratch_bytes;               // within one call
     size_t prepared_bytes;              // inference: weights as the kernel wants them
     size_t param_count[NN__PARAMS_MAX]; // floats in the backend's layout, multiple of NN__BLOCK
+    bool refused;                       // after a failure: the backend can do it unfused alone
+    bool overwrites;                    // dx[0] may be x[0]
     bool passes[NN__INPUTS_MAX];        // that input's gradient is dy itself: nothing to compute
 
     // Feature maps and their gradients are arrays of y_dtype of the layer they come from: declared
@@ -121,6 +125,22 @@ struct nn__layer {
     float *running[2]; // mean, variance
     void *kept, *scratch, *prepared;
 };
+
+/* ---- fusing ---------------------------------------------------------------------------------- */
+
+/// The graph that a net runs, and for each node the one of the caller's that it stems from: of
+/// several, the batch norm.
+typedef struct nn__fused {
+    nn_graph graph;
+    int source[NN_NODES_MAX];
+} nn__fused;
+
+/// For the oneDNN backend, by node of `graph`: nothing is fused with a `barred` batch norm.
+/// NS_ERR_LIMIT.
+ns_status nn__fuse(const nn_graph *graph, bool training, const bool *barred, nn__fused *out,
+                   ns_error *err);
+/// For the reference.
+void nn__fuse_nothing(const nn_graph *graph, nn__fused *out);
 
 /* ---- memory plan ----------------------------------------------------------------------------- */
 

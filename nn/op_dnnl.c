@@ -107,7 +107,7 @@ bool nn__md_lanes(const_dnnl_memory_desc_t md, nn__lanes *out) {
     if (block_count == 1) {
         lanes = (int)(*block)[0];
     } else {
-        while ((*strides)[1] == 1 && lanes < NN__LANES_MAX && (*dims)[1] % (2 * lanes) == 0) {
+        while ((*strides)[1] == 1 && lanes < NN__LANES_MAX && (*dims)[1] % (2L * lanes) == 0) {
             lanes *= 2;
         }
     }
@@ -118,6 +118,19 @@ bool nn__md_lanes(const_dnnl_memory_desc_t md, nn__lanes *out) {
                        .chunk = side_by_side ? (size_t)lanes : (size_t)(*strides)[1],
                        .pixel = (size_t)(*strides)[3]};
     return lanes <= NN__LANES_MAX;
+}
+
+const_dnnl_memory_desc_t nn__md_lanes_like(nn__prim *prim, const_dnnl_memory_desc_t dims,
+                                           const_dnnl_memory_desc_t like) {
+    nn__lanes lanes = {0};
+    const dnnl_dims_t *sizes = NULL;
+    if (!nn__md_lanes(like, &lanes) ||
+        dnnl_memory_desc_query(dims, dnnl_query_dims, &sizes) != dnnl_success) {
+        return NULL;
+    }
+    const bool side_by_side = lanes.pixel > (size_t)lanes.lanes;
+    const dnnl_format_tag_t blocked = lanes.lanes == 16 ? dnnl_nChw16c : dnnl_nChw8c;
+    return md_new(prim, *sizes, 4, nn__md_type(like), side_by_side ? dnnl_nhwc : blocked);
 }
 
 static dnnl_alg_kind_t eltwise_of(nn_activation activation) {
@@ -349,7 +362,7 @@ static nn__program *program_of(nn__prim *prim, int i) {
 static ns_status describe_layer(nn__layer *layer, bool last, ns_error *err) {
     nn__prim *prim = layer->prim;
     NS_TRY(nn__dnnl_op_of(layer->node->kind)->describe(layer, err));
-    layer->y_bytes = dnnl_memory_desc_get_size(prim->y);
+    layer->y_bytes = layer->absorbed ? 0 : dnnl_memory_desc_get_size(prim->y);
     layer->y_dtype = nn__md_type(prim->y) == dnnl_bf16 ? NN_DTYPE_BF16 : NN_DTYPE_F32;
     for (int k = 0; k < NN__PARAMS_MAX; k++) {
         if (layer->params.trainable[k] > 0) {
@@ -405,7 +418,8 @@ static ns_status describe(nn__layer *layers, int layer_count, void **context, ns
                            "oneDNN cannot compute in bf16 on this processor: take f32");
         }
         if (status != NS_OK) {
-            ns_error_prefix(err, "%s at node %d", nn__op_of(layers[i].node->kind)->name, i);
+            ns_error_prefix(err, "%s at node %d", nn__op_of(layers[i].node->kind)->name,
+                            layers[i].index);
             return status;
         }
     }

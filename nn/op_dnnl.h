@@ -14,6 +14,7 @@
 #define NS_NN_OP_DNNL_H
 
 #include "nn/dnnl_compat.h"
+#include "nn/kernel.h"
 #include "nn/nn_internal.h"
 
 #define NN__CALLS_MAX    8
@@ -73,6 +74,7 @@ typedef struct nn__prim {
     const_dnnl_memory_desc_t y;                           // of the output and its gradient
     const_dnnl_memory_desc_t param[NN__PARAMS_MAX];       // own layout of the parameters...
     const_dnnl_memory_desc_t param_plain[NN__PARAMS_MAX]; // ...and the plain one
+    const nn__variant *variant; // of kernels of our own; NULL where oneDNN's do the work
     nn__program forward, backward;
     nn__program backward_weights;          // of convolutions and linear layers, before `backward`
     nn__program prepare;                   // inference: the kernel's weights from `value`
@@ -137,8 +139,6 @@ ns_status nn__primitive_missing(const char *what, ns_error *err);
 ns_status nn__describe_conv(nn__layer *layer, ns_error *err); // op_dnnl_conv.c
 ns_status nn__describe_linear(nn__layer *layer, ns_error *err);
 
-#define NN__LANES_MAX 16
-
 /// A layout of (N, C, H, W) seen as images of chunks of pixels of lanes:
 ///
 ///     element (n, c, h, w) = data[n * image + c / lanes * chunk + (h * W + w) * pixel + c % lanes]
@@ -150,6 +150,17 @@ typedef struct nn__lanes {
 } nn__lanes;
 /// False for other layouts.
 bool nn__md_lanes(const_dnnl_memory_desc_t md, nn__lanes *out);
+
+/// `dims`' dimensions in the layout that nn__md_lanes() sees in `like`, which is blocked or has
+/// channels side by side; of like's type.
+const_dnnl_memory_desc_t nn__md_lanes_like(nn__prim *prim, const_dnnl_memory_desc_t dims,
+                                           const_dnnl_memory_desc_t like);
+
+/// Batch norm by our own kernels (op_dnnl_norm.c).
+bool nn__own_norm_describe(nn__layer *layer);
+ns_status nn__fused_describe(nn__layer *layer, ns_error *err);
+void nn__own_norm_forward(const nn__layer *layer);
+void nn__own_norm_backward(const nn__layer *layer);
 
 /// Multiplying by a gate (op_dnnl_gate.c).
 ns_status nn__gate_describe(nn__layer *layer, ns_error *err);

@@ -215,6 +215,19 @@ static bool conv_describe_by(nn__layer *layer, const conv_geometry *g, dnnl_alg_
     return true;
 }
 
+/// The layout alone, for the layer that does the work; weights stay in plain order.
+static ns_status describe_absorbed(nn__layer *layer, const conv_geometry *g, ns_error *err) {
+    nn__prim *prim = layer->prim;
+    const_dnnl_primitive_desc_t forward = conv_forward(layer, g, dnnl_convolution_direct);
+    if (forward == NULL) {
+        return nn__primitive_missing("convolution", err);
+    }
+    prim->y = nn__pd_layout(forward, dnnl_query_dst_md);
+    prim->param[0] = prim->param_plain[0];
+    prim->param[1] = prim->param_plain[1];
+    return NS_OK;
+}
+
 ns_status nn__describe_conv(nn__layer *layer, ns_error *err) {
     nn__prim *prim = layer->prim;
     const nn_node *node = layer->node;
@@ -232,6 +245,9 @@ ns_status nn__describe_conv(nn__layer *layer, ns_error *err) {
     prim->param_plain[1] = nn__vector_md(prim, (size_t)node->out_channels);
 
     const conv_geometry g = conv_geometry_of(layer);
+    if (layer->absorbed) {
+        return describe_absorbed(layer, &g, err);
+    }
     weighted op;
     if (!(winograd_pays(layer) && conv_describe_by(layer, &g, dnnl_convolution_winograd, &op)) &&
         !conv_describe_by(layer, &g, dnnl_convolution_direct, &op)) {

@@ -124,10 +124,11 @@ static ns_status norm_backward(nn__layer *layer, const_dnnl_primitive_desc_t pd,
 
 static ns_status describe_norm(nn__layer *layer, ns_error *err) {
     nn__prim *prim = layer->prim;
-    prim->y = nn__prim_before(layer, 0)->y;
-    for (int k = 0; k < 2; k++) {
-        prim->param[k] = prim->param_plain[k] = nn__vector_md(prim, layer->params.running);
+    if (nn__own_norm_describe(layer)) {
+        return NS_OK;
     }
+    prim->variant = NULL;
+    prim->y = nn__prim_before(layer, 0)->y;
     const nn_activation activation = layer->node->activation;
     if (activation != NN_ACTIVATION_NONE && activation != NN_ACTIVATION_RELU) {
         return nn__primitive_missing("batch norm with this activation", err);
@@ -159,11 +160,24 @@ static ns_status describe_norm(nn__layer *layer, ns_error *err) {
 /// The running statistics are ours: oneDNN only reports the batch's.
 static void run_norm_forward(const nn__layer *layer) {
     const nn__prim *prim = layer->prim;
+    if (prim->variant != NULL) {
+        nn__own_norm_forward(layer);
+        return;
+    }
     nn__program_run(prim, &prim->forward);
     if (layer->training) {
         const char *kept = layer->kept;
         nn__running_update(layer, (const float *)(const void *)kept,
                            (const float *)(const void *)(kept + norm_array_bytes(layer)));
+    }
+}
+
+static void run_norm_backward(const nn__layer *layer) {
+    const nn__prim *prim = layer->prim;
+    if (prim->variant != NULL) {
+        nn__own_norm_backward(layer);
+    } else {
+        nn__program_run(prim, &prim->backward);
     }
 }
 
@@ -313,7 +327,11 @@ const nn__dnnl_op *nn__dnnl_op_of(nn_op_kind kind) {
     static const nn__dnnl_op table[NN_OP_KIND_COUNT] = {
         [NN_OP_INPUT] = {describe_input, run_forward, run_backward},
         [NN_OP_CONV] = {nn__describe_conv, run_forward, run_backward},
-        [NN_OP_BATCH_NORM] = {describe_norm, run_norm_forward, run_backward},
+        [NN_OP_BATCH_NORM] = {describe_norm, run_norm_forward, run_norm_backward},
+        [NN_OP_NORM_ADD] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},
+        [NN_OP_NORM_ADD_ACT] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},
+        [NN_OP_NORM_POOL] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},
+        [NN_OP_STEM_NORM] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},
         [NN_OP_ACTIVATION] = {describe_flat, nn__flat_activation_forward,
                               nn__flat_activation_backward},
         [NN_OP_ADD] = {describe_add, run_add_forward, run_backward},

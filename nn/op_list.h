@@ -43,7 +43,11 @@
   X(GLOBAL_AVERAGE_POOL, "global_average_pool", 1,  NONE,   NONE,   1,  1,  1,  1,  pixel,  global, none,   average_pool) \
   X(LINEAR,              "linear",              1,  OUT,    INPUT,  1,  1,  2,  2,  linear, linear, linear, linear) \
   X(DROPOUT,             "dropout",             1,  VALUE,  NONE,   1,  1,  1,  1,  same,   point,  none,   dropout) \
-  X(SCALE,               "scale",               1,  VALUE,  NONE,   1,  1,  1,  1,  same,   point,  none,   scale)
+  X(SCALE,               "scale",               1,  VALUE,  NONE,   1,  1,  1,  1,  same,   point,  none,   scale) \
+  X(NORM_ADD,            "norm_add",            2,  FUSED,  INPUT,  1,  2,  2,  1,  same,   norm,   norm,   none) \
+  X(NORM_ADD_ACT,        "norm_add_act",        2,  FUSED,  INPUT,  1,  2,  3,  1,  same,   norm,   norm,   none) \
+  X(NORM_POOL,           "norm_pool",           1,  FUSED,  INPUT,  2,  1,  3,  2,  same,   norm,   norm,   none) \
+  X(STEM_NORM,           "stem_norm",           1,  FUSED,  NONE,   0,  1,  0,  1,  same,   norm,   norm,   none)
 
 /// kind, name as above, what its backward reads. ReLU and sigmoid
 /// tell their slope from their output, which the next layer often keeps anyway.
@@ -75,12 +79,14 @@ enum {
     NN__FIELD_INIT = 1 << 8,
     NN__FIELD_FROZEN = 1 << 9,
     NN__FIELD_VALUE = 1 << 10,
+    NN__FIELD_FUSED = 1 << 11, // made for training alone, from nodes that have references
 
     NN__FIELDS_NONE = 0,
     NN__FIELDS_IMAGE = NN__FIELD_SHAPE,
     NN__FIELDS_OUT = NN__FIELD_OUT_CHANNELS,
     NN__FIELDS_ACT = NN__FIELD_ACTIVATION,
     NN__FIELDS_NORM = NN__FIELD_ACTIVATION | NN__FIELD_INIT,
+    NN__FIELDS_FUSED = NN__FIELDS_NORM | NN__FIELD_FUSED,
     NN__FIELDS_VALUE = NN__FIELD_VALUE,
     NN__FIELDS_WINDOW = NN__FIELD_KERNEL | NN__FIELD_STRIDE | NN__FIELD_PAD,
     NN__FIELDS_CONV = NN__FIELDS_WINDOW | NN__FIELD_OUT_CHANNELS | NN__FIELD_GROUPS |

@@ -16,6 +16,9 @@
 // gradient still shares, the sum goes to a new buffer instead. So a residual block costs one
 // addition in its backward, as by hand.
 //
+// An op that says so (batch norm by kernels of our own) writes its input's gradient over the input,
+// which is in the cache and which nobody will read again.
+//
 // Placement is greedy, largest first into the lowest gap: within a few percent of the best on such
 // graphs, and deterministic.
 
@@ -159,6 +162,23 @@ static bool shared_with_pending(const planner *p, int buffer, int target, int en
     return false;
 }
 
+/// Whether layer `i` may write the gradient of its first input over that input: nobody else reads
+/// it, now or later.
+static bool may_overwrite(const planner *p, int i, int k) {
+    const int target = p->layer[i].node->input[k];
+    if (!p->layer[i].overwrites || k > 0 || target == 0 ||
+        nn__node_reads(p->layer[target].node) == NN__READS_OUTPUT) {
+        return false;
+    }
+    int reader_count = 0;
+    for (int j = 0; j < p->count; j++) {
+        for (int other = 0; other < nn__op_of(p->layer[j].node->kind)->input_count; other++) {
+            reader_count += p->layer[j].node->input[other] == target;
+        }
+    }
+    return reader_count == 1;
+}
+
 /// Plans the gradient that layer `i` hands to its input `k`.
 static void plan_input_gradient(planner *p, int i, int k) {
     const nn__layer *layer = &p->layer[i];
@@ -169,7 +189,8 @@ static void plan_input_gradient(planner *p, int i, int k) {
 
     int mine = plan->dy;
     if (!layer->passes[k]) {
-        mine = plan->dx[k] = add_buffer(p, p->layer[target].y_bytes, now);
+        mine = plan->dx[k] = may_overwrite(p, i, k) ? p->memory->layer[target].y
+                                                    : add_buffer(p, p->layer[target].y_bytes, now);
     }
     if (*total < 0) {
         *total = mine;

@@ -16,7 +16,7 @@ typedef struct stem_case {
 
 static const stem_case cases[] = {
     {4, 1, 9, 11, 16, 3, 1, false}, {3, 3, 8, 19, 32, 3, 1, true}, {5, 2, 7, 6, 5, 3, 2, false},
-    {2, 3, 9, 9, 20, 5, 1, false},  {3, 4, 11, 8, 16, 5, 2, true}, {1, 1, 3, 3, 40, 3, 1, false},
+    {2, 1, 9, 9, 20, 5, 1, false},  {3, 1, 11, 8, 16, 5, 2, true}, {1, 1, 3, 3, 40, 3, 1, false},
 };
 
 /// One fused op and its naive twin.
