@@ -3,6 +3,9 @@
 //   image (batch, C, H, W) raw 0-255 -> Sub mean -> Div deviation -> the folded network -> Softmax
 //   -> probabilities (batch, labels)
 //
+// With mirror averaging, the mirror images join the batch before the network, and the mean of both
+// halves' logits goes into Softmax.
+//
 // The preprocessing is inside the graph, so that a user cannot get it wrong. Its constants are
 // (C, 1, 1) and not (1, C, 1, 1), which means the same, because OpenCV 4.6 refuses the latter when
 // the batch is not 1. Label names are in the metadata as the JSON array "labels".
@@ -22,10 +25,11 @@
 enum {
     IR_VERSION = 7,
     OPSET = 13,
-    NODES_PER_OP = 6,        // a GELU takes five behind its conv; ends: 4 more
+    NODES_PER_OP = 6,        // a GELU takes five behind its conv; ends: 9 more
     TENSORS_PER_OP = 7,      // batch norm: scale, shift, mean, variance; GELU: three constants
     ATTRIBUTES_MAX = 6,      // of one node
     INPUTS_MAX = 5,          // of one node
+    OUTPUTS_MAX = 2,         // of one node
     DIMS_MAX = 4,            // of the input and the output
     OP_BYTES_MAX = 16 << 10, // of messages for one op of ours
     FIXED_BYTES = 64 << 10,
@@ -72,7 +76,7 @@ static Onnx__NodeProto *add_node(builder *b, const char *op, const char *const *
         assert(node->n_input < INPUTS_MAX);
         node->input[node->n_input] = copy_text(b, inputs[node->n_input]);
     }
-    node->output = take(b, sizeof *node->output);
+    node->output = take(b, OUTPUTS_MAX * sizeof *node->output);
     node->output[0] = copy_text(b, output);
     node->n_output = 1;
     node->attribute = take(b, ATTRIBUTES_MAX * sizeof(void *));
@@ -347,6 +351,34 @@ static void add_ops(builder *b) {
 
 /* ---- the graph's ends ------------------------------------------------------------------------ */
 
+/// value_0 is "upright" and behind it, in the same batch, its mirror images: (2 batch, C, H, W).
+/// A row times the matrix that is 1 where column = W - 1 - row is that row backwards, exactly; a
+/// Slice with step -1 would be shorter, but OpenCV 4.6 refuses it.
+static void add_mirror_images(builder *b) {
+    const int64_t width = b->graph->node[0].shape.width;
+    float *backwards = take(b, (size_t)(width * width) * sizeof *backwards);
+    memset(backwards, 0, (size_t)(width * width) * sizeof *backwards);
+    for (int64_t i = 0; i < width; i++) {
+        backwards[i * width + width - 1 - i] = 1.0F;
+    }
+    const char *matrix = add_tensor(b, "backwards", backwards, (const int64_t[]){width, width, 0});
+    (void)add_node(b, "MatMul", (const char *[]){"upright", matrix, NULL}, "mirrored");
+    set_int(b, add_node(b, "Concat", (const char *[]){"upright", "mirrored", NULL}, "value_0"),
+            "axis", 0);
+}
+
+/// (2 batch, labels) -> (batch, labels): the mean of images and mirror images.
+static const char *add_mirror_mean(builder *b, const char *logits) {
+    static const float half = 0.5F;
+    Onnx__NodeProto *split = add_node(b, "Split", (const char *[]){logits, NULL}, "upright_logits");
+    set_int(b, split, "axis", 0);
+    split->output[split->n_output++] = copy_text(b, "mirrored_logits");
+    (void)add_node(b, "Add", (const char *[]){"upright_logits", "mirrored_logits", NULL}, "sum");
+    const char *factor = add_constant(b, "half", &half);
+    (void)add_node(b, "Mul", (const char *[]){"sum", factor, NULL}, "mean_logits");
+    return "mean_logits";
+}
+
 static void add_input(builder *b, const nn_model_info *info) {
     const nn_shape shape = b->graph->node[0].shape;
     const int64_t per_channel[] = {shape.channels, 1, 1, 0};
@@ -355,7 +387,12 @@ static void add_input(builder *b, const nn_model_info *info) {
     b->onnx.input[b->onnx.n_input++] =
         make_value(b, "image", (const int64_t[]){shape.channels, shape.height, shape.width, 0});
     (void)add_node(b, "Sub", (const char *[]){"image", mean, NULL}, "centred");
-    (void)add_node(b, "Div", (const char *[]){"centred", deviation, NULL}, "value_0");
+    if (info->mirror_average) {
+        (void)add_node(b, "Div", (const char *[]){"centred", deviation, NULL}, "upright");
+        add_mirror_images(b);
+    } else {
+        (void)add_node(b, "Div", (const char *[]){"centred", deviation, NULL}, "value_0");
+    }
 }
 
 static void add_output(builder *b, const nn_model_info *info) {
@@ -364,6 +401,9 @@ static void add_output(builder *b, const nn_model_info *info) {
     if (b->graph->node[last].kind != NN_OP_LINEAR) { // (batch, labels, 1, 1)
         set_int(b, add_node(b, "Flatten", (const char *[]){logits, NULL}, "logits"), "axis", 1);
         logits = "logits";
+    }
+    if (info->mirror_average) {
+        logits = add_mirror_mean(b, logits);
     }
     set_int(b, add_node(b, "Softmax", (const char *[]){logits, NULL}, "probabilities"), "axis", 1);
     b->onnx.output[b->onnx.n_output++] =
@@ -415,13 +455,15 @@ static ns_status write_model(builder *b, char *labels_json, const char *path, ns
 static ns_status make_builder(builder *b, const nn_graph *graph, const float *state,
                               ns_error *err) {
     const size_t op_count = (size_t)graph->node_count;
-    NS_TRY(ns_arena_new(FIXED_BYTES + op_count * OP_BYTES_MAX, &b->arena, err));
+    const size_t width = (size_t)graph->node[0].shape.width;
+    const size_t matrix_bytes = width * width * sizeof(float); // of add_mirror_images()
+    NS_TRY(ns_arena_new(FIXED_BYTES + matrix_bytes + op_count * OP_BYTES_MAX, &b->arena, err));
     b->graph = graph;
     b->state = state;
     onnx__graph_proto__init(&b->onnx);
     b->onnx.name = copy_text(b, "classifier");
-    b->onnx.node = take(b, (op_count + 2) * NODES_PER_OP * sizeof(void *));
-    b->onnx.initializer = take(b, (op_count + 1) * TENSORS_PER_OP * sizeof(void *));
+    b->onnx.node = take(b, (op_count + 4) * NODES_PER_OP * sizeof(void *));
+    b->onnx.initializer = take(b, (op_count + 3) * TENSORS_PER_OP * sizeof(void *));
     b->onnx.input = take(b, sizeof(void *));
     b->onnx.output = take(b, sizeof(void *));
     return NS_OK;

@@ -5,6 +5,10 @@
 // which is sound because at rest no image influences another. Pixels are normalised through a table
 // of the 256 values of each channel, filled by the loader's own formula and so to the loader's own
 // bits; that pass is bound by writing 4 bytes a pixel and vanishes beside the network.
+//
+// With mirror averaging the network runs twice, on the images and on their mirror images, and the
+// mean of the two logits is what becomes probabilities (as in Jordan 2024): a cheap ensemble for
+// labels that do not tell left from right, at twice the time.
 
 #include "nn/nn_internal.h"
 
@@ -17,6 +21,7 @@ struct nn_infer {
     nn__fold *fold;
     float *folded_state;
     const uint8_t **images; // of the batch at hand
+    float *first_logits;    // (batch, labels), of the images as they are; NULL without mirroring
     nn_shape shape;
     size_t batch_size;
     size_t class_count;
@@ -45,7 +50,7 @@ static ns_status make_net(nn_infer *infer, nn_net_options options, ns_error *err
 }
 
 static ns_status prepare(nn_infer *infer, const nn_graph *graph, const nn_net_options *options,
-                         ns_error *err) {
+                         bool mirror_average, ns_error *err) {
     NS_TRY(nn__fold_new(graph, &infer->fold, err));
     infer->folded_state = malloc((nn_graph_state_count(graph) + 1) * sizeof(float));
     if (infer->folded_state == NULL) {
@@ -57,11 +62,19 @@ static ns_status prepare(nn_infer *infer, const nn_graph *graph, const nn_net_op
         return ns_fail(err, NS_ERR_MEMORY, "no memory for a batch of %zu", infer->batch_size);
     }
     infer->class_count = (size_t)nn_net_class_count(infer->net);
+    if (mirror_average) {
+        const size_t logit_bytes = infer->batch_size * infer->class_count * sizeof(float);
+        infer->first_logits = malloc(logit_bytes);
+        if (infer->first_logits == NULL) {
+            return ns_fail(err, NS_ERR_MEMORY, "no memory for %zu bytes of logits", logit_bytes);
+        }
+    }
     return NS_OK;
 }
 
 ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, const float *mean,
-                        const float *deviation, nn_infer **out, ns_error *err) {
+                        const float *deviation, bool mirror_average, nn_infer **out,
+                        ns_error *err) {
     nn_infer *infer = calloc(1, sizeof *infer);
     if (infer == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "no memory for inference");
@@ -71,7 +84,7 @@ ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, co
     infer->shape = graph->node[0].shape;
     infer->thread_count = options->thread_count > 0 ? options->thread_count : ns_cpu_count();
     fill_levels(infer, mean, deviation);
-    const ns_status status = prepare(infer, graph, &net_options, err);
+    const ns_status status = prepare(infer, graph, &net_options, mirror_average, err);
     if (status != NS_OK) {
         nn_infer_free(infer);
         return status;
@@ -96,7 +109,8 @@ ns_status nn_infer_new(const nn_model *model, const nn_infer_options *options, n
     net_options.batch_size = options->batch_size;
     net_options.thread_count = options->thread_count;
     net_options.dtype = options->dtype;
-    NS_TRY(nn__infer_new(info->graph, &net_options, info->mean, info->deviation, out, err));
+    NS_TRY(nn__infer_new(info->graph, &net_options, info->mean, info->deviation,
+                         info->mirror_average, out, err));
     nn__infer_set_state(*out, info->state);
     return NS_OK;
 }
@@ -109,6 +123,7 @@ void nn_infer_free(nn_infer *infer) {
     nn__fold_free(infer->fold);
     free(infer->folded_state);
     free(infer->images);
+    free(infer->first_logits);
     free(infer);
 }
 
@@ -117,13 +132,15 @@ static size_t image_values(const nn_infer *infer) {
 }
 
 /// `pixels` (C, H, W) uint8 -> `x` (C, H, W).
-static void normalise(const nn_infer *infer, const uint8_t *pixels, float *x) {
-    const size_t plane = (size_t)infer->shape.height * (size_t)infer->shape.width;
-    for (int c = 0; c < infer->shape.channels; c++) {
-        const float *level = infer->level[c];
-        for (size_t i = 0; i < plane; i++) {
-            x[(size_t)c * plane + i] = level[pixels[(size_t)c * plane + i]];
+static void normalise(const nn_infer *infer, const uint8_t *pixels, bool mirror, float *x) {
+    const int rows = infer->shape.channels * infer->shape.height, width = infer->shape.width;
+    for (int row = 0; row < rows; row++) {
+        const float *level = infer->level[row / infer->shape.height];
+        for (int i = 0; i < width; i++) {
+            x[i] = level[pixels[mirror ? width - 1 - i : i]];
         }
+        x += width;
+        pixels += width;
     }
 }
 
@@ -142,16 +159,34 @@ static void softmax(const float *logits, size_t count, float *probabilities) {
     }
 }
 
-/// Probabilities (count, labels) of the first `count` of `infer->images`.
-static void run_batch(nn_infer *infer, size_t count, float *probabilities) {
+/// Logits (batch, labels), of which the first `count` are of `infer->images`.
+static const float *run_net(nn_infer *infer, size_t count, bool mirror) {
     float *x = nn_net_input(infer->net); // (batch, C, H, W)
     const size_t stride = image_values(infer);
 #pragma omp parallel for schedule(static) num_threads(infer->thread_count) if (count > 1)
     for (size_t i = 0; i < count; i++) {
-        normalise(infer, infer->images[i], x + i * stride);
+        normalise(infer, infer->images[i], mirror, x + i * stride);
     }
     nn_net_forward(infer->net);
-    const float *logits = nn_net_logits(infer->net); // (batch, labels)
+    return nn_net_logits(infer->net);
+}
+
+/// The mean over images and mirror images.
+static const float *run_both_ways(nn_infer *infer, size_t count) {
+    float *mean = infer->first_logits;
+    const size_t value_count = count * infer->class_count;
+    memcpy(mean, run_net(infer, count, false), value_count * sizeof *mean);
+    const float *mirrored = run_net(infer, count, true);
+    for (size_t i = 0; i < value_count; i++) {
+        mean[i] = 0.5F * (mean[i] + mirrored[i]);
+    }
+    return mean;
+}
+
+/// Probabilities (count, labels) of the first `count` of `infer->images`.
+static void run_batch(nn_infer *infer, size_t count, float *probabilities) {
+    const float *logits =
+        infer->first_logits != NULL ? run_both_ways(infer, count) : run_net(infer, count, false);
     for (size_t i = 0; i < count; i++) {
         softmax(logits + i * infer->class_count, infer->class_count,
                 probabilities + i * infer->class_count);

@@ -4,7 +4,8 @@
 // The file is a sealed file (nn/sealed_file.c) whose values are the weights in plain layout and
 // whose JSON is
 //
-//   {"graph": ..., "labels": ["cat", ...], "mean": [...], "deviation": [...], "notes": {...}}
+//   {"graph": ..., "labels": ["cat", ...], "mean": [...], "deviation": [...],
+//    "mirror_average": false, "notes": {...}}
 //
 // with one mean and deviation a channel, in pixel values 0-255. Loading trusts none of it: the
 // graph is built again node by node, and what contradicts it is refused with a sentence.
@@ -124,6 +125,7 @@ static void build_document(nn_model *model, ns_json *notes) {
         ns_json_add_number(mean, (double)info->mean[c]);
         ns_json_add_number(deviation, (double)info->deviation[c]);
     }
+    ns_json_set_bool(model->document, "mirror_average", info->mirror_average);
     model->notes = ns_json_set(model->document, "notes", notes);
 }
 
@@ -183,6 +185,11 @@ void nn_model_free(nn_model *model) {
 
 const nn_model_info *nn_model_describe(const nn_model *model) {
     return &model->info;
+}
+
+void nn_model_set_mirror_average(nn_model *model, bool mirror_average) {
+    model->info.mirror_average = mirror_average;
+    ns_json_set_bool(model->document, "mirror_average", mirror_average);
 }
 
 ns_json *nn_model_notes(nn_model *model) {
@@ -280,6 +287,9 @@ static ns_status model_from_json(const ns_json *root, const float *values, size_
     if (status == NS_OK) {
         info.labels = names;
         status = make_model(graph, values, &info, notes, out, err);
+    }
+    if (status == NS_OK) {
+        nn_model_set_mirror_average(*out, ns_json_bool(root, "mirror_average", false));
     }
     free(names);
     return status;

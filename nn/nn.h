@@ -182,7 +182,7 @@ nn_net_options nn_net_options_default(void);
 /// What executing a graph will take, known before anything is allocated.
 typedef struct nn_plan {
     nn_counts counts;
-    size_t arena_bytes; // activations, gradients, weights, optimiser state, scratchpad
+    size_t arena_bytes;   // activations, gradients, weights, optimiser state, scratchpad
     size_t process_bytes; // what a process grows by besides, when this is its first network: the
                           // library's own pages, generated kernels and their descriptions
 } nn_plan;
@@ -312,7 +312,7 @@ typedef struct nn_recipe {
                             // its running mean are scaled down to there; 0: never
     nn_average average;
     float average_window; // of the EMA: its mean age, as a fraction of the training so far
-    bool mirror_average;  // the model classifies by image and mirror image (nn_infer_new)
+    bool mirror_average;  // of the model (nn_model_set_mirror_average)
     data_augment augment;
 } nn_recipe;
 nn_recipe nn_recipe_default(void);
@@ -400,7 +400,7 @@ ns_status nn_checkpoint_progress(const char *path, nn_progress *out, ns_error *e
 /* ---- model file ------------------------------------------------------------------------------ */
 
 /// A trained classifier as it is kept: graph, weights (plain layout), preprocessing, label names,
-/// and notes (metrics, provenance) as JSON. Immutable but for its notes.
+/// and notes (metrics, provenance) as JSON. Immutable but for its notes and mirror averaging.
 ns_status nn_model_new(const nn_graph *graph, const float *state, const data_info *info,
                        nn_model **out, ns_error *err);
 void nn_model_free(nn_model *model);
@@ -416,8 +416,11 @@ typedef struct nn_model_info {
     const char *const *labels;
     float mean[DATA_CHANNELS_MAX], deviation[DATA_CHANNELS_MAX]; // x = (pixel - mean) / deviation
     const char *weights_sha256;                                  // hex, over the weights alone
+    bool mirror_average; // it classifies by image and mirror image, at twice the time
 } nn_model_info;
 const nn_model_info *nn_model_describe(const nn_model *model);
+/// At first false; images and mirror images then share one answer, also where it is exported.
+void nn_model_set_mirror_average(nn_model *model, bool mirror_average);
 /// The notes: an object to read or add to before saving; owned by the model.
 ns_json *nn_model_notes(nn_model *model);
 

@@ -311,7 +311,7 @@ void nn__fold_state(const nn__fold *fold, const float *state, float *folded);
 /// An nn_infer without weights, on the backend, threads and memory of `options`, its batch halved
 /// until it fits the memory; it wants nn__infer_set_state(), which takes the state of the unfolded graph, before it runs.
 ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, const float *mean,
-                        const float *deviation, nn_infer **out, ns_error *err);
+                        const float *deviation, bool mirror_average, nn_infer **out, ns_error *err);
 void nn__infer_set_state(nn_infer *infer, const float *state);
 
 /// NS_ERR_INPUT, naming the difference, unless graph and images agree in size and label count.

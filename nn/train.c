@@ -222,6 +222,7 @@ static ns_status finish(nn__trainer *t, nn_verdict verdict, nn_model **model, ns
         const float *state = NULL;
         NS_TRY(nn__train_settle(t, &state, err));
         NS_TRY(nn_model_new(t->graph, state, data_describe(t->set), model, err));
+        nn_model_set_mirror_average(*model, t->recipe.mirror_average);
     } else if (t->options->checkpoint_path != NULL) {
         NS_TRY(nn__train_save(t, err));
     }

@@ -35,8 +35,8 @@ static ns_status make_infer(nn__trainer *t, const nn_net_options *net_options, n
     options.batch_size =
         t->recipe.batch_size < EVAL_BATCH_SIZE_MAX ? t->recipe.batch_size : EVAL_BATCH_SIZE_MAX;
     options.mem_bytes_max = t->mem_bytes_max > net_bytes ? t->mem_bytes_max - net_bytes : 1;
-    const ns_status status =
-        nn__infer_new(t->graph, &options, info->mean, info->deviation, &t->infer, err);
+    const ns_status status = nn__infer_new(t->graph, &options, info->mean, info->deviation,
+                                           t->recipe.mirror_average, &t->infer, err);
     if (status != NS_OK) {
         ns_error_prefix(err, "cannot evaluate beside a training of %.1f MB",
                         (double)net_bytes / 1e6);
@@ -160,8 +160,8 @@ static bool mark_fits(const nn__trainer *t) {
     size_t count = data_describe(t->set)->split_count[DATA_VALIDATION];
     const size_t count_max = (size_t)t->options->eval_image_count_max;
     count = count_max > 0 && count_max < count ? count_max : count;
-    const double guess_ms =
-        FORWARD_SHARE * (double)count / (double)t->recipe.batch_size * t->position.step_ms;
+    const double guess_ms = FORWARD_SHARE * (t->recipe.mirror_average ? 2 : 1) * (double)count /
+                            (double)t->recipe.batch_size * t->position.step_ms;
     return count > 0 && nn__train_time_fits(t, guess_ms + nn__train_settle_ms(t));
 }
 

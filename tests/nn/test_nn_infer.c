@@ -156,18 +156,59 @@ static void test_batch_shrinks_to_memory(void **state) {
     options.mem_bytes_max = folded_bytes(fold, options, 2);
     options.batch_size = 16;
     assert_true(folded_bytes(fold, options, 4) > options.mem_bytes_max);
-    assert_ok(nn__infer_new(&graph, &options, info->mean, info->deviation, &infer, &err), &err);
+    assert_ok(nn__infer_new(&graph, &options, info->mean, info->deviation, false, &infer, &err),
+              &err);
     nn__infer_set_state(infer, info->state);
     assert_ok(nn_infer_run(infer, pixels, COUNT, got, &err), &err);
     assert_close(got, want, (size_t)COUNT * LABELS, "little memory");
     nn_infer_free(infer);
 
     options.mem_bytes_max = folded_bytes(fold, options, 1) - 1;
-    assert_status(nn__infer_new(&graph, &options, info->mean, info->deviation, &infer, &err),
+    assert_status(nn__infer_new(&graph, &options, info->mean, info->deviation, false, &infer, &err),
                   NS_ERR_LIMIT);
     assert_non_null(strstr(err.text, "batch 1,"));
     nn__fold_free(fold);
     nn_model_free(model);
+    free(pixels);
+}
+
+/// The answer to an image is that to its mirror image, and lies between the two without averaging.
+static void test_mirror_average_sees_both_ways(void **state) {
+    (void)state;
+    static nn_graph graph;
+    ns_error err = {0};
+    enum { ROWS = FIXTURE_CHANNELS * FIXTURE_HEIGHT, WIDTH = FIXTURE_WIDTH };
+    float apart[2][COUNT * LABELS] = {0}, got[2][COUNT * LABELS] = {0}, want[COUNT * LABELS];
+    fixture_every_op_graph(&graph);
+    nn_model *model = fixture_model_new(&graph, 3);
+    uint8_t *pixels = fixture_pixels_new(COUNT, 5), *mirrored = fixture_pixels_new(COUNT, 5);
+    for (int i = 0; i < COUNT * ROWS * WIDTH; i++) {
+        mirrored[i] = pixels[i / WIDTH * WIDTH + WIDTH - 1 - i % WIDTH];
+    }
+    for (int average = 0; average < 2; average++) {
+        nn_infer *infer = NULL;
+        nn_infer_options options = {.batch_size = 4, .thread_count = 2, .dtype = NN_DTYPE_F32};
+        nn_model_set_mirror_average(model, average == 1);
+        assert_ok(nn_infer_new(model, &options, &infer, &err), &err);
+        float(*to)[COUNT * LABELS] = average == 1 ? got : apart;
+        assert_ok(nn_infer_run(infer, pixels, COUNT, to[0], &err), &err);
+        assert_ok(nn_infer_run(infer, mirrored, COUNT, to[1], &err), &err);
+        nn_infer_free(infer);
+    }
+    for (int row = 0; row < COUNT; row++) { // a mean of logits is a geometric mean, normalised
+        float *p = want + (size_t)row * LABELS, sum = 0;
+        for (int k = 0; k < LABELS; k++) {
+            p[k] = sqrtf(apart[0][row * LABELS + k] * apart[1][row * LABELS + k]);
+            sum += p[k];
+        }
+        for (int k = 0; k < LABELS; k++) {
+            p[k] /= sum;
+        }
+    }
+    assert_close(got[0], want, (size_t)COUNT * LABELS, "both ways");
+    assert_close(got[1], want, (size_t)COUNT * LABELS, "both ways, mirrored");
+    nn_model_free(model);
+    free(mirrored);
     free(pixels);
 }
 
@@ -252,6 +293,7 @@ int main(void) {
         cmocka_unit_test(test_folded_equals_unfolded),
         cmocka_unit_test(test_fold_absorbs_what_it_may),
         cmocka_unit_test(test_batch_shrinks_to_memory),
+        cmocka_unit_test(test_mirror_average_sees_both_ways),
         cmocka_unit_test(test_split_is_run_through),
         cmocka_unit_test(test_split_can_be_stopped),
     };

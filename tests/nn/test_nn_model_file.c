@@ -56,11 +56,14 @@ static void test_notes_can_be_added_after_loading(void **state) {
     nn_model *model = NULL;
     nn_model_free(saved_model());
     assert_ok(nn_model_load(PATH, &model, &err), &err);
+    assert_false(nn_model_describe(model)->mirror_average);
     ns_json_set_int(nn_model_notes(model), "rank", 3);
+    nn_model_set_mirror_average(model, true);
     assert_ok(nn_model_save(model, PATH, &err), &err);
     nn_model_free(model);
     assert_ok(nn_model_load(PATH, &model, &err), &err);
     assert_int_equal(ns_json_int(nn_model_notes(model), "rank", 0), 3);
+    assert_true(nn_model_describe(model)->mirror_average);
     nn_model_free(model);
 }
 

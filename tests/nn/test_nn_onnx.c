@@ -14,13 +14,14 @@ enum {
     EXIT_NO_TOOLS = 77,
 };
 
-static void write_case(const nn_graph *graph, const char *folder) {
+static void write_case(const nn_graph *graph, bool mirror_average, const char *folder) {
     ns_error err = {0};
     char path[NS_PATH_MAX];
     float probabilities[COUNT * FIXTURE_LABEL_COUNT];
     nn_infer *infer = NULL;
     nn_model *model = fixture_model_new(graph, 23);
     assert_non_null(model);
+    nn_model_set_mirror_average(model, mirror_average);
     uint8_t *pixels = fixture_pixels_new(COUNT, 29);
     assert_ok(nn_infer_new(model,
                            &(nn_infer_options){
@@ -55,7 +56,7 @@ static void test_every_op(void **state) {
     (void)state;
     static nn_graph graph;
     fixture_every_op_graph(&graph);
-    write_case(&graph, "every_op");
+    write_case(&graph, false, "every_op");
     check_case("every_op");
 }
 
@@ -63,7 +64,7 @@ static void test_small(void **state) {
     (void)state;
     static nn_graph graph;
     fixture_small_graph(&graph);
-    write_case(&graph, "small");
+    write_case(&graph, false, "small");
     check_case("small");
 }
 
@@ -71,8 +72,19 @@ static void test_without_linear(void **state) {
     (void)state;
     static nn_graph graph;
     fixture_linearless_graph(&graph);
-    write_case(&graph, "linearless");
+    write_case(&graph, false, "linearless");
     check_case("linearless");
+}
+
+static void test_mirror_average(void **state) {
+    (void)state;
+    static nn_graph graph;
+    fixture_small_graph(&graph);
+    write_case(&graph, true, "mirrored");
+    check_case("mirrored");
+    fixture_linearless_graph(&graph);
+    write_case(&graph, true, "mirrored_linearless");
+    check_case("mirrored_linearless");
 }
 
 static void test_unwritable_place_is_named(void **state) {
@@ -91,6 +103,7 @@ int main(void) {
         cmocka_unit_test(test_every_op),
         cmocka_unit_test(test_small),
         cmocka_unit_test(test_without_linear),
+        cmocka_unit_test(test_mirror_average),
         cmocka_unit_test(test_unwritable_place_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
