@@ -6,7 +6,9 @@
 // A trial's arena is sized from its graph before training, so an allocation that does not fit is a
 // wrong size estimate; it returns NULL and the caller says which tensor it was. The mapping is
 // taken from the kernel (zeroed, page aligned, with huge pages where it is large, since a trial
-// streams through all of it every step) and given back whole.
+// streams through all of it every step) and given back whole. Huge pages make a training step in
+// 208 MB 3 % faster (2 to 6 % in four pairs of runs, with and without PR_SET_THP_DISABLE, 4 KiB
+// pages otherwise), one in 78 MB no more than the noise.
 //
 // Invariants: used <= size; memory handed out was never written since the arena was made or reset.
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli_internal.h"
 
@@ -110,7 +111,20 @@ static int run_command(int argc, char **argv) {
     return refuse_unknown(argv[0]);
 }
 
+/// Makes waiting threads sleep soon (nn/threads.c says why and how long). OpenMP's library reads its
+/// environment while it is loaded, before main(), so the program begins again; once, and not at all
+/// where the user has said how threads are to wait or the system does not tell our name.
+static void start_with_short_waits(char **argv) {
+    char path[NS_PATH_MAX] = {0};
+    if (getenv("OMP_WAIT_POLICY") == NULL && getenv("GOMP_SPINCOUNT") == NULL &&
+        readlink("/proc/self/exe", path, sizeof path - 1) > 0 &&
+        setenv("GOMP_SPINCOUNT", "10000", 0) == 0) {
+        (void)execv(path, argv); // comes back only when it cannot; then waits are long
+    }
+}
+
 int main(int argc, char **argv) {
+    start_with_short_waits(argv);
     // A reader that went away is a failed write like any other, not a reason to die in a search.
     (void)signal(SIGPIPE, SIG_IGN);
     int code = CLI_DONE;

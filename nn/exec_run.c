@@ -2,47 +2,19 @@
 // gradients where a tensor has several readers (plan_memory.c says where). All values are in the
 // backend's own layout; what enters or leaves (input, logits, state) is plain.
 //
-// Threads: kernels are built for the number of threads that runs them, so every entry sets it.
-// Denormals are flushed to zero in all of them while a step runs: a dying ReLU network would
-// otherwise crawl.
-//
 // A profile is the same walk with a clock read after every call.
 
 #include <assert.h>
-#include <omp.h>
-
-#ifdef __SSE__
-#include <xmmintrin.h>
-#endif
 
 #include "nn/exec.h"
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-#ifdef __SSE__
-#define FLUSH_DENORMALS 0x8040U // FTZ and DAZ of MXCSR
-
-static unsigned enter(const nn_net *net) {
-    const unsigned before = _mm_getcsr();
-    omp_set_num_threads(net->options.thread_count);
-#pragma omp parallel
-    _mm_setcsr(_mm_getcsr() | FLUSH_DENORMALS);
-    return before;
+/// Kernels are built for one number of threads, so every entry sets it.
+static void enter(const nn_net *net, nn__team *team) {
+    const bool bind = net->options.mode == NN_MODE_TRAIN || net->options.batch_size > 1;
+    nn__team_enter(team, net->options.thread_count, bind);
 }
-
-static void leave(unsigned before) {
-    _mm_setcsr(before); // the caller's thread is the caller's; the others only work for kernels
-}
-#else
-static unsigned enter(const nn_net *net) {
-    omp_set_num_threads(net->options.thread_count);
-    return 0;
-}
-
-static void leave(unsigned before) {
-    (void)before;
-}
-#endif
 
 static inline void lap(const nn_net *net, int node, nn_pass pass) {
     if (net->stopwatch != NULL) {
@@ -127,19 +99,21 @@ static float run_loss(const nn_net *net) {
 }
 
 void nn_net_forward(nn_net *net) {
-    const unsigned before = enter(net);
+    nn__team team;
+    enter(net, &team);
     run_forward(net);
-    leave(before);
+    nn__team_leave(&team);
 }
 
 float nn_net_forward_backward(nn_net *net, uint64_t step) {
     assert(net->options.mode == NN_MODE_TRAIN);
-    const unsigned before = enter(net);
+    nn__team team;
+    enter(net, &team);
     net->step = step;
     run_forward(net);
     const float loss = run_loss(net);
     run_backward(net);
-    leave(before);
+    nn__team_leave(&team);
     return loss;
 }
 

@@ -257,6 +257,22 @@ float nn__loss_run(const nn__loss *loss);
 /// The same in double precision, one row after the other.
 float nn__loss_reference(const nn__loss *loss);
 
+/* ---- threads (threads.c) ----------------------------------------------------------------------
+ */
+
+/// What a run changes of the thread that calls it.
+typedef struct nn__team {
+    bool bound;
+    ns_cpu_set caller; // its cores before, when bound
+    unsigned float_mode;
+} nn__team;
+
+/// Makes a team of `thread_count` for the parallel loops to come, which flushes denormals and, with
+/// `bind` and where each can have a core of its own, stays on those.
+void nn__team_enter(nn__team *team, int thread_count, bool bind);
+/// Gives the calling thread back as it was.
+void nn__team_leave(const nn__team *team);
+
 /* ---- executor -------------------------------------------------------------------------------- */
 
 /// Whether all running statistics are finite: cheap enough for every step, and in a net with batch

@@ -11,7 +11,9 @@
 //   - Padding inside blocked layouts is zero: primitives write it so, flat loops keep it so.
 //
 // Executing a primitive makes oneDNN build a small map of its operands on the heap and free it
-// again: some hundred bytes a call, the only allocation in a step, and none of ours.
+// again: the only allocation in a step, and none of ours. Nothing in its interface avoids that, and
+// it does not pay to try: a ResNet-9's step makes 420 pieces of at most 120 bytes, 4 microseconds
+// of malloc and free in at least 20 milliseconds.
 
 #include <assert.h>
 #include <stdlib.h>
