@@ -328,6 +328,7 @@ static void add_op(builder *b, int index, const char *x, const char *y) {
     case NN_OP_NORM_ADD:
     case NN_OP_NORM_ADD_ACT:
     case NN_OP_NORM_POOL:
+    case NN_OP_NORM_AVERAGE:
     case NN_OP_STEM_NORM:
     case NN_OP_KIND_COUNT:
         assert(false && "folding leaves one input, the first node, no dropout, nothing fused");

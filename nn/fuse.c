@@ -1,9 +1,9 @@
 // Fusing: the graph that a step runs, rewritten so that what is bound by memory shares its passes.
 //
-//   batch norm -> max pool 2x2           becomes one norm_pool
-//   batch norm -> add                    becomes one norm_add, reading the other summand too
-//   batch norm -> add -> activation      becomes one norm_add_act
-//   conv of the images -> batch norm     becomes stem_norm, which does the convolution's work, too
+//   batch norm -> max or average pool 2x2  becomes one norm_pool or norm_average
+//   batch norm -> add                      becomes one norm_add, reading the other summand too
+//   batch norm -> add -> activation        becomes one norm_add_act
+//   conv of the images -> batch norm       becomes stem_norm, which does the convolution's work, too
 //
 // each where nobody else reads what is no longer made. A fused node stands where its batch norm
 // stood, and no other node moves: parameters and their order are those of the graph, and every
@@ -57,11 +57,13 @@ static ns_status append(fusing *f, nn_node node, int source, ns_error *err) {
 }
 
 static bool is_half_pool(const nn_node *node) {
-    return node->kind == NN_OP_MAX_POOL && node->kernel == 2 && node->stride == 2 && node->pad == 0;
+    return (node->kind == NN_OP_MAX_POOL || node->kind == NN_OP_AVERAGE_POOL) &&
+           node->kernel == 2 && node->stride == 2 && node->pad == 0;
 }
 
 static void fuse_pool(fusing *f, int pool, nn_node *node) {
-    node->kind = NN_OP_NORM_POOL;
+    const bool max = f->from->node[pool].kind == NN_OP_MAX_POOL;
+    node->kind = max ? NN_OP_NORM_POOL : NN_OP_NORM_AVERAGE;
     node->shape = f->from->node[pool].shape;
     f->target[pool] = f->to->graph.node_count;
 }

@@ -68,7 +68,12 @@ typedef enum nn__norm_join {
     NN__NORM_ADD_BEFORE, // y = act(z + r)
     NN__NORM_POOL,       // y = max over 2x2 pixels, stride 2, of act(z); an odd last row or column
                          // is in no window
+    NN__NORM_AVERAGE,    // the same with the mean
 } nn__norm_join;
+
+static inline bool nn__norm_halves(nn__norm_join join) {
+    return join == NN__NORM_POOL || join == NN__NORM_AVERAGE;
+}
 
 /// One training batch norm. Views r, y, dy, dx, dr and argmax have x's chunks; y, dy and argmax of
 /// a pooled one have (height / 2) (width / 2) pixels. Arrays of floats have chunk_count * lanes.
@@ -82,7 +87,7 @@ typedef struct nn__norm_job {
     nn__view x;
     nn__view r;      // joins that add
     nn__view y;      // forward
-    nn__view argmax; // of bytes; joins that pool: forward writes, backward reads
+    nn__view argmax; // of bytes; NN__NORM_POOL: forward writes, backward reads
     nn__view dy;
     nn__view dx; // may be x or, unpooled, dy; NULL: not wanted
     nn__view dr; // NN__NORM_ADD_BEFORE; may be dy. (NN__NORM_ADD_AFTER: dr is dy itself.)

@@ -1,7 +1,7 @@
-// Training batch norm with its activation, a residual addition or a 2x2 max pool: two passes over
+// Training batch norm with its activation, a residual addition or a 2x2 pool: two passes over
 // memory forward (sums, then y) and two backward (sums, then dx), on all threads.
 //
-// Nothing but the maximum's place (a byte) is kept from forward to backward: the activation's slope
+// Nothing but a maximum's place (a byte) is kept from forward to backward: the activation's slope
 // is found again from x. A pooled map is never written unpooled, nor is its gradient.
 //
 // Threads own whole chunks as long as every one gets as many: no thread waits for another, and the
@@ -10,7 +10,7 @@
 //
 // Bound by memory: forward moves x once or twice (the cache decides) and writes y; backward moves x
 // and dy twice and writes dx, best over x, whose cache lines it has. Milliseconds against oneDNN
-// 2.6's batch norm with ReLU, its max pool and its addition, 2 threads of a Zen 5 with AVX-512 and
+// 2.6's batch norm with ReLU, its max pool and its addition, 2 threads of a Zen 4 with AVX-512 and
 // bf16, batch 128, out of caches swept before, dx over x, in brackets GB/s of each byte moved once:
 //
 //     batch norm of       and    f32 forward      backward         bf16 forward     backward
@@ -215,7 +215,7 @@ void nn__norm_forward(const nn__variant *variant, const nn__norm_job *job) {
 
 void nn__norm_backward(const nn__variant *variant, const nn__norm_job *job) {
     // Unpooled, dx may be dy; a pooled dy is smaller.
-    assert(job->join != NN__NORM_POOL || job->dx.data != job->dy.data);
+    assert(!nn__norm_halves(job->join) || job->dx.data != job->dy.data);
     const passes backward = {backward_begin, variant->norm->backward_sums, backward_finish,
                              job->dx.data == NULL ? NULL : variant->norm->backward_apply};
     run(variant, job, &backward);

@@ -147,6 +147,27 @@ INLINE void forward_pool(const nn__norm_job *job, int chunk, int image, const fa
     }
 }
 
+INLINE void forward_average(const nn__norm_job *job, int chunk, int image, const factors *f,
+                            nn_activation activation) {
+    const element *x = at(&job->x, image, chunk);
+    element *y = at(&job->y, image, chunk);
+    const window w = window_of(job);
+    const int height = job->height / 2, width = job->width / 2;
+    for (int i = 0; i < height; i++) {
+        const element *in = x + (size_t)i * 2 * (size_t)job->width * job->x.pixel;
+        for (int j = 0; j < width; j++) {
+            vec sum = {0};
+            for (int k = 0; k < 4; k++) {
+                sum +=
+                    activate(activation, (load(in + w.offset[k]) - f->mean) * f->scale + f->shift);
+            }
+            store(y, 0.25F * sum);
+            in += 2 * job->x.pixel;
+            y += job->y.pixel;
+        }
+    }
+}
+
 INLINE void forward_images(const nn__norm_job *job, int chunk, nn__span images, const factors *f,
                            nn_activation activation) {
     for (int n = images.end - 1; n >= images.first; n--) {
@@ -162,6 +183,9 @@ INLINE void forward_images(const nn__norm_job *job, int chunk, nn__span images, 
             break;
         case NN__NORM_POOL:
             forward_pool(job, chunk, n, f, activation);
+            break;
+        case NN__NORM_AVERAGE:
+            forward_average(job, chunk, n, f, activation);
             break;
         }
     }
@@ -271,6 +295,28 @@ INLINE void sums_pool(const nn__norm_job *job, int chunk, int image, const facto
     sums_flush(&s, total);
 }
 
+INLINE void sums_average(const nn__norm_job *job, int chunk, int image, const factors *f,
+                         nn_activation activation, double *total) {
+    const element *x = at(&job->x, image, chunk), *dy = at(&job->dy, image, chunk);
+    const window w = window_of(job);
+    const int height = job->height / 2, width = job->width / 2;
+    sums s = {0};
+    for (int i = 0; i < height; i++) {
+        const element *in = x + (size_t)i * 2 * (size_t)job->width * job->x.pixel;
+        for (int j = 0; j < width; j++) {
+            const vec share = 0.25F * load(dy);
+            for (size_t k = 0; k < 4; k++) {
+                const vec distance = load(in + w.offset[k]) - f->mean;
+                const vec z = distance * f->scale + f->shift;
+                sums_add(&s, k, activate_backward(activation, z, share), distance);
+            }
+            in += 2 * job->x.pixel;
+            dy += job->dy.pixel;
+        }
+    }
+    sums_flush(&s, total);
+}
+
 INLINE void sums_images(const nn__norm_job *job, int chunk, nn__span images, const factors *f,
                         nn_activation activation, double *total) {
     for (int n = images.first; n < images.end; n++) {
@@ -284,6 +330,9 @@ INLINE void sums_images(const nn__norm_job *job, int chunk, nn__span images, con
             break;
         case NN__NORM_POOL:
             sums_pool(job, chunk, n, f, activation, total);
+            break;
+        case NN__NORM_AVERAGE:
+            sums_average(job, chunk, n, f, activation, total);
             break;
         }
     }
@@ -340,22 +389,37 @@ INLINE void dx_window(const nn__norm_job *job, const element *in, element *out, 
     }
 }
 
+INLINE void dx_average(const nn__norm_job *job, const element *in, element *out, const window *w,
+                       const factors *f, nn_activation activation, vec dy) {
+    const size_t row = (size_t)job->width * job->dx.pixel;
+    const size_t offset[4] = {0, job->dx.pixel, row, row + job->dx.pixel};
+    for (int k = 0; k < 4; k++) {
+        const vec distance = load(in + w->offset[k]) - f->mean;
+        const vec g = activate_backward(activation, distance * f->scale + f->shift, 0.25F * dy);
+        store(out + offset[k], dx_of(f, g, distance));
+    }
+}
+
 INLINE void dx_pool(const nn__norm_job *job, int chunk, int image, const factors *f,
-                    nn_activation activation) {
+                    nn_activation activation, nn__norm_join join) {
     const element *x = at(&job->x, image, chunk), *dy = at(&job->dy, image, chunk);
     element *dx = at(&job->dx, image, chunk);
-    const uint8_t *argmax = bytes_at(&job->argmax, image, chunk);
+    const uint8_t *argmax = join == NN__NORM_POOL ? bytes_at(&job->argmax, image, chunk) : NULL;
     const window w = window_of(job);
     const size_t row = (size_t)job->width;
     for (int i = 0; i + 1 < job->height; i += 2) {
         const element *in = x + (size_t)i * row * job->x.pixel;
         element *out = dx + (size_t)i * row * job->dx.pixel;
         for (int j = 0; j + 1 < job->width; j += 2) {
-            dx_window(job, in, out, &w, f, activation, load_bytes(argmax), load(dy));
+            if (join == NN__NORM_POOL) {
+                dx_window(job, in, out, &w, f, activation, load_bytes(argmax), load(dy));
+                argmax += job->argmax.pixel;
+            } else {
+                dx_average(job, in, out, &w, f, activation, load(dy));
+            }
             in += 2 * job->x.pixel;
             out += 2 * job->dx.pixel;
             dy += job->dy.pixel;
-            argmax += job->argmax.pixel;
         }
         if (row % 2 == 1) {
             dx_rest(job, in, out, f, 1);
@@ -372,7 +436,9 @@ INLINE void dx_images(const nn__norm_job *job, int chunk, nn__span images, const
                       nn_activation activation) {
     for (int n = images.end - 1; n >= images.first; n--) {
         if (job->join == NN__NORM_POOL) {
-            dx_pool(job, chunk, n, f, activation);
+            dx_pool(job, chunk, n, f, activation, NN__NORM_POOL);
+        } else if (job->join == NN__NORM_AVERAGE) {
+            dx_pool(job, chunk, n, f, activation, NN__NORM_AVERAGE);
         } else {
             dx_run(job, &job->dy, chunk, n, f, activation);
         }

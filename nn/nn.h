@@ -39,6 +39,7 @@ typedef enum nn_op_kind {
     NN_OP_NORM_ADD,     // batch norm, activation, then another summand
     NN_OP_NORM_ADD_ACT, // batch norm, another summand, then the activation
     NN_OP_NORM_POOL,    // batch norm, activation, 2x2 max pool
+    NN_OP_NORM_AVERAGE, // batch norm, activation, 2x2 average pool
     NN_OP_STEM_NORM,    // the first convolution, batch norm, activation
     NN_OP_KIND_COUNT,
 } nn_op_kind;

@@ -42,6 +42,8 @@ static nn__norm_join join_of(const nn__layer *layer) {
         return NN__NORM_ADD_BEFORE;
     case NN_OP_NORM_POOL:
         return NN__NORM_POOL;
+    case NN_OP_NORM_AVERAGE:
+        return NN__NORM_AVERAGE;
     default:
         return NN__NORM_ALONE;
     }
@@ -121,7 +123,7 @@ static bool norm_layout(nn__layer *layer) {
     nn__lanes lanes;
     prim->variant = variant_of(x, &lanes);
     prim->y = x;
-    if (prim->variant != NULL && layer->node->kind == NN_OP_NORM_POOL) {
+    if (prim->variant != NULL && nn__norm_halves(join_of(layer))) {
         nn__lanes pooled;
         prim->y = nn__md_lanes_like(prim, nn__output_md(layer), x);
         prim->variant =

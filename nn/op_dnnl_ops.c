@@ -331,6 +331,7 @@ const nn__dnnl_op *nn__dnnl_op_of(nn_op_kind kind) {
         [NN_OP_NORM_ADD] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},
         [NN_OP_NORM_ADD_ACT] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},
         [NN_OP_NORM_POOL] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},
+        [NN_OP_NORM_AVERAGE] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},
         [NN_OP_STEM_NORM] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},
         [NN_OP_ACTIVATION] = {describe_flat, nn__flat_activation_forward,
                               nn__flat_activation_backward},

@@ -47,6 +47,7 @@
   X(NORM_ADD,            "norm_add",            2,  FUSED,  INPUT,  1,  2,  2,  1,  same,   norm,   norm,   none) \
   X(NORM_ADD_ACT,        "norm_add_act",        2,  FUSED,  INPUT,  1,  2,  3,  1,  same,   norm,   norm,   none) \
   X(NORM_POOL,           "norm_pool",           1,  FUSED,  INPUT,  2,  1,  3,  2,  same,   norm,   norm,   none) \
+  X(NORM_AVERAGE,        "norm_average",        1,  FUSED,  INPUT,  2,  1,  3,  2,  same,   norm,   norm,   none) \
   X(STEM_NORM,           "stem_norm",           1,  FUSED,  NONE,   0,  1,  0,  1,  same,   norm,   norm,   none)
 
 /// kind, name as above, what its backward reads. ReLU and sigmoid

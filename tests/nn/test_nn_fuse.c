@@ -32,7 +32,7 @@ static void before_net(nn_graph *graph, nn_activation activation) {
     const int y = conv_norm(graph, x, 32, NN_ACTIVATION_NONE);
     x = conv_norm(graph, x, 32, NN_ACTIVATION_NONE);
     x = nn_add_activation(graph, nn_add_add(graph, x, y), activation);
-    x = nn_add_pool(graph, NN_OP_MAX_POOL, conv_norm(graph, x, 16, activation), 2, 2, 0);
+    x = nn_add_pool(graph, NN_OP_AVERAGE_POOL, conv_norm(graph, x, 16, activation), 2, 2, 0);
     finish(graph, x);
 }
 
@@ -91,7 +91,7 @@ static void test_chains_become_one(void **state) {
     assert_int_equal(got->node_count, graph.node_count - 3);
     assert_int_equal(kind_count(got, NN_OP_STEM_NORM), 1);
     assert_int_equal(kind_count(got, NN_OP_NORM_ADD_ACT), 1);
-    assert_int_equal(kind_count(got, NN_OP_NORM_POOL), 1);
+    assert_int_equal(kind_count(got, NN_OP_NORM_AVERAGE), 1);
 }
 
 static void test_what_others_read_stays(void **state) {

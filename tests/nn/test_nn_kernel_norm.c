@@ -46,7 +46,7 @@ static norm norm_new(const norm_case *c, const nn__variant *variant, nn_activati
     norm n = {.c = c, .variant = variant};
     ns_rng rng = ns_rng_stream(5, 0, "kernel");
     const int lanes = variant->lanes;
-    const bool pool = join == NN__NORM_POOL;
+    const bool pool = nn__norm_halves(join);
     const kernel_shape whole = {c->images, c->channels, c->height, c->width};
     const kernel_shape half = {c->images, c->channels, pool ? c->height / 2 : c->height,
                                pool ? c->width / 2 : c->width};
@@ -175,15 +175,28 @@ static void naive_window(const norm *n, const plane *p, int i, int j, const doub
     p->g[chosen] = p->dy[out] * slope(n->job.activation, z[chosen]);
 }
 
+static void naive_average(const norm *n, const plane *p, int i, int j, const double *z) {
+    const size_t out = (size_t)(i * (n->c->width / 2) + j);
+    p->want_y[out] = 0.0;
+    for (int k = 0; k < 4; k++) {
+        const int pixel = (2 * i + k / 2) * n->c->width + 2 * j + k % 2;
+        p->want_y[out] += 0.25 * act(n->job.activation, z[pixel]);
+        p->g[pixel] = 0.25 * p->dy[out] * slope(n->job.activation, z[pixel]);
+    }
+}
+
 static void naive_plane(const norm *n, const plane *p, const double *z) {
     const int height = n->c->height, width = n->c->width;
     memset(p->g, 0, (size_t)(height * width) * sizeof *p->g);
-    for (int pixel = 0; pixel < height * width && n->job.join != NN__NORM_POOL; pixel++) {
-        naive_pixel(n, p, (size_t)pixel, z[pixel]);
+    if (!nn__norm_halves(n->job.join)) {
+        for (int pixel = 0; pixel < height * width; pixel++) {
+            naive_pixel(n, p, (size_t)pixel, z[pixel]);
+        }
+        return;
     }
-    for (int i = 0; i < height / 2 && n->job.join == NN__NORM_POOL; i++) {
+    for (int i = 0; i < height / 2; i++) {
         for (int j = 0; j < width / 2; j++) {
-            naive_window(n, p, i, j, z);
+            (n->job.join == NN__NORM_POOL ? naive_window : naive_average)(n, p, i, j, z);
         }
     }
 }
@@ -327,8 +340,9 @@ static void check(const norm_case *c, const nn__variant *variant, nn_activation 
 static void check_variant(const nn__variant *variant) {
     for (int i = 0; i < (int)NS_COUNT_OF(cases); i++) {
         for (int activation = 0; activation < NN_ACTIVATION_SIGMOID; activation++) {
-            for (int join = NN__NORM_ALONE; join <= NN__NORM_POOL; join++) {
-                if (join != NN__NORM_POOL || (cases[i].height > 1 && cases[i].width > 1)) {
+            for (int join = NN__NORM_ALONE; join <= NN__NORM_AVERAGE; join++) {
+                if (!nn__norm_halves((nn__norm_join)join) ||
+                    (cases[i].height > 1 && cases[i].width > 1)) {
                     omp_set_num_threads(1 + (i + activation + join) % 3);
                     check(&cases[i], variant, (nn_activation)activation, (nn__norm_join)join);
                 }
