@@ -1,27 +1,21 @@
 // bf16: the upper half of an f32 (Kalamkar et al. 2019). Widening is exact; narrowing rounds to
 // nearest even, and a NaN stays one.
 //
-// Plain loops that every compiler turns into vectors, cloned for wider ones where the machine has
-// them. They run on stretches that lie in the first-level cache.
+// Plain loops that every compiler turns into vectors. They run on stretches that lie in the
+// first-level cache.
 
 #include <string.h>
 
 #include "nn/nn_internal.h"
 
-#if defined(__x86_64__) && defined(__GLIBC__)
-#define CLONED __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define CLONED
-#endif
-
-CLONED void nn__bf16_widen(const uint16_t *restrict from, float *restrict to, size_t count) {
+void nn__bf16_widen(const uint16_t *restrict from, float *restrict to, size_t count) {
     for (size_t i = 0; i < count; i++) {
         const uint32_t bits = (uint32_t)from[i] << 16;
         memcpy(&to[i], &bits, sizeof bits);
     }
 }
 
-CLONED void nn__bf16_narrow(const float *restrict from, uint16_t *restrict to, size_t count) {
+void nn__bf16_narrow(const float *restrict from, uint16_t *restrict to, size_t count) {
     for (size_t i = 0; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, &from[i], sizeof bits);

@@ -62,25 +62,26 @@ const_dnnl_memory_desc_t nn__md_plain(nn__prim *prim, const dnnl_dim_t *dims, in
     return md_new(prim, dims, dim_count, dnnl_f32, plain_tag(dim_count));
 }
 
-static const_dnnl_memory_desc_t md_like(nn__prim *prim, const_dnnl_memory_desc_t like,
-                                        dnnl_data_type_t type, bool plain) {
+const_dnnl_memory_desc_t nn__md_tagged(nn__prim *prim, const_dnnl_memory_desc_t like,
+                                       dnnl_data_type_t type, dnnl_format_tag_t tag) {
     int dim_count = 0;
     const dnnl_dims_t *dims = NULL;
     if (dnnl_memory_desc_query(like, dnnl_query_ndims_s32, &dim_count) != dnnl_success ||
         dnnl_memory_desc_query(like, dnnl_query_dims, &dims) != dnnl_success) {
         return NULL;
     }
-    return md_new(prim, *dims, dim_count, type, plain ? plain_tag(dim_count) : dnnl_format_tag_any);
+    return md_new(prim, *dims, dim_count, type,
+                  tag == dnnl_format_tag_undef ? plain_tag(dim_count) : tag);
 }
 
 const_dnnl_memory_desc_t nn__md_plain_like(nn__prim *prim, const_dnnl_memory_desc_t like,
                                            dnnl_data_type_t type) {
-    return md_like(prim, like, type, true);
+    return nn__md_tagged(prim, like, type, dnnl_format_tag_undef);
 }
 
 const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t like,
                                     dnnl_data_type_t type) {
-    return md_like(prim, like, type, false);
+    return nn__md_tagged(prim, like, type, dnnl_format_tag_any);
 }
 
 dnnl_data_type_t nn__md_type(const_dnnl_memory_desc_t md) {
@@ -475,12 +476,17 @@ static void backward(const nn__layer *layer) {
 }
 
 static bool splits(const nn__layer *layer) {
-    return nn__prim_of(layer)->backward_weights.call_count > 0;
+    const nn__prim *prim = layer->prim;
+    return prim->winograd > 0 || prim->backward_weights.call_count > 0;
 }
 
 static void backward_weights(const nn__layer *layer) {
     const nn__prim *prim = layer->prim;
-    nn__program_run(prim, &prim->backward_weights);
+    if (prim->winograd > 0) {
+        nn__winograd_run_backward_weights(layer);
+    } else {
+        nn__program_run(prim, &prim->backward_weights);
+    }
 }
 
 static void prepare(const nn__layer *layer) {

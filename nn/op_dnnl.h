@@ -75,6 +75,7 @@ typedef struct nn__prim {
     const_dnnl_memory_desc_t param[NN__PARAMS_MAX];       // own layout of the parameters...
     const_dnnl_memory_desc_t param_plain[NN__PARAMS_MAX]; // ...and the plain one
     const nn__variant *variant; // of kernels of our own; NULL where oneDNN's do the work
+    int winograd; // threads for which it is prepared, where our own kernels convolve; else 0
     nn__program forward, backward;
     nn__program backward_weights;          // of convolutions and linear layers, before `backward`
     nn__program prepare;                   // inference: the kernel's weights from `value`
@@ -122,6 +123,8 @@ const_dnnl_memory_desc_t nn__md_plain_like(nn__prim *prim, const_dnnl_memory_des
 /// Dimensions alone: the primitive chooses the layout. The rest as above.
 const_dnnl_memory_desc_t nn__md_any(nn__prim *prim, const_dnnl_memory_desc_t like,
                                     dnnl_data_type_t type);
+const_dnnl_memory_desc_t nn__md_tagged(nn__prim *prim, const_dnnl_memory_desc_t like,
+                                       dnnl_data_type_t type, dnnl_format_tag_t tag);
 dnnl_data_type_t nn__md_type(const_dnnl_memory_desc_t md);
 
 /* ---- what descriptions share (op_dnnl_ops.c) ------------------------------------------------- */
@@ -138,6 +141,13 @@ ns_status nn__primitive_missing(const char *what, ns_error *err);
 
 ns_status nn__describe_conv(nn__layer *layer, ns_error *err); // op_dnnl_conv.c
 ns_status nn__describe_linear(nn__layer *layer, ns_error *err);
+
+/// Convolutions by our own kernels (op_dnnl_winograd.c).
+bool nn__winograd_fits(const nn__layer *layer);
+void nn__winograd_describe(nn__layer *layer);
+void nn__winograd_run_forward(const nn__layer *layer);
+void nn__winograd_run_backward_weights(const nn__layer *layer);
+void nn__winograd_run_backward_data(const nn__layer *layer);
 
 /// A layout of (N, C, H, W) seen as images of chunks of pixels of lanes:
 ///

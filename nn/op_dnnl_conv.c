@@ -244,6 +244,10 @@ ns_status nn__describe_conv(nn__layer *layer, ns_error *err) {
     }
     prim->param_plain[1] = nn__vector_md(prim, (size_t)node->out_channels);
 
+    if (nn__winograd_fits(layer)) {
+        nn__winograd_describe(layer);
+        return NS_OK;
+    }
     const conv_geometry g = conv_geometry_of(layer);
     if (layer->absorbed) {
         return describe_absorbed(layer, &g, err);

@@ -323,10 +323,26 @@ static void run_backward(const nn__layer *layer) {
     nn__program_run(prim, &prim->backward);
 }
 
+static void run_conv_forward(const nn__layer *layer) {
+    if (nn__prim_of(layer)->winograd > 0) {
+        nn__winograd_run_forward(layer);
+    } else {
+        run_forward(layer);
+    }
+}
+
+static void run_conv_backward(const nn__layer *layer) {
+    if (nn__prim_of(layer)->winograd > 0) {
+        nn__winograd_run_backward_data(layer);
+    } else {
+        run_backward(layer);
+    }
+}
+
 const nn__dnnl_op *nn__dnnl_op_of(nn_op_kind kind) {
     static const nn__dnnl_op table[NN_OP_KIND_COUNT] = {
         [NN_OP_INPUT] = {describe_input, run_forward, run_backward},
-        [NN_OP_CONV] = {nn__describe_conv, run_forward, run_backward},
+        [NN_OP_CONV] = {nn__describe_conv, run_conv_forward, run_conv_backward},
         [NN_OP_BATCH_NORM] = {describe_norm, run_norm_forward, run_norm_backward},
         [NN_OP_NORM_ADD] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},
         [NN_OP_NORM_ADD_ACT] = {nn__fused_describe, nn__own_norm_forward, nn__own_norm_backward},

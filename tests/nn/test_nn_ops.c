@@ -32,6 +32,9 @@ static const op_case cases[] = {
      .pad = 1,
      .bias = true},
     {.kind = NN_OP_CONV, .in = {16, 12, 12}, .out = 16, .kernel = 3, .stride = 1, .pad = 1},
+    // our own in bf16, whatever is left over of 64 channels and of blocks of tiles
+    {.kind = NN_OP_CONV, .in = {48, 7, 9}, .out = 112, .kernel = 3, .stride = 1, .pad = 1},
+    {.kind = NN_OP_CONV, .in = {64, 8, 13}, .out = 80, .kernel = 3, .stride = 1, .pad = 1},
     {.kind = NN_OP_CONV,
      .in = {16, 7, 7},
      .out = 16,
