@@ -112,7 +112,8 @@ struct nn__layer {
     size_t param_count[NN__PARAMS_MAX]; // floats in the backend's layout, multiple of NN__BLOCK
     bool refused;                       // after a failure: the backend can do it unfused alone
     bool overwrites;                    // dx[0] may be x[0]
-    bool passes[NN__INPUTS_MAX];        // that input's gradient is dy itself: nothing to compute
+    int map_reorder_count; // copies of maps of more than a pixel into other layouts, all passes
+    bool passes[NN__INPUTS_MAX]; // that input's gradient is dy itself: nothing to compute
 
     // Feature maps and their gradients are arrays of y_dtype of the layer they come from: declared
     // as f32, which they always are in the reference, to be cast where they are bf16.

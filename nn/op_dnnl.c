@@ -213,8 +213,19 @@ ns_status nn__call_operand(const nn__prim *prim, nn__call *call, int arg, const 
     return NS_OK;
 }
 
+/// Whether a tensor is a feature map, or its gradient, of more than a pixel.
+static bool is_map(const nn__tensor *tensor) {
+    const dnnl_dims_t *dims = NULL;
+    int dim_count = 0;
+    return tensor->place <= NN__PLACE_DX1 &&
+           dnnl_memory_desc_query(tensor->md, dnnl_query_ndims_s32, &dim_count) == dnnl_success &&
+           dnnl_memory_desc_query(tensor->md, dnnl_query_dims, &dims) == dnnl_success &&
+           dim_count == 4 && (*dims)[2] * (*dims)[3] > 1;
+}
+
 ns_status nn__program_reorder(nn__prim *prim, nn__program *program, const nn__tensor *from,
                               const nn__tensor *to, ns_error *err) {
+    prim->map_reorder_count += is_map(from) || is_map(to);
     dnnl_primitive_desc_t made = NULL;
     const dnnl_status_t status = dnnl_reorder_primitive_desc_create(
         &made, from->md, prim->engine, to->md, prim->engine, prim->attr);
@@ -366,6 +377,7 @@ static ns_status describe_layer(nn__layer *layer, bool last, ns_error *err) {
     nn__prim *prim = layer->prim;
     NS_TRY(nn__dnnl_op_of(layer->node->kind)->describe(layer, err));
     layer->y_bytes = layer->absorbed ? 0 : dnnl_memory_desc_get_size(prim->y);
+    layer->map_reorder_count = prim->map_reorder_count;
     layer->y_dtype = nn__md_type(prim->y) == dnnl_bf16 ? NN_DTYPE_BF16 : NN_DTYPE_F32;
     for (int k = 0; k < NN__PARAMS_MAX; k++) {
         if (layer->params.trainable[k] > 0) {

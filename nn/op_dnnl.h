@@ -23,7 +23,7 @@
 
 /// Where an operand lives, in terms of nn__layer.
 typedef enum nn__place {
-    NN__PLACE_X0,
+    NN__PLACE_X0, // from here to DX1: feature maps and their gradients
     NN__PLACE_X1,
     NN__PLACE_Y,
     NN__PLACE_DY,
@@ -75,6 +75,7 @@ typedef struct nn__prim {
     const_dnnl_memory_desc_t param[NN__PARAMS_MAX];       // own layout of the parameters...
     const_dnnl_memory_desc_t param_plain[NN__PARAMS_MAX]; // ...and the plain one
     const nn__variant *variant; // of kernels of our own; NULL where oneDNN's do the work
+    int map_reorder_count;
     int winograd; // threads for which it is prepared, where our own kernels convolve; else 0
     nn__program forward, backward;
     nn__program backward_weights;          // of convolutions and linear layers, before `backward`
