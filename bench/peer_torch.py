@@ -96,7 +96,7 @@ class Trainer:
         self.optimiser.step()
         return loss
 
-    def measure(self, seconds, warm_up=2):
+    def measure(self, seconds, warm_up=1):
         """Median and best seconds of a step."""
         for _ in range(warm_up):
             loss = self.step()
@@ -118,7 +118,8 @@ def version_has_compile():
 def attempt(args, setting, tried):
     """Adds the setting and its speed to `tried`; what a version cannot do, it does not offer."""
     try:
-        time_s = Trainer(args, setting).measure(args.tune_seconds, warm_up=4)[0]
+        warm_up = 1 if setting["run"] == "eager" else 4  # compilers watch the first runs
+        time_s = Trainer(args, setting).measure(args.tune_seconds, warm_up)[0]
     except Exception as reason:
         print(f"{setting}: {str(reason).splitlines()[:1]}", file=sys.stderr)
         return
