@@ -13,9 +13,10 @@
 
 #include "cli/cmd_bench.h"
 
-#define CASE_MS     100 // of steps for one op at one size
-#define PEAK_ROUNDS 8
-#define ROWS_MAX    8 // of one op: its passes
+#define CASE_MS    100 // of steps for one op at one size
+#define PEAK_MS    500 // of convolutions for the peak of one type
+#define PEAK_BATCH 16
+#define ROWS_MAX   8 // of one op: its passes
 
 /// Appends the op behind node `x` of `channels`; returns the last node.
 typedef int (*add_fn)(nn_graph *graph, int x, int channels);
@@ -48,6 +49,19 @@ static int add_norm(nn_graph *graph, int x, int channels) {
 static int add_norm_relu(nn_graph *graph, int x, int channels) {
     (void)channels;
     return nn_add_batch_norm(graph, x, NN_ACTIVATION_RELU);
+}
+
+static int add_stem(nn_graph *graph, int x, int channels) {
+    return add_norm_relu(graph, add_conv3(graph, x, channels), channels);
+}
+
+static int add_norm_pool(nn_graph *graph, int x, int channels) {
+    const int norm = add_norm_relu(graph, x, channels);
+    return nn_add_pool(graph, NN_OP_MAX_POOL, norm, 2, 2, 0);
+}
+
+static int add_norm_add(nn_graph *graph, int x, int channels) {
+    return nn_add_add(graph, x, add_norm_relu(graph, x, channels));
 }
 
 static int add_relu(nn_graph *graph, int x, int channels) {
@@ -114,30 +128,38 @@ static int add_scale(nn_graph *graph, int x, int channels) {
     return nn_add_scale(graph, x, 0.5F);
 }
 
-static const struct {
+/// A fused op's rows are those of its batch norm, one node before the last.
+typedef struct op_row {
     const char *name;
     add_fn add;
-} ops[] = {
-    {"conv 3x3", add_conv3},
-    {"conv 1x1", add_conv1},
-    {"conv 3x3 stride 2", add_strided},
-    {"conv 3x3 in 4 groups", add_grouped},
-    {"depthwise 3x3", add_depthwise},
-    {"batch norm", add_norm},
-    {"batch norm + ReLU", add_norm_relu},
-    {"ReLU", add_relu},
-    {"SiLU", add_silu},
-    {"GELU", add_gelu},
-    {"add", add_add},
-    {"multiply by a gate", add_gate},
-    {"max pool 2x2", add_max_pool},
-    {"max pool 3x3 stride 2", add_max_pool3},
-    {"average pool 2x2", add_average_pool},
-    {"global max pool", add_global_max},
-    {"global average pool", add_global_average},
-    {"linear", add_linear},
-    {"dropout", add_dropout},
-    {"scale", add_scale},
+    int nodes_back;
+    bool reads_images; // not behind a convolution
+} op_row;
+
+static const op_row ops[] = {
+    {.name = "conv 3x3", .add = add_conv3},
+    {.name = "conv 1x1", .add = add_conv1},
+    {.name = "conv 3x3 stride 2", .add = add_strided},
+    {.name = "conv 3x3 in 4 groups", .add = add_grouped},
+    {.name = "depthwise 3x3", .add = add_depthwise},
+    {.name = "batch norm", .add = add_norm},
+    {.name = "batch norm + ReLU", .add = add_norm_relu},
+    {.name = "batch norm + ReLU + max pool", .add = add_norm_pool, .nodes_back = 1},
+    {.name = "batch norm + ReLU + add", .add = add_norm_add, .nodes_back = 1},
+    {.name = "first conv 3x3 + batch norm", .add = add_stem, .reads_images = true},
+    {.name = "ReLU", .add = add_relu},
+    {.name = "SiLU", .add = add_silu},
+    {.name = "GELU", .add = add_gelu},
+    {.name = "add", .add = add_add},
+    {.name = "multiply by a gate", .add = add_gate},
+    {.name = "max pool 2x2", .add = add_max_pool},
+    {.name = "max pool 3x3 stride 2", .add = add_max_pool3},
+    {.name = "average pool 2x2", .add = add_average_pool},
+    {.name = "global max pool", .add = add_global_max},
+    {.name = "global average pool", .add = add_global_average},
+    {.name = "linear", .add = add_linear},
+    {.name = "dropout", .add = add_dropout},
+    {.name = "scale", .add = add_scale},
 };
 
 static const nn_shape sizes[] = {{16, 28, 28}, {64, 28, 28}, {128, 14, 14}, {256, 7, 7}};
@@ -164,6 +186,13 @@ typedef struct ops_case {
     cli_samples ms[ROWS_MAX];
 } ops_case;
 
+/// After `limit_ms`, or --seconds when that is less.
+static bool time_is_up(const ops_bench *b, int64_t since_ns, double limit_ms) {
+    const double asked_ms = 1000 * b->words.seconds;
+    const double passed_ms = (double)(ns_clock_ns() - since_ns) / 1e6;
+    return passed_ms >= (limit_ms < asked_ms ? limit_ms : asked_ms);
+}
+
 /* ---- the peak -------------------------------------------------------------------------------- */
 
 static ns_status measure_peak(ops_bench *b, nn_dtype dtype, ns_error *err) {
@@ -176,11 +205,12 @@ static ns_status measure_peak(ops_bench *b, nn_dtype dtype, ns_error *err) {
     NS_TRY(nn_graph_check(&b->graph, err));
     nn_net_options options = cli__bench_net(&b->words);
     options.dtype = dtype;
-    options.batch_size = 32;
+    options.batch_size = PEAK_BATCH;
     NS_TRY(nn_bench_convs_new(&b->graph, &options, &convs, err));
-    for (int i = 0; i < PEAK_ROUNDS; i++) {
+    const int64_t since_ns = ns_clock_ns();
+    do {
         nn_bench_convs_round(convs);
-    }
+    } while (!time_is_up(b, since_ns, PEAK_MS));
     b->peak_gflop_per_s = 0;
     const nn_bench_conv *conv = NULL;
     for (int i = 0; (conv = nn_bench_convs_at(convs, i)) != NULL; i++) {
@@ -193,15 +223,18 @@ static ns_status measure_peak(ops_bench *b, nn_dtype dtype, ns_error *err) {
 
 /* ---- one op at one size ---------------------------------------------------------------------- */
 
-/// Returns the index of the op's node.
-static int build_case(nn_graph *graph, add_fn add, nn_shape size) {
+/// Returns the index of the op's node. The ReLU keeps a batch norm from joining the convolution.
+static int build_case(nn_graph *graph, const op_row *op, nn_shape size) {
     nn_graph_init(graph);
     int x = nn_add_input(graph, (nn_shape){1, size.height, size.width});
-    x = nn_add_conv(graph, x, size.channels, 1, 1, 1, false);
-    const int node = add(graph, x, size.channels);
+    if (!op->reads_images) {
+        x = nn_add_conv(graph, x, size.channels, 1, 1, 1, false);
+        x = nn_add_activation(graph, x, NN_ACTIVATION_RELU);
+    }
+    const int node = op->add(graph, x, size.channels);
     (void)nn_add_linear(graph, nn_add_global_pool(graph, NN_OP_GLOBAL_AVERAGE_POOL, node),
                         CLI_BENCH_LABELS);
-    return node;
+    return node - op->nodes_back;
 }
 
 static void take_rows(const ops_bench *b, int node, ops_case *c) {
@@ -217,21 +250,20 @@ static void take_rows(const ops_bench *b, int node, ops_case *c) {
     c->row_count = count;
 }
 
-static ns_status run_case(ops_bench *b, add_fn add, ops_case *c, ns_error *err) {
+static ns_status run_case(ops_bench *b, const op_row *op, ops_case *c, ns_error *err) {
     nn_net *net = NULL;
     nn_net_options options = cli__bench_net(&b->words);
     options.dtype = c->dtype;
-    const int node = build_case(&b->graph, add, c->size);
+    const int node = build_case(&b->graph, op, c->size);
     NS_TRY(nn_net_new(&b->graph, &options, &net, err));
     nn_net_init(net, 1);
     nn_bench_fill(net, 1);
     (void)nn_net_profile(net, 0, &b->profile); // a warm-up
-    const double case_ms = CASE_MS < 1000 * b->words.seconds ? CASE_MS : 1000 * b->words.seconds;
     const int64_t since_ns = ns_clock_ns();
     do {
         (void)nn_net_profile(net, 0, &b->profile);
         take_rows(b, node, c);
-    } while ((double)(ns_clock_ns() - since_ns) / 1e6 < case_ms);
+    } while (!time_is_up(b, since_ns, CASE_MS));
     nn_net_free(net);
     return NS_OK;
 }
@@ -306,12 +338,22 @@ static ns_status run_dtype(ops_bench *b, nn_dtype dtype, ns_json *peaks, ns_erro
                 continue;
             }
             *c = (ops_case){.op = ops[i].name, .size = sizes[k], .dtype = dtype};
-            status = run_case(b, ops[i].add, c, err);
+            status = run_case(b, &ops[i], c, err);
             status = status == NS_OK ? report_case(b, c) : status;
         }
     }
     free(c);
     return status;
+}
+
+static ns_status check_name(const char *name, ns_error *err) {
+    for (size_t i = 0; i < NS_COUNT_OF(ops); i++) {
+        if (name == NULL || strcmp(name, ops[i].name) == 0) {
+            return NS_OK;
+        }
+    }
+    return ns_fail(err, NS_ERR_USAGE,
+                   "cannot use --op \"%.40s\": the table without it has all names", name);
 }
 
 static ns_status run_all(ops_bench *b, ns_json *peaks, ns_error *err) {
@@ -343,6 +385,7 @@ static void print_peaks(const ops_bench *b, const ns_json *peaks) {
 }
 
 static ns_status run_bench(ops_bench *b, ns_error *err) {
+    NS_TRY(check_name(b->only, err));
     ns_json *json = ns_json_object_new();
     cli__bench_machine_json(json, &b->words);
     ns_json *peaks = ns_json_set(json, "peak_gflop_per_s", ns_json_object_new());

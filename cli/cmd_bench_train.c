@@ -136,7 +136,7 @@ static ns_status measure(train_bench *b, ns_error *err) {
 typedef struct figures {
     double step_ms, step_ms_best;
     double roof_ms, roof_ms_best;
-    double conv_ms, other_ms; // of the split steps
+    double conv_ms, other_ms; // of the split steps; a first conv fused with its norm is in other_ms
 } figures;
 
 static figures figures_of(const train_bench *b) {

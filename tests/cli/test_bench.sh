@@ -9,6 +9,7 @@ done
 expect 2 'cannot use --net "vgg": r9 or anchor' bench train --net vgg
 expect 2 'cannot use --width "0"' bench train --width 0
 expect 2 'cannot use --seconds "-1"' bench train --seconds -1
+expect 2 'cannot use --op "pooling"' bench ops --op pooling
 expect 2 'cannot use --dtype "int8"' bench train --dtype int8
 expect 1 'stem_width' bench train --genotype '{"stem_width": 3}'
 expect 1 'nosuch.nsm' bench infer nosuch.nsm
@@ -43,6 +44,10 @@ expect_json 'd["peak_gflop_per_s"]["f32"] > 0 and d["roofs"]["l2_gb_per_s"] > 0
             and o["fraction_of_roof"] > 0 for o in d["ops"])' \
     bench ops --op 'batch norm' --dtype f32 $SHORT --json
 expect 0 '^max pool 2x2 +f32 +64x28x28 +forward' bench ops --op 'max pool 2x2' --dtype f32 $SHORT
+
+for op in 'batch norm + ReLU + max pool' 'batch norm + ReLU + add' 'first conv 3x3 + batch norm'; do
+    expect 0 'f32 +64x28x28 +forward' bench ops --op "$op" --dtype f32 $SHORT
+done
 
 # Inference, of random weights and of a file
 expect_json 'd["latency_ms"] >= d["latency_ms_best"] > 0 and d["dtype"] == "f32" and d["batch"] == 4
