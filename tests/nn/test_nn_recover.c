@@ -50,10 +50,12 @@ static void break_steps(breakage kind, int64_t first, int64_t second) {
 
 enum { LONG_STEPS = 240 };
 
-/// Long enough for a good state on the way.
+/// Long enough for a good state on the way; on one thread, because steps as small as these crawl on
+/// two when another test runs beside.
 static nn_train_options long_options(train_watcher *w) {
     nn_train_options options = train_options_for(w);
     options.sample_count_max = (uint64_t)TRAIN_BATCH * LONG_STEPS;
+    options.thread_count = 1;
     options.recipe.average = NN_AVERAGE_EMA;
     options.recipe.clip_deviations = 5.0F;
     return options;
@@ -128,8 +130,7 @@ static void test_a_lower_rate_may_do(void **state) {
     train_fixture f = *(const train_fixture *)*state;
     train_watcher w = {0};
     nn_train_result result;
-    nn_train_options options = train_options_for(&w);
-    options.sample_count_max = (uint64_t)TRAIN_BATCH * LONG_STEPS;
+    nn_train_options options = long_options(&w);
     options.recipe.weight_decay = 0;
     options.recipe.rate_peak = 3e36F;
     nn_graph_init(&f.graph);
