@@ -2,20 +2,22 @@
 // anchor, beside its like, and how long the layers of some networks of the space take.
 //
 // The networks are drawn at random, the anchor first, so that their layers are like those that the
-// search will meet, whatever the space holds. Each runs two steps of a small batch. The second one
-// counts, for the first finds cold caches and memory that is not there yet.
+// search will meet, whatever the space holds. Each runs two steps. The second one counts,
+// for the first finds cold caches and memory that is not there yet.
 
 #include <stdlib.h>
 
 #include "search/search_internal.h"
 
-#define BATCH_SIZE_MAX 32 // speed hardly depends on the batch from here on
-#define BATCH_SIZE_MIN 16
-#define SHARE_MAX      12 // so many networks should fit the time; batches are halved for it
-#define STEP_COUNT     2
-#define NETS_MAX       64
-#define DRAWS_MAX      16   // for one network that is small enough
-#define FLOPS_PER_MS   50e6 // of one thread: a guess, until something was measured
+// Two small batches, for many networks, then a larger one, whose maps fill the caches.
+#define BATCH_SIZE_SMALL 16
+#define BATCH_SIZE_LARGE 64
+#define LARGE_EVERY      3
+#define SHARE_MAX        5 // of the time that is left, the part that one network may take
+#define STEP_COUNT       2
+#define NETS_MAX         64
+#define DRAWS_MAX        16   // for one network that is small enough
+#define FLOPS_PER_MS     50e6 // of one thread: a guess, until something was measured
 
 /* ---- layers of networks ---------------------------------------------------------------------- */
 
@@ -35,9 +37,10 @@ static double guess_ms(const subject *s) {
     return flops(s) / s->flops_per_ms;
 }
 
-/// The candidate of number `index` at a small batch, smaller still where a step would take long.
-static ns_status draw(const search_space *space, int index, int attempt, double target_ms,
-                      subject *s, ns_error *err) {
+/// The candidate of number `index`: the anchor at its own batch, which real steps are compared with,
+/// others at a small or a larger one.
+static ns_status draw(const search_space *space, int index, int attempt, subject *s,
+                      ns_error *err) {
     search_genotype genotype;
     if (index == 0) {
         search_genotype_anchor(space, &genotype);
@@ -46,11 +49,9 @@ static ns_status draw(const search_space *space, int index, int attempt, double 
         search_genotype_random(space, &rng, &genotype);
     }
     NS_TRY(search_decode(space, &genotype, &s->candidate, err));
+    const int wanted = index % LARGE_EVERY == LARGE_EVERY - 1 ? BATCH_SIZE_LARGE : BATCH_SIZE_SMALL;
     const int batch_size = s->candidate.recipe.batch_size;
-    s->setting.batch_size = batch_size < BATCH_SIZE_MAX ? batch_size : BATCH_SIZE_MAX;
-    while (guess_ms(s) > target_ms && s->setting.batch_size >= 2 * BATCH_SIZE_MIN) {
-        s->setting.batch_size /= 2;
-    }
+    s->setting.batch_size = index == 0 || batch_size < wanted ? batch_size : wanted;
     return NS_OK;
 }
 
@@ -76,15 +77,15 @@ static ns_status profile(subject *s, nn_dtype dtype, double *update_ms, ns_error
 static ns_status measure_nets(const search_space *space, const search__job *job, int first,
                               subject *s, search__report *out, ns_error *err) {
     const int64_t begin_ms = ns_clock_ms();
-    const double target_ms = (double)(job->end_ms - begin_ms) / SHARE_MAX;
     double done_flops = 0;
     s->setting.thread_count = job->thread_count;
     s->flops_per_ms = FLOPS_PER_MS * job->thread_count;
     for (int i = first; i < NETS_MAX; i += job->worker_count) {
         const double left_ms = (double)(job->end_ms - ns_clock_ms());
-        ns_status status = draw(space, i, 0, target_ms, s, err);
-        for (int k = 1; k < DRAWS_MAX && status == NS_OK && guess_ms(s) > left_ms / 3; k++) {
-            status = draw(space, i, k, target_ms, s, err);
+        ns_status status = draw(space, i, 0, s, err);
+        for (int k = 1; k < DRAWS_MAX && status == NS_OK && guess_ms(s) > left_ms / SHARE_MAX;
+             k++) {
+            status = draw(space, i, k, s, err);
         }
         const size_t count = (size_t)s->candidate.graph.node_count;
         if (status != NS_OK || guess_ms(s) > left_ms ||

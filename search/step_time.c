@@ -16,6 +16,7 @@
 #define FLOPS_PER_MS 50e6
 #define BYTES_PER_MS 4e6
 #define LAYER_MS     0.004 // a kernel's start
+#define BLOCK        16    // channels that kernels compute together, wanted or not
 
 #define UPDATE_KIND  (4 * NN_OP_KIND_COUNT)
 #define UPDATE_BYTES 20.0 // a parameter: weight and momentum both ways, gradient
@@ -28,6 +29,15 @@ static double ideal_ms(double flops, double bytes, int thread_count) {
     return LAYER_MS + (flops / FLOPS_PER_MS + bytes / BYTES_PER_MS) / thread_count;
 }
 
+/// How much more than it needs a kernel computes: images' own channels aside, it works in blocks.
+static double block_fill(int in_channels, int out_channels, int groups) {
+    const int in_blocks = (in_channels + BLOCK - 1) / BLOCK;
+    const int out_blocks = (out_channels + BLOCK - 1) / BLOCK;
+    const double in =
+        in_channels <= DATA_CHANNELS_MAX ? 1 : (double)in_blocks * BLOCK / in_channels;
+    return groups > 1 ? 1 : in * out_blocks * BLOCK / out_channels;
+}
+
 static budget_work work_of(const nn_graph *graph, int index, const nn_counts *counts,
                            const search__setting *setting) {
     const nn_node *node = &graph->node[index];
@@ -36,6 +46,8 @@ static budget_work work_of(const nn_graph *graph, int index, const nn_counts *co
     const int64_t passes =
         counts->forward_flops > 0 ? counts->train_flops / counts->forward_flops : 0;
     const double batch = setting->batch_size;
+    const double fill =
+        node->kind == NN_OP_CONV ? block_fill(in.channels, node->shape.channels, groups) : 1;
     return (budget_work){
         .kind = 4 * (int)node->kind + (int)passes,
         .feature =
@@ -50,7 +62,7 @@ static budget_work work_of(const nn_graph *graph, int index, const nn_counts *co
                 4.0 * (double)node->activation,
             },
         .ideal_ms =
-            ideal_ms(batch * (double)counts->train_flops,
+            ideal_ms(batch * fill * (double)counts->train_flops,
                      batch * (double)counts->train_bytes + UPDATE_BYTES * (double)counts->params,
                      setting->thread_count),
     };
