@@ -18,12 +18,14 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "budget/budget.h"
 
-#define SPREAD 0.3  // of log(took / ideal) within a kind
-#define NOISE  0.03 // of one measurement
-#define LENGTH 4.0  // distance over which times stay alike
+#define SPREAD  0.3  // of log(took / ideal) within a kind
+#define NOISE   0.03 // of one measurement
+#define LENGTH  4.0  // distance over which times stay alike
+#define OUTLIER 1.4  // beyond a kind's lower quartile, which is a factor of 4, it was no kernel
 
 /// Different works of one kind, at `first` and on of the model's arrays.
 typedef struct group {
@@ -76,7 +78,8 @@ static int compare_samples(const void *a, const void *b) {
     return compare_work(&((const budget_sample *)a)->work, &((const budget_sample *)b)->work);
 }
 
-/// Takes sorted samples in, those of equal work as their mean.
+/// Takes sorted samples in, those of equal work as their mean. The mean of all is for kinds that were
+/// not measured.
 static void take_samples(budget_model *model, const budget_sample *sorted, size_t count) {
     int same = 0;
     for (size_t i = 0; i < count; i++) {
@@ -98,9 +101,25 @@ static void find_groups(budget_model *model) {
         if (i == 0 || model->work[i].kind != model->work[i - 1].kind) {
             model->group[model->group_count++] = (group){.kind = model->work[i].kind, .first = i};
         }
-        group *g = &model->group[model->group_count - 1];
-        g->count++;
-        g->mean += (model->weight[i] - g->mean) / g->count;
+        model->group[model->group_count - 1].count++;
+    }
+}
+
+static int compare_numbers(const void *a, const void *b) {
+    const double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+/// A process that takes a core for a moment makes a layer ten times slower, nothing makes one
+/// faster: what is far above a kind's lower quartile is lowered to that. Then the kind's mean.
+static void calm(budget_model *model, group *g, double *sorted) {
+    double *ratio = model->weight + g->first;
+    memcpy(sorted, ratio, (size_t)g->count * sizeof(*sorted));
+    qsort(sorted, (size_t)g->count, sizeof(*sorted), compare_numbers);
+    const double most = sorted[(g->count - 1) / 4] + OUTLIER;
+    for (int i = 0; i < g->count; i++) {
+        ratio[i] = fmin(ratio[i], most);
+        g->mean += (ratio[i] - g->mean) / (i + 1);
     }
 }
 
@@ -141,7 +160,8 @@ static ns_status fit(budget_model *model, ns_error *err) {
                        model->count);
     }
     for (int i = 0; i < model->group_count; i++) {
-        const group *g = &model->group[i];
+        group *g = &model->group[i];
+        calm(model, g, lower);
         solve(g, model->work + g->first, model->weight + g->first, lower);
     }
     free(lower);

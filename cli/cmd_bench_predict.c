@@ -289,7 +289,7 @@ static ns_status predict(predict_words *words, ns_error *err) {
 
 int cli__bench_predict(int argc, char **argv) {
     predict_words words = {
-        .net_count = 20, .width = 28, .channels = 1, .seconds = 0.3, .calibration_seconds = 3};
+        .net_count = 20, .width = 28, .channels = 1, .seconds = 0.3, .calibration_seconds = 5};
     const cli_option rows[] = {
         {"genotypes", 0, "N", "Random networks to train (default: 20)", parse_nets,
          &words.net_count},
@@ -298,7 +298,7 @@ int cli__bench_predict(int argc, char **argv) {
          &words.channels},
         {"seconds", 0, "S", "Time for the steps of each (default: 0.3)", parse_seconds,
          &words.seconds},
-        {"calibration", 0, "S", "Time to calibrate in (default: 3)", parse_seconds,
+        {"calibration", 0, "S", "Time to calibrate in (default: 5)", parse_seconds,
          &words.calibration_seconds},
         {"seed", 0, "N", "Of the networks (default: 0)", cli__parse_seed, &words.seed},
         CLI_OPTION_DTYPE(&words.dtype, CLI_DTYPE_TRAIN),

@@ -26,12 +26,12 @@
 #include "search/search_internal.h"
 
 #define TOTAL_PER_CALIBRATION 60
-#define CALIBRATION_MS_MAX    5000
+#define CALIBRATION_MS_MAX    6000
 #define DIVIDE_TOTAL_MS_MIN   120000
-#define DIVIDE_SHARE          0.4
+#define DIVIDE_SHARE          0.33
 #define ROUND_MS_MIN          500 // below it, starting is what would be measured
 #define ROUND_GRACE_MS        2000
-#define FACTOR_MAX            3.0 // beyond it something else was measured than a step
+#define FACTOR_MAX            2.0 // between a model of steps and the real ones
 
 /* ---- dividing the machine -------------------------------------------------------------------- */
 
@@ -171,13 +171,9 @@ double search__predict_step_ms(const search__run *run, const search_candidate *c
     return model_ms(run, candidate) * (whole_machine ? found->machine_factor : found->factor);
 }
 
-static double factor_of(double measured_ms, double predicted_ms, double otherwise) {
-    const double factor = measured_ms / predicted_ms;
-    return factor > 1 / FACTOR_MAX && factor < FACTOR_MAX ? factor : otherwise;
-}
-
-/// What the anchor's real steps took, over what the model says of them.
-static void find_factors(search__run *run, const search_candidate *anchor) {
+/// What the anchor's real steps took, over what the model says of them. False when that is absurd:
+/// while one of the two was measured, somebody else had the cores.
+static bool find_factors(search__run *run, const search_candidate *anchor) {
     search__calibration *found = &run->calibration;
     const double predicted_ms = model_ms(run, anchor);
     const double narrower = (double)run->worker_thread_count / run->thread_count;
@@ -185,14 +181,16 @@ static void find_factors(search__run *run, const search_candidate *anchor) {
     found->machine_factor = narrower;
     for (int i = 0; i < found->split_count; i++) {
         const search__split *split = &found->split[i];
-        if (split->worker_count == run->worker_count) {
-            found->factor = factor_of(split->step_ms, predicted_ms, 1);
+        const double factor = split->step_ms / predicted_ms;
+        if (split->worker_count == run->worker_count && split->step_ms > 0) {
+            found->factor = factor;
         }
-        if (split->worker_count == 1) {
-            found->machine_factor =
-                narrower * factor_of(split->step_ms, narrower * predicted_ms, 1);
+        if (split->worker_count == 1 && split->step_ms > 0) {
+            found->machine_factor = factor;
         }
     }
+    return found->factor < FACTOR_MAX && found->factor > 1 / FACTOR_MAX &&
+           found->machine_factor < FACTOR_MAX && found->machine_factor > narrower / FACTOR_MAX;
 }
 
 static ns_status fit(search__run *run, const search_candidate *anchor, ns_error *err) {
@@ -201,7 +199,15 @@ static ns_status fit(search__run *run, const search_candidate *anchor, ns_error 
         return NS_OK;
     }
     NS_TRY(budget_model_new(found->sample, found->sample_count, &found->model, err));
-    find_factors(run, anchor);
+    if (!find_factors(run, anchor)) {
+        ns_log_write(
+            run->config->log, NS_LOG_WARN,
+            "calibration was disturbed (steps take %.2f times what is predicted): times are "
+            "not predicted",
+            found->factor);
+        budget_model_free(found->model);
+        found->model = NULL;
+    }
     return NS_OK;
 }
 

@@ -56,7 +56,7 @@ static budget_work work_of(const nn_graph *graph, int index, const nn_counts *co
                 octaves(node->shape.channels / groups),
                 octaves(groups),
                 octaves(node->shape.height * node->shape.width),
-                0.5 * octaves(setting->batch_size),
+                0.25 * octaves(setting->batch_size),
                 2.0 * node->kernel,
                 4.0 * node->stride,
                 4.0 * (double)node->activation,

@@ -100,6 +100,23 @@ static void test_bad_samples(void **state) {
     budget_model_free(model);
 }
 
+/// Somebody else took the core for a moment, in a third of the measurements.
+static void test_disturbed_samples(void **state) {
+    (void)state;
+    budget_sample samples[30];
+    for (int i = 0; i < 30; i++) {
+        samples[i] = sample_at(1, i, i * 7 % 5, 10, i % 3 == 0 ? 200 : 10);
+    }
+    budget_model *model = model_of(samples, 30);
+    for (int i = 0; i < 30; i++) {
+        const double got = predict(model, sample_at(1, i + 0.5, 2, 10, 0));
+        if (got < 8 || got > 45) { // without care, up to 200
+            fail_msg("predicted %.1f ms, want 8 to 45", got);
+        }
+    }
+    budget_model_free(model);
+}
+
 /// Many measurements of the same work count as one, their mean: no weight, no numerical trouble.
 static void test_repeated_samples(void **state) {
     (void)state;
@@ -117,6 +134,7 @@ int main(void) {
         cmocka_unit_test(test_nothing_measured),     cmocka_unit_test(test_steady_machine),
         cmocka_unit_test(test_between_measurements), cmocka_unit_test(test_far_from_measurements),
         cmocka_unit_test(test_bad_samples),          cmocka_unit_test(test_repeated_samples),
+        cmocka_unit_test(test_disturbed_samples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
