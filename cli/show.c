@@ -174,13 +174,14 @@ static void print_division(const ns_json *study) {
                  (long long)ns_json_int(calibration, "threads_per_worker", 0));
     for (size_t i = 0; i < ns_json_count(splits); i++) {
         const ns_json *split = ns_json_at(splits, i);
-        (void)printf("%s%lld x %lld: %.0f images/s", i == 0 ? " (" : ", ",
-                     (long long)ns_json_int(split, "workers", 0),
-                     (long long)ns_json_int(split, "threads_per_worker", 0),
-                     ns_json_number(split, "images_per_s", 0));
+        const double images_per_s = ns_json_number(split, "images_per_s", 0);
+        if (images_per_s > 0) {
+            (void)printf("; %lld x %lld: %.0f images/s",
+                         (long long)ns_json_int(split, "workers", 0),
+                         (long long)ns_json_int(split, "threads_per_worker", 0), images_per_s);
+        }
     }
-    (void)printf("%s; calibrated in %.1f s\n", ns_json_count(splits) > 0 ? ")" : "",
-                 (double)ns_json_int(calibration, "took_ms", 0) / 1000);
+    (void)printf("; calibrated in %.1f s\n", (double)ns_json_int(calibration, "took_ms", 0) / 1000);
 }
 
 static void print_spent(const ns_json *study) {

@@ -77,11 +77,12 @@ static ns_status fits_memory(const search__run *run, const search_candidate *can
     return NS_OK;
 }
 
-/// NS_ERR_LIMIT: a trial would be over before it has learnt anything.
+/// NS_ERR_LIMIT: a trial would be over before it has learnt anything. Nothing is refused by predictions
+/// that no real step has confirmed.
 static ns_status fits_time(const search__run *run, const search_candidate *candidate,
                            ns_error *err) {
     const double step_ms = search__predict_step_ms(run, candidate, false);
-    if (step_ms * STEPS_MIN > (double)run->plan.trial_ms) {
+    if (run->calibration.split_count > 0 && step_ms * STEPS_MIN > (double)run->plan.trial_ms) {
         return ns_fail(err, NS_ERR_LIMIT, "a step would take %.0f ms of a trial's %lld ms", step_ms,
                        (long long)run->plan.trial_ms);
     }

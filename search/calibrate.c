@@ -10,9 +10,9 @@
 //      predictions.
 //
 // All of it happens in children, for the supervisor starts no thread, and is part of the search's
-// share of the budget: at most a sixtieth of it, and never more than CALIBRATION_MS_MAX or little
-// more on machines of many cores. With less than DIVIDE_TOTAL_MS_MIN step 1 is left out and workers have one
-// thread. Whatever goes wrong only costs the calibration.
+// share of the budget: at most a sixtieth of it, and never more than CALIBRATION_MS_MAX, or little
+// more on machines of many cores. With less than DIVIDE_TOTAL_MS_MIN step 1 is left out and workers
+// have one thread. Whatever goes wrong only costs the calibration.
 //
 // What was found is kept with the study ("calibration" in its result, and the samples beside it), so
 // that a resumed study goes on as it began.
@@ -30,6 +30,7 @@
 #define DIVIDE_TOTAL_MS_MIN   120000
 #define DIVIDE_SHARE          0.33
 #define ROUND_MS_MIN          500 // below it, starting is what would be measured
+#define ROUND_MS_MAX          1000
 #define ROUND_GRACE_MS        2000
 #define FACTOR_MAX            2.0 // between a model of steps and the real ones
 
@@ -126,10 +127,11 @@ static ns_status divide(const calibrating *c, int64_t ms_max, ns_error *err) {
         splits[1] = splits[found->split_count - 1]; // the two extremes
         found->split_count = 2;
     }
-    const int64_t round_ms = ms_max / found->split_count;
+    int64_t round_ms = ms_max / found->split_count;
+    round_ms = round_ms < ROUND_MS_MIN ? ROUND_MS_MIN : round_ms;
+    round_ms = round_ms > ROUND_MS_MAX ? ROUND_MS_MAX : round_ms;
     for (int i = 0; i < found->split_count; i++) {
-        NS_TRY(
-            measure_split(c, &splits[i], round_ms > ROUND_MS_MIN ? round_ms : ROUND_MS_MIN, err));
+        NS_TRY(measure_split(c, &splits[i], round_ms, err));
     }
     const search__split *best = search__split_best(splits, found->split_count);
     if (best != NULL && !fixed) {
@@ -320,12 +322,11 @@ static ns_status calibrate(const calibrating *c, ns_error *err) {
     const int64_t begin_ms = ns_clock_ms();
     int64_t ms_max = total_ms / TOTAL_PER_CALIBRATION;
     ms_max = ms_max < CALIBRATION_MS_MAX ? ms_max : CALIBRATION_MS_MAX;
-    if (total_ms >= DIVIDE_TOTAL_MS_MIN && run->thread_count > 1) {
-        const int64_t divide_ms = (int64_t)(DIVIDE_SHARE * (double)ms_max);
-        NS_TRY(divide(c, divide_ms, err));
-        ms_max -= divide_ms;
+    if (total_ms >= DIVIDE_TOTAL_MS_MIN) {
+        NS_TRY(divide(c, (int64_t)(DIVIDE_SHARE * (double)ms_max), err));
     }
-    NS_TRY(measure_layers(c, ms_max, err));
+    const int64_t left_ms = begin_ms + ms_max - ns_clock_ms();
+    NS_TRY(measure_layers(c, left_ms > ROUND_MS_MIN ? left_ms : ROUND_MS_MIN, err));
     run->calibration.took_ms = ns_clock_ms() - begin_ms;
     return NS_OK;
 }

@@ -141,7 +141,8 @@ double search__step_ms(const budget_model *model, const nn_graph *graph,
 /// Profiles networks of the space from number `first` on until the job's time is over.
 ns_status search__measure_nets(const search_space *space, const search__job *job, int first,
                                search__report *out, ns_error *err);
-/// Trains the anchor until the job's time is over.
+/// Trains the anchor until the job's time is over, or a little longer where steps are long. What is
+/// too slow or too large for that leaves the report at 0.
 ns_status search__measure_anchor(const search__run *run, const search__job *job,
                                  search__report *out, ns_error *err);
 
