@@ -14,8 +14,13 @@
 // because sum (x - mean) p = count S w: everything but the sums of g, g (x - mean) and g p is
 // known from m and S.
 //
-// Threads share the images out; partial sums are joined in the threads' order. Bound by the bytes
-// of y and dy as long as the taps are few.
+// Threads share the images out; partial sums are joined in the threads' order.
+//
+// Bound by the bytes of y and dy where there are many channels, else by m and S, whose cost does not
+// depend on them. Milliseconds, one to 64 channels by 3x3 on 28 x 28 pixels, batch 128, 2 threads of
+// a Zen 4, inside a training step: f32 1.5 forward and 1.6 backward, bf16 1.5 and 1.7. oneDNN 2.6's
+// convolution and batch norm with ReLU, each by itself, take 2.8 and 3.8 in f32, 1.4 and 2.1 in bf16,
+// and write and read two maps more.
 
 #include <math.h>
 #include <omp.h>

@@ -47,7 +47,8 @@ INLINE const double *tap_at(const nn__stem_job *job, const double *image, size_t
     return image + tap / (kernel * kernel) * g.plane + tap / kernel % kernel * g.row + tap % kernel;
 }
 
-#define WIDE 8
+#define WIDE     8
+#define PRODUCTS 4 // at once
 
 typedef double wide __attribute__((vector_size(WIDE * sizeof(double))));
 typedef int64_t wide_bits __attribute__((vector_size(WIDE * sizeof(double))));
@@ -68,27 +69,54 @@ INLINE wide_bits last_lanes(size_t width) {
     return lanes;
 }
 
-/// The sum over all windows of a b, of one row after the other.
-INLINE double product_sum(const nn__stem_job *job, const double *a, const double *b) {
+INLINE double lanes_sum(wide v) {
+    double total = 0.0;
+    for (int k = 0; k < WIDE; k++) {
+        total += v[k];
+    }
+    return total;
+}
+
+/// Adds to `sums` the sum over all windows of the values at `a` times those at each of `count` (a
+/// constant) others; several, so that no addition waits for the one before.
+INLINE void product_sums(const nn__stem_job *job, const double *a, const double *const *others,
+                         size_t count, double *sums) {
+    const size_t row = grid_of(job).row, width = (size_t)job->width;
+    const wide_bits last = last_lanes(width);
+    wide sum[PRODUCTS] = {0};
+    for (size_t i = 0; i < (size_t)job->height; i++) {
+        const size_t at = i * row;
+        for (size_t j = at; j + WIDE <= at + width; j += WIDE) {
+            for (size_t k = 0; k < count; k++) {
+                sum[k] += load_wide(a + j) * load_wide(others[k] + j);
+            }
+        }
+        if (width % WIDE > 0) {
+            const size_t j = at + width - WIDE;
+            const wide rest = (wide)((wide_bits)load_wide(a + j) & last);
+            for (size_t k = 0; k < count; k++) {
+                sum[k] += rest * load_wide(others[k] + j);
+            }
+        }
+    }
+    for (size_t k = 0; k < count; k++) {
+        sums[k] += lanes_sum(sum[k]);
+    }
+}
+
+INLINE double tap_sum(const nn__stem_job *job, const double *a) {
     const size_t row = grid_of(job).row, width = (size_t)job->width;
     const wide_bits last = last_lanes(width);
     wide sum = {0};
     for (size_t i = 0; i < (size_t)job->height; i++) {
         for (size_t j = 0; j + WIDE <= width; j += WIDE) {
-            sum += load_wide(a + j) * load_wide(b + j);
+            sum += load_wide(a + i * row + j);
         }
         if (width % WIDE > 0) {
-            const wide p = load_wide(a + width - WIDE) * load_wide(b + width - WIDE);
-            sum += (wide)((wide_bits)p & last);
+            sum += (wide)((wide_bits)load_wide(a + i * row + width - WIDE) & last);
         }
-        a += row;
-        b += row;
     }
-    double total = 0.0;
-    for (int k = 0; k < WIDE; k++) {
-        total += sum[k];
-    }
-    return total;
+    return lanes_sum(sum);
 }
 
 /// The same for narrow maps and those of strides.
@@ -103,7 +131,7 @@ INLINE double product_sum_by(const nn__stem_job *job, const double *a, const dou
     return sum;
 }
 
-INLINE double tap_sum(const nn__stem_job *job, const double *a) {
+INLINE double tap_sum_by(const nn__stem_job *job, const double *a) {
     const size_t row = grid_of(job).row, stride = (size_t)job->stride;
     double sum = 0.0;
     for (size_t i = 0; i < (size_t)job->height; i++) {
@@ -114,17 +142,41 @@ INLINE double tap_sum(const nn__stem_job *job, const double *a) {
     return sum;
 }
 
+/// Sums of tap `s` and of its products with the taps from `s` on.
+INLINE void moments_of(const nn__stem_job *job, const double *image, size_t s, double *sums) {
+    const size_t taps = tap_count(job);
+    const double *a = tap_at(job, image, s);
+    double *products = sums + taps + s * taps;
+    sums[s] += tap_sum(job, a);
+    size_t t = s;
+    for (; t + PRODUCTS <= taps; t += PRODUCTS) {
+        const double *const others[PRODUCTS] = {tap_at(job, image, t), tap_at(job, image, t + 1),
+                                                tap_at(job, image, t + 2),
+                                                tap_at(job, image, t + 3)};
+        product_sums(job, a, others, PRODUCTS, products + t);
+    }
+    for (; t < taps; t++) {
+        const double *const other[] = {tap_at(job, image, t)};
+        product_sums(job, a, other, 1, products + t);
+    }
+}
+
+INLINE void moments_by(const nn__stem_job *job, const double *image, size_t s, double *sums) {
+    const size_t taps = tap_count(job);
+    const double *a = tap_at(job, image, s);
+    sums[s] += tap_sum_by(job, a);
+    for (size_t t = s; t < taps; t++) {
+        sums[taps + s * taps + t] += product_sum_by(job, a, tap_at(job, image, t));
+    }
+}
+
 static void moments(const nn__stem_job *shared, const double *image, double *sums) {
     const nn__stem_job copy = *shared, *job = &copy;
-    const bool by_vectors = job->stride == 1 && job->width >= WIDE;
-    const size_t taps = tap_count(job);
-    for (size_t s = 0; s < taps; s++) {
-        const double *a = tap_at(job, image, s);
-        sums[s] += tap_sum(job, a);
-        for (size_t t = s; t < taps; t++) {
-            const double *b = tap_at(job, image, t);
-            sums[taps + s * taps + t] +=
-                by_vectors ? product_sum(job, a, b) : product_sum_by(job, a, b);
+    for (size_t s = 0; s < tap_count(job); s++) {
+        if (job->stride == 1 && job->width >= WIDE) {
+            moments_of(job, image, s, sums);
+        } else {
+            moments_by(job, image, s, sums);
         }
     }
 }
