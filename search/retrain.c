@@ -160,6 +160,11 @@ static ns_status train_until(retraining *r, const search_candidate *candidate,
     options.checkpoint_interval_ms = CHECKPOINT_INTERVAL_MS;
     NS_TRY(nn_train(&candidate->graph, r->run->set, &options, &result, model, err));
     NS_TRY(r->status);
+    if (result.recovery_reason.text[0] != '\0') { // in this life
+        ns_log_write(r->run->config->log, NS_LOG_WARN,
+                     "retraining broke %d times and went on at a lower rate, last: %s",
+                     result.recovery_count, result.recovery_reason.text);
+    }
     if (result.checkpoint_failure_count > 0) {
         ns_log_write(r->run->config->log, NS_LOG_WARN, "%d checkpoints failed, the last: %s",
                      result.checkpoint_failure_count, result.checkpoint_error.text);

@@ -180,6 +180,11 @@ static ns_status train_and_validate(trial *t, results_outcome *outcome, ns_error
     NS_TRY_OUT(candidate_of(t, candidate, err));
     const nn_train_options options = train_options(t, candidate);
     NS_TRY_OUT(nn_train(&candidate->graph, t->run->set, &options, &result, &model, err));
+    if (result.recovery_count > 0) {
+        ns_log_write(t->run->config->log, NS_LOG_INFO,
+                     "trial %d broke %d times and went on at a lower rate, last: %s",
+                     t->claim->number, result.recovery_count, result.recovery_reason.text);
+    }
     if (model != NULL) {
         NS_TRY_OUT(validate(t, model, outcome, err));
         const ns_status kept = keep_if_best(t, model, outcome->val_accuracy, t->err);
