@@ -100,7 +100,7 @@ static void covariance(const patches *p, uint64_t *sums, uint64_t *products, dou
 #pragma omp parallel for schedule(dynamic)
     for (int a = 0; a < p->size; a++) {
         for (size_t i = 0; i < p->image_count; i++) {
-            add_image(p, image_at(p, i), a, &sums[a], &products[a * p->size]);
+            add_image(p, image_at(p, i), a, &sums[a], &products[(size_t)a * (size_t)p->size]);
         }
     }
     for (int a = 0; a < p->size; a++) {
