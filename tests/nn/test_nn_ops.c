@@ -286,6 +286,7 @@ static void compare_bf16(const nn_graph *graph, int batch_size) {
     float *fast_gradient = plain_gradients(graph, fast);
     float *plain_gradient = plain_gradients(graph, plain);
     assert_close_in_length(fast_gradient, plain_gradient, nn_graph_state_count(graph), 0.03);
+    free(fast_gradient);
     free(plain_gradient);
     nn_net_free(fast);
     nn_net_free(plain);
