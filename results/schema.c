@@ -221,8 +221,10 @@ ns_status results__schema_version(results_store *store, int migration_count, int
                                   ns_error *err) {
     int64_t application, table_count, has_info, found_version;
     *version = 0;
-    NS_TRY(read_int(store, "PRAGMA application_id", &application, err));
+    // In this order: whoever fills the file meanwhile writes both at once, and tables seen without
+    // an id would look like another program's.
     NS_TRY(read_int(store, "SELECT count(*) FROM sqlite_master", &table_count, err));
+    NS_TRY(read_int(store, "PRAGMA application_id", &application, err));
     if (application == 0 && table_count == 0) {
         return NS_OK;
     }
