@@ -1,8 +1,10 @@
-// Tensors in the kernels' layouts, for their tests: filled at random, read back as plain f64.
+// What the kernels' tests share: tensors in the kernels' layouts, filled at random and read back as
+// plain f64, and naive activations.
 
 #ifndef NS_TESTS_NN_KERNEL_TENSOR_H
 #define NS_TESTS_NN_KERNEL_TENSOR_H
 
+#include <math.h>
 #include <string.h>
 
 #include "nn/kernel.h"
@@ -112,6 +114,32 @@ static inline bool kernel_tensor_padding_is_zero(const kernel_tensor *t) {
         values_zero += kernel_tensor_get(t, kernel_tensor_at(t, i)) == 0.0;
     }
     return zeros - values_zero == t->element_count - kernel_tensor_count(t);
+}
+
+/* ---- naive activations ----------------------------------------------------------------------- */
+
+static inline double kernel_naive_act(nn_activation activation, double z) {
+    switch (activation) {
+    case NN_ACTIVATION_RELU:
+        return z > 0.0 ? z : 0.0;
+    case NN_ACTIVATION_SILU:
+        return z / (1.0 + exp(-z));
+    case NN_ACTIVATION_GELU:
+        return z * 0.5 * erfc(-z / sqrt(2.0));
+    default:
+        return z;
+    }
+}
+
+/// By differences for the smooth ones: independent of the kernels' formulas.
+static inline double kernel_naive_slope(nn_activation activation, double z) {
+    if (activation == NN_ACTIVATION_RELU) {
+        return z > 0.0 ? 1.0 : 0.0;
+    }
+    if (activation == NN_ACTIVATION_NONE) {
+        return 1.0;
+    }
+    return (kernel_naive_act(activation, z + 1e-5) - kernel_naive_act(activation, z - 1e-5)) / 2e-5;
 }
 
 #endif

@@ -102,30 +102,6 @@ static void norm_free(norm *n) {
 
 /* ---- the naive one --------------------------------------------------------------------------- */
 
-static double act(nn_activation activation, double z) {
-    switch (activation) {
-    case NN_ACTIVATION_RELU:
-        return z > 0.0 ? z : 0.0;
-    case NN_ACTIVATION_SILU:
-        return z / (1.0 + exp(-z));
-    case NN_ACTIVATION_GELU:
-        return z * 0.5 * erfc(-z / sqrt(2.0));
-    default:
-        return z;
-    }
-}
-
-/// By differences for the smooth ones: independent of the kernels' formulas.
-static double slope(nn_activation activation, double z) {
-    if (activation == NN_ACTIVATION_RELU) {
-        return z > 0.0 ? 1.0 : 0.0;
-    }
-    if (activation == NN_ACTIVATION_NONE) {
-        return 1.0;
-    }
-    return (act(activation, z + 1e-5) - act(activation, z - 1e-5)) / 2e-5;
-}
-
 static void batch_statistics(const norm *n, const double *x, int channel, double *mean,
                              double *variance) {
     const size_t plane = (size_t)(n->c->height * n->c->width);
@@ -155,8 +131,8 @@ static void naive_pixel(const norm *n, const plane *p, size_t pixel, double z) {
     const nn_activation activation = n->job.activation;
     const double before = n->job.join == NN__NORM_ADD_BEFORE ? p->r[pixel] : 0.0;
     const double after = n->job.join == NN__NORM_ADD_AFTER ? p->r[pixel] : 0.0;
-    p->want_y[pixel] = act(activation, z + before) + after;
-    p->g[pixel] = p->dy[pixel] * slope(activation, z + before);
+    p->want_y[pixel] = kernel_naive_act(activation, z + before) + after;
+    p->g[pixel] = p->dy[pixel] * kernel_naive_slope(activation, z + before);
 }
 
 /// The same of a window: which of its pixels is the largest, the kernel says and is checked.
@@ -165,14 +141,15 @@ static void naive_window(const norm *n, const plane *p, int i, int j, const doub
     const size_t out = (size_t)(i * (width / 2) + j);
     double best = -INFINITY;
     for (int k = 0; k < 4; k++) {
-        best = fmax(best, act(n->job.activation, z[(2 * i + k / 2) * width + 2 * j + k % 2]));
+        best = fmax(
+            best, kernel_naive_act(n->job.activation, z[(2 * i + k / 2) * width + 2 * j + k % 2]));
     }
     const int which = (int)p->argmax[out];
     assert_in_range(which, 0, 3);
     const size_t chosen = (size_t)((2 * i + which / 2) * width + 2 * j + which % 2);
-    assert_true(best - act(n->job.activation, z[chosen]) < 1e-5);
+    assert_true(best - kernel_naive_act(n->job.activation, z[chosen]) < 1e-5);
     p->want_y[out] = best;
-    p->g[chosen] = p->dy[out] * slope(n->job.activation, z[chosen]);
+    p->g[chosen] = p->dy[out] * kernel_naive_slope(n->job.activation, z[chosen]);
 }
 
 static void naive_average(const norm *n, const plane *p, int i, int j, const double *z) {
@@ -180,8 +157,8 @@ static void naive_average(const norm *n, const plane *p, int i, int j, const dou
     p->want_y[out] = 0.0;
     for (int k = 0; k < 4; k++) {
         const int pixel = (2 * i + k / 2) * n->c->width + 2 * j + k % 2;
-        p->want_y[out] += 0.25 * act(n->job.activation, z[pixel]);
-        p->g[pixel] = 0.25 * p->dy[out] * slope(n->job.activation, z[pixel]);
+        p->want_y[out] += 0.25 * kernel_naive_act(n->job.activation, z[pixel]);
+        p->g[pixel] = 0.25 * p->dy[out] * kernel_naive_slope(n->job.activation, z[pixel]);
     }
 }
 

@@ -133,26 +133,6 @@ static double convolve(const stem *s, int n, int o, int i, int j, double dx, dou
     return x;
 }
 
-static double act(nn_activation activation, double z) {
-    switch (activation) {
-    case NN_ACTIVATION_RELU:
-        return z > 0.0 ? z : 0.0;
-    case NN_ACTIVATION_SILU:
-        return z / (1.0 + exp(-z));
-    case NN_ACTIVATION_GELU:
-        return z * 0.5 * erfc(-z / sqrt(2.0));
-    default:
-        return z;
-    }
-}
-
-static double slope(nn_activation activation, double z) {
-    if (activation == NN_ACTIVATION_RELU) {
-        return z > 0.0 ? 1.0 : 0.0;
-    }
-    return (act(activation, z + 1e-5) - act(activation, z - 1e-5)) / 2e-5;
-}
-
 /// All the naive results; sizes as the op's.
 typedef struct naive {
     double *y, *dw, *mean, *variance, *dscale, *dshift;
@@ -178,8 +158,8 @@ static void naive_channel(const stem *s, const double *dy, const naive *v, int o
         const int at = (k / plane * s->c->out + o) * plane + k % plane;
         const double normal = (s->x[at] - mean) * inverse;
         const double z = (double)s->scale[o] * normal + (double)s->shift[o];
-        v->y[at] = act(s->job.activation, z);
-        s->g[at] = dy[at] * slope(s->job.activation, z);
+        v->y[at] = kernel_naive_act(s->job.activation, z);
+        s->g[at] = dy[at] * kernel_naive_slope(s->job.activation, z);
         dshift += s->g[at];
         dscale += s->g[at] * normal;
     }
