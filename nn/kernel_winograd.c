@@ -28,13 +28,11 @@ static void *behind(void *scratch, size_t bytes) {
 }
 
 size_t nn__winograd_forward_scratch_bytes(const nn__winograd *w) {
-    return weights_bytes(w) +
-           (size_t)w->thread_count * nn__winograd_product_scratch_bytes(w, w->in);
+    return weights_bytes(w) + (size_t)w->thread_count * nn__winograd_product_scratch_bytes(w->in);
 }
 
 size_t nn__winograd_backward_data_scratch_bytes(const nn__winograd *w) {
-    return weights_bytes(w) +
-           (size_t)w->thread_count * nn__winograd_product_scratch_bytes(w, w->out);
+    return weights_bytes(w) + (size_t)w->thread_count * nn__winograd_product_scratch_bytes(w->out);
 }
 
 size_t nn__winograd_backward_weights_scratch_bytes(const nn__winograd *w) {
@@ -44,7 +42,7 @@ size_t nn__winograd_backward_weights_scratch_bytes(const nn__winograd *w) {
 
 void nn__winograd_forward(const nn__winograd *w, const uint16_t *x, const float *weights,
                           uint16_t *y, void *scratch) {
-    const size_t own_bytes = nn__winograd_product_scratch_bytes(w, w->in);
+    const size_t own_bytes = nn__winograd_product_scratch_bytes(w->in);
 #pragma omp parallel for schedule(static) num_threads(w->thread_count)
     for (int i = 0; i < w->thread_count; i++) {
         const nn__winograd_part part = part_of(w, i);
@@ -60,7 +58,7 @@ void nn__winograd_forward(const nn__winograd *w, const uint16_t *x, const float 
 
 void nn__winograd_backward_data(const nn__winograd *w, const uint16_t *dy, const float *weights,
                                 uint16_t *dx, void *scratch) {
-    const size_t own_bytes = nn__winograd_product_scratch_bytes(w, w->out);
+    const size_t own_bytes = nn__winograd_product_scratch_bytes(w->out);
 #pragma omp parallel for schedule(static) num_threads(w->thread_count)
     for (int i = 0; i < w->thread_count; i++) {
         const nn__winograd_part part = part_of(w, i);

@@ -58,7 +58,7 @@ typedef struct nn__winograd_part {
     int part, part_count;
 } nn__winograd_part;
 
-size_t nn__winograd_product_scratch_bytes(const nn__winograd *w, int in);
+size_t nn__winograd_product_scratch_bytes(int in);
 size_t nn__winograd_sums_count(const nn__winograd *w); // floats
 size_t nn__winograd_sums_scratch_bytes(const nn__winograd *w);
 

@@ -254,20 +254,27 @@ void nn__winograd_weights_turned(const nn__winograd_part *p, const float *weight
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/// m [R][16 S] = v [R][2 * count] u [count][S][16][2], the rows of v and m `v_row` and `m_row`
-/// apart.
+/// m [R][16 S] = v u, or += v u when `add`, over `count` pairs of bf16. Rows of v are `v_row` apart
+/// and rows of m `m_row`; from a pair to the next it is `v_pair` in v and `u_pair` in u.
 #define PRODUCT(R, S)                                                                              \
-    INLINE void product_##R##_##S(const uint16_t *v, size_t v_row, const uint16_t *u, int count,   \
-                                  float *m, size_t m_row) {                                        \
+    INLINE void product_##R##_##S(const uint16_t *v, size_t v_row, size_t v_pair,                  \
+                                  const uint16_t *u, size_t u_pair, int count, bool add, float *m, \
+                                  size_t m_row) {                                                  \
         __m512 sum[R][S];                                                                          \
-        memset(sum, 0, sizeof sum);                                                                \
+        for (int r = 0; r < (R); r++) {                                                            \
+            for (int s = 0; s < (S); s++) {                                                        \
+                sum[r][s] = add ? _mm512_loadu_ps(m + (size_t)r * m_row + (size_t)s * LANES)       \
+                                : _mm512_setzero_ps();                                             \
+            }                                                                                      \
+        }                                                                                          \
         for (int i = 0; i < count; i++) {                                                          \
             __m512bh column[S];                                                                    \
             for (int s = 0; s < (S); s++) {                                                        \
-                column[s] = (__m512bh)_mm512_loadu_si512(u + (size_t)(i * (S) + s) * 2 * LANES);   \
+                column[s] =                                                                        \
+                    (__m512bh)_mm512_loadu_si512(u + (size_t)i * u_pair + (size_t)s * 2 * LANES);  \
             }                                                                                      \
             _Pragma("GCC unroll 32") for (int r = 0; r < (R); r++) {                               \
-                const __m512bh row = repeat(v + (size_t)r * v_row + (size_t)i * 2);                \
+                const __m512bh row = repeat(v + (size_t)r * v_row + (size_t)i * v_pair);           \
                 for (int s = 0; s < (S); s++) {                                                    \
                     sum[r][s] = _mm512_dpbf16_ps(sum[r][s], row, column[s]);                       \
                 }                                                                                  \
@@ -283,6 +290,8 @@ PRODUCT(6, 4)
 PRODUCT(8, 3)
 PRODUCT(12, 2)
 PRODUCT(24, 1)
+PRODUCT(8, 2)
+PRODUCT(8, 1)
 
 /// `rows` are rounded up to whole micro kernels: what they write beyond is never read.
 static void product(const uint16_t *v, size_t v_row, const uint16_t *u, int count, float *m,
@@ -293,19 +302,19 @@ static void product(const uint16_t *v, size_t v_row, const uint16_t *u, int coun
         float *to = m + (size_t)r * m_row;
         switch (vectors) {
         case 4:
-            product_6_4(from, v_row, u, count, to, m_row);
+            product_6_4(from, v_row, 2, u, (size_t)4 * 2 * LANES, count, false, to, m_row);
             r += 6;
             break;
         case 3:
-            product_8_3(from, v_row, u, count, to, m_row);
+            product_8_3(from, v_row, 2, u, (size_t)3 * 2 * LANES, count, false, to, m_row);
             r += 8;
             break;
         case 2:
-            product_12_2(from, v_row, u, count, to, m_row);
+            product_12_2(from, v_row, 2, u, (size_t)2 * 2 * LANES, count, false, to, m_row);
             r += 12;
             break;
         default:
-            product_24_1(from, v_row, u, count, to, m_row);
+            product_24_1(from, v_row, 2, u, (size_t)1 * 2 * LANES, count, false, to, m_row);
             r += 24;
             break;
         }
@@ -318,8 +327,7 @@ static size_t product_v_place(int in) {
 
 static const size_t product_m_place = (size_t)PRODUCT_TILES * VECTORS_MAX * LANES + PAD;
 
-size_t nn__winograd_product_scratch_bytes(const nn__winograd *w, int in) {
-    (void)w;
+size_t nn__winograd_product_scratch_bytes(int in) {
     return PLACES * (product_v_place(in) * sizeof(uint16_t) + product_m_place * sizeof(float));
 }
 
@@ -378,39 +386,7 @@ void nn__winograd_product(const nn__winograd_part *p, const uint16_t *x,
 
 /* ---- sums ------------------------------------------------------------------------------------ */
 
-/// sums [R][16 S] += v' d over `count` pairs of tiles, which are v_pair and d_pair apart.
-#define SUMS(R, S)                                                                                 \
-    INLINE void sums_##R##_##S(const uint16_t *v, size_t v_pair, const uint16_t *d, size_t d_pair, \
-                               int count, float *sums, size_t sums_row) {                          \
-        __m512 sum[R][S];                                                                          \
-        for (int r = 0; r < (R); r++) {                                                            \
-            for (int s = 0; s < (S); s++) {                                                        \
-                sum[r][s] = _mm512_loadu_ps(sums + (size_t)r * sums_row + (size_t)s * LANES);      \
-            }                                                                                      \
-        }                                                                                          \
-        for (int i = 0; i < count; i++) {                                                          \
-            __m512bh column[S];                                                                    \
-            for (int s = 0; s < (S); s++) {                                                        \
-                column[s] =                                                                        \
-                    (__m512bh)_mm512_loadu_si512(d + (size_t)i * d_pair + (size_t)s * 2 * LANES);  \
-            }                                                                                      \
-            _Pragma("GCC unroll 32") for (int r = 0; r < (R); r++) {                               \
-                const __m512bh row = repeat(v + (size_t)i * v_pair + (size_t)r * 2);               \
-                for (int s = 0; s < (S); s++) {                                                    \
-                    sum[r][s] = _mm512_dpbf16_ps(sum[r][s], row, column[s]);                       \
-                }                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
-        for (int r = 0; r < (R); r++) {                                                            \
-            for (int s = 0; s < (S); s++) {                                                        \
-                _mm512_storeu_ps(sums + (size_t)r * sums_row + (size_t)s * LANES, sum[r][s]);      \
-            }                                                                                      \
-        }                                                                                          \
-    }
-SUMS(8, 3)
-SUMS(8, 2)
-SUMS(8, 1)
-
+/// sums += v' d over `count` pairs of tiles.
 static void add_products(const nn__winograd_part *p, const uint16_t *v, const uint16_t *d,
                          int count, float *sums) {
     const size_t v_pair = 2 * (size_t)p->in, d_pair = 2 * (size_t)p->out, row = (size_t)p->out;
@@ -419,13 +395,16 @@ static void add_products(const nn__winograd_part *p, const uint16_t *v, const ui
             const int left = (p->out - o) / LANES;
             float *to = sums + (size_t)i * row + o;
             if (left >= 3 && left != 4) {
-                sums_8_3(v + 2 * (size_t)i, v_pair, d + 2 * (size_t)o, d_pair, count, to, row);
+                product_8_3(v + 2 * (size_t)i, 2, v_pair, d + 2 * (size_t)o, d_pair, count, true,
+                            to, row);
                 o += 3 * LANES;
             } else if (left >= 2) {
-                sums_8_2(v + 2 * (size_t)i, v_pair, d + 2 * (size_t)o, d_pair, count, to, row);
+                product_8_2(v + 2 * (size_t)i, 2, v_pair, d + 2 * (size_t)o, d_pair, count, true,
+                            to, row);
                 o += 2 * LANES;
             } else {
-                sums_8_1(v + 2 * (size_t)i, v_pair, d + 2 * (size_t)o, d_pair, count, to, row);
+                product_8_1(v + 2 * (size_t)i, 2, v_pair, d + 2 * (size_t)o, d_pair, count, true,
+                            to, row);
                 o += LANES;
             }
         }
