@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli_internal.h"
@@ -191,10 +192,20 @@ static ns_status judge(train_job *job, ns_error *err) {
     return job->words->test ? judge_split(job, DATA_TEST, &job->test_accuracy, err) : NS_OK;
 }
 
-static ns_status save(train_job *job, ns_error *err) {
-    if (job->words->out_path == NULL) {
-        return NS_OK;
+/// Fails where the model could not be written, before anything is trained.
+static ns_status probe_output(const char *path, ns_error *err) {
+    ns_atomic_file *file = NULL;
+    struct stat there;
+    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode)) {
+        return ns_fail(err, NS_ERR_IO, "cannot write %s: it is a folder", path);
     }
+    NS_TRY(ns_atomic_open(path, &file, err));
+    ns_atomic_abort(file);
+    return NS_OK;
+}
+
+/// Saves what was trained, so that nothing which happens while it is judged can lose it.
+static ns_status save(train_job *job, ns_error *err) {
     ns_json *notes = nn_model_notes(job->model);
     ns_json_set_string(notes, "origin", "train");
     ns_json_set_string(notes, "nightshift", NS_VERSION);
@@ -203,10 +214,14 @@ static ns_status save(train_job *job, ns_error *err) {
     ns_json_set(notes, "recipe", nn_recipe_to_json(&job->candidate.recipe));
     ns_json_set_int(notes, "seed", (int64_t)job->words->seed);
     ns_json_set_string(notes, "dtype", nn_dtype_name(nn_dtype_resolve(job->words->dtype)));
-    ns_json_set_number(notes, "val_accuracy", job->val_accuracy);
     NS_TRY(nn_model_save(job->model, job->words->out_path, err));
     (void)unlink(job->checkpoint_path);
     return NS_OK;
+}
+
+static ns_status save_accuracy(train_job *job, ns_error *err) {
+    ns_json_set_number(nn_model_notes(job->model), "val_accuracy", job->val_accuracy);
+    return nn_model_save(job->model, job->words->out_path, err);
 }
 
 /* ---- the result ------------------------------------------------------------------------------ */
@@ -273,9 +288,11 @@ static ns_status run_job(train_job *job, ns_error *err) {
     }
     NS_TRY(data_open(words->set_path, &job->set, err));
     NS_TRY(make_candidate(job, err));
+    NS_TRY(words->out_path != NULL ? probe_output(words->out_path, err) : NS_OK);
     NS_TRY(train(job, err));
+    NS_TRY(words->out_path != NULL ? save(job, err) : NS_OK);
     NS_TRY(judge(job, err));
-    NS_TRY(save(job, err));
+    NS_TRY(words->out_path != NULL ? save_accuracy(job, err) : NS_OK);
     if (words->json) {
         return cli__print_json(result_json(job), err);
     }

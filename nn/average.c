@@ -17,7 +17,8 @@
 //   slow <- d slow + (1 - d) fast,   fast <- slow,   d = 0.95^5 f^3
 //
 // at fraction f of the budget, so that early on, when the weights still travel far, nothing is held
-// back.
+// back. Before the first such step, slow is fast; and where training ends between two, slow moves
+// once more, by as many steps' share, so that none is lost.
 //
 // Both happen inside the optimiser's sweep; this file only says with which share.
 
@@ -26,7 +27,11 @@
 #include <math.h>
 
 #define LOOKAHEAD_STEPS 5
-#define LOOKAHEAD_DECAY 0.7737809375 // 0.95^5
+#define LOOKAHEAD_DECAY 0.95 // a step
+
+static float lookahead_share(int64_t step_count, double fraction) {
+    return (float)(1.0 - pow(LOOKAHEAD_DECAY, (double)step_count) * fraction * fraction * fraction);
+}
 
 nn__average_step nn__average_at(const nn_recipe *recipe, int64_t step, double fraction) {
     switch (recipe->average) {
@@ -36,11 +41,18 @@ nn__average_step nn__average_at(const nn_recipe *recipe, int64_t step, double fr
     }
     case NN_AVERAGE_LOOKAHEAD: {
         const bool due = step % LOOKAHEAD_STEPS == 0;
-        const double keep = LOOKAHEAD_DECAY * fraction * fraction * fraction;
-        return (nn__average_step){.share = due ? (float)(1.0 - keep) : 0.0F, .returns = due};
+        const float share = due ? lookahead_share(LOOKAHEAD_STEPS, fraction) : 0.0F;
+        return (nn__average_step){.share = step < LOOKAHEAD_STEPS ? 1.0F : share, .returns = due};
     }
     case NN_AVERAGE_NONE:
         break;
     }
     return (nn__average_step){0};
+}
+
+float nn__average_rest(const nn_recipe *recipe, int64_t step, double fraction) {
+    const int64_t step_count = step % LOOKAHEAD_STEPS;
+    return recipe->average == NN_AVERAGE_LOOKAHEAD && step_count > 0
+               ? lookahead_share(step_count, fraction)
+               : 0.0F;
 }

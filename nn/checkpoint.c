@@ -5,10 +5,12 @@
 // kept, average of the weights, in plain layout, and then those of the last good state
 // (nn/train_keep.c); and whose JSON holds the position and the identity of the training:
 //
-//   {"graph": SHA-256, "data": SHA-256, "recipe": {...}, "seed": n,
+//   {"graph": SHA-256, "data": SHA-256, "recipe": {...}, "seed": n, "dtype": "bf16",
 //    "step": n, "sample_count": n, "used_ms": n, "marks_done": n, "recoveries": n, "step_ms": x,
-//    "reserve_ms": x, "loss": x,
-//    "clip": {"mean": x, "variance": x, "count": n, "clipped_count": n}}
+//    "reserve_ms": x, "trend": TREND, "good_trend": TREND}
+//
+//   TREND: {"loss": x, "loss_count": n,
+//           "clip": {"mean": x, "variance": x, "count": n, "clipped_count": n}}
 //
 // The random streams need no room: augmentation depends on (seed, epoch, image), dropout on (seed,
 // step). Between float and JSON every number keeps its bits, so a run limited by samples continues
@@ -21,7 +23,7 @@
 #include <string.h>
 
 static const nn__sealed_kind checkpoint_kind = {
-    .noun = "checkpoint", .magic = {'N', 'S', 'C', 'K', 'P', 'T', '0', '\n'}, .version = 2};
+    .noun = "checkpoint", .magic = {'N', 'S', 'C', 'K', 'P', 'T', '0', '\n'}, .version = 3};
 
 /// What must be equal for one training to go on from another's checkpoint. Owned by the caller.
 static ns_status describe(const nn__training *training, ns_json **out, ns_error *err) {
@@ -32,8 +34,20 @@ static ns_status describe(const nn__training *training, ns_json **out, ns_error 
     ns_json_set_string(json, "data", data_describe(training->set)->sha256);
     ns_json_set(json, "recipe", nn_recipe_to_json(training->recipe));
     ns_json_set_int(json, "seed", (int64_t)training->seed);
+    ns_json_set_string(json, "dtype", nn_dtype_name(training->dtype));
     *out = json;
     return NS_OK;
+}
+
+static void write_trend(ns_json *json, const char *key, const nn__trend *trend) {
+    ns_json *object = ns_json_set(json, key, ns_json_object_new());
+    ns_json_set_number(object, "loss", trend->loss);
+    ns_json_set_int(object, "loss_count", trend->loss_count);
+    ns_json *clip = ns_json_set(object, "clip", ns_json_object_new());
+    ns_json_set_number(clip, "mean", trend->clip.mean);
+    ns_json_set_number(clip, "variance", trend->clip.variance);
+    ns_json_set_int(clip, "count", trend->clip.count);
+    ns_json_set_int(clip, "clipped_count", trend->clip.clipped_count);
 }
 
 ns_status nn__checkpoint_save(const char *path, const nn__training *training,
@@ -48,12 +62,8 @@ ns_status nn__checkpoint_save(const char *path, const nn__training *training,
     ns_json_set_int(json, "recoveries", position->recoveries);
     ns_json_set_number(json, "step_ms", position->step_ms);
     ns_json_set_number(json, "reserve_ms", position->reserve_ms);
-    ns_json_set_number(json, "loss", position->loss);
-    ns_json *clip = ns_json_set(json, "clip", ns_json_object_new());
-    ns_json_set_number(clip, "mean", position->clip.mean);
-    ns_json_set_number(clip, "variance", position->clip.variance);
-    ns_json_set_int(clip, "count", position->clip.count);
-    ns_json_set_int(clip, "clipped_count", position->clip.clipped_count);
+    write_trend(json, "trend", &position->trend);
+    write_trend(json, "good_trend", &position->good_trend);
     const ns_status status =
         nn__sealed_write(&checkpoint_kind, path, json, values, value_count, err);
     ns_json_free(json);
@@ -94,10 +104,19 @@ static ns_status read_clip(const ns_json *json, nn__clip *clip, ns_error *err) {
     clip->count = ns_json_int(json, "count", -1);
     clip->clipped_count = ns_json_int(json, "clipped_count", -1);
     if (!isfinite(clip->mean) || !(clip->variance >= 0) || clip->clipped_count < 0 ||
-        clip->count < clip->clipped_count) {
+        clip->count < 0) {
         return ns_fail(err, NS_ERR_CORRUPT, "its statistics of gradients make no sense");
     }
     return NS_OK;
+}
+
+static ns_status read_trend(const ns_json *json, nn__trend *trend, ns_error *err) {
+    trend->loss = ns_json_number(json, "loss", (double)NAN);
+    trend->loss_count = ns_json_int(json, "loss_count", -1);
+    if (!isfinite(trend->loss) || trend->loss_count < 0) {
+        return ns_fail(err, NS_ERR_CORRUPT, "its loss makes no sense");
+    }
+    return read_clip(ns_json_get(json, "clip"), &trend->clip, err);
 }
 
 static ns_status read_position(const ns_json *json, nn__position *position, ns_error *err) {
@@ -108,17 +127,16 @@ static ns_status read_position(const ns_json *json, nn__position *position, ns_e
     position->used_ms = ns_json_int(json, "used_ms", -1);
     position->step_ms = ns_json_number(json, "step_ms", (double)NAN);
     position->reserve_ms = ns_json_number(json, "reserve_ms", (double)NAN);
-    position->loss = ns_json_number(json, "loss", (double)NAN);
     if (position->step < 1 || position->used_ms < 0 || sample_count < position->step ||
         marks_done < 0 || marks_done > NN_EVAL_MARKS_MAX || recoveries < 0 ||
-        recoveries > position->step || !(position->step_ms >= 0) || !(position->reserve_ms >= 0) ||
-        !isfinite(position->loss)) {
+        recoveries > position->step || !(position->step_ms >= 0) || !(position->reserve_ms >= 0)) {
         return ns_fail(err, NS_ERR_CORRUPT, "its position makes no sense");
     }
     position->sample_count = (uint64_t)sample_count;
     position->marks_done = (int)marks_done;
     position->recoveries = (int)recoveries;
-    return read_clip(ns_json_get(json, "clip"), &position->clip, err);
+    NS_TRY(read_trend(ns_json_get(json, "trend"), &position->trend, err));
+    return read_trend(ns_json_get(json, "good_trend"), &position->good_trend, err);
 }
 
 static ns_status check_values(const float *values, size_t count, size_t expected, ns_error *err) {
@@ -143,7 +161,7 @@ ns_status nn_checkpoint_progress(const char *path, nn_progress *out, ns_error *e
     if (status == NS_OK) {
         *out = (nn_progress){.step = position.step,
                              .sample_count = position.sample_count,
-                             .loss = position.loss,
+                             .loss = position.trend.loss,
                              .used_ms = position.used_ms,
                              .val_accuracy = NAN};
     } else {

@@ -306,6 +306,8 @@ typedef struct nn__average_step {
     bool returns; // as nn__sgd's
 } nn__average_step;
 nn__average_step nn__average_at(const nn_recipe *recipe, int64_t step, double fraction);
+/// The share in which an average that is to be used after `step` has yet to move to the weights.
+float nn__average_rest(const nn_recipe *recipe, int64_t step, double fraction);
 
 /// Which gradient norms are usual (nn/clip.c); starts as zeros.
 typedef struct nn__clip {
@@ -367,7 +369,15 @@ typedef struct nn__training {
     const data_set *set;
     const nn_recipe *recipe;
     uint64_t seed;
+    nn_dtype dtype; // resolved
 } nn__training;
+
+/// What a training has learnt of its steps. It goes back with the weights.
+typedef struct nn__trend {
+    double loss;        // smoothed
+    int64_t loss_count; // over so many steps
+    nn__clip clip;
+} nn__trend;
 
 /// Where a training is, summed over all its lives.
 typedef struct nn__position {
@@ -376,10 +386,9 @@ typedef struct nn__position {
     int64_t used_ms;
     int marks_done;
     int recoveries;
-    double step_ms;    // running mean; a guess before the first step
-    double reserve_ms; // of the time granted, kept for the end
-    double loss;       // smoothed
-    nn__clip clip;
+    double step_ms;              // running mean; a guess before the first step
+    double reserve_ms;           // of the time granted, kept for the end
+    nn__trend trend, good_trend; // now, and of the good state
 } nn__position;
 
 /// `values`: the present state, momentum and average, then the good ones, in plain layout.

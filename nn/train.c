@@ -133,7 +133,7 @@ static ns_status update(nn__trainer *t, float rate, float loss, ns_error *err) {
         .momentum = t->recipe.momentum,
         .weight_decay = t->recipe.weight_decay,
         .norm_rate_factor = t->recipe.norm_rate_factor,
-        .gradient_scale = nn__clip_scale(&t->position.clip, norm, t->recipe.clip_deviations),
+        .gradient_scale = nn__clip_scale(&t->position.trend.clip, norm, t->recipe.clip_deviations),
         .average_share = average.share,
         .returns = average.returns,
     };
@@ -145,8 +145,9 @@ static ns_status update(nn__trainer *t, float rate, float loss, ns_error *err) {
 }
 
 static void learn_loss(nn__trainer *t, double loss) {
-    const double step_count = (double)(t->position.step - t->position.recoveries);
-    t->position.loss += (loss - t->position.loss) / fmin(step_count, LOSS_WINDOW_STEPS);
+    nn__trend *trend = &t->position.trend;
+    trend->loss_count++;
+    trend->loss += (loss - trend->loss) / fmin((double)trend->loss_count, LOSS_WINDOW_STEPS);
     nn__train_keep_good_if_due(t, loss);
 }
 
@@ -217,7 +218,7 @@ static ns_status finish(nn__trainer *t, nn_verdict verdict, nn_model **model, ns
     nn_train_result *result = t->result;
     result->stopped = verdict == NN_STOP;
     result->recovery_count = t->position.recoveries;
-    result->clipped_step_count = t->position.clip.clipped_count;
+    result->clipped_step_count = t->position.trend.clip.clipped_count;
     if (!result->stopped) {
         const float *state = NULL;
         NS_TRY(nn__train_settle(t, &state, err));

@@ -2,8 +2,8 @@
 //
 // The fraction is the larger of time used over time granted and images seen over images granted.
 // Averaged weights need some forward passes at the end (train_judge.c); the time for them is taken
-// off the time granted, once, as soon as steps have been measured. The fraction therefore never
-// falls, and reaches 1 when those passes begin.
+// off the time granted, once in a life, as soon as steps have been measured. The fraction therefore
+// never falls, and reaches 1 when those passes begin.
 
 #include "nn/train.h"
 
@@ -36,6 +36,13 @@ bool nn__train_step_fits(const nn__trainer *t) {
            (t->options->sample_count_max == 0 || sample_count <= t->options->sample_count_max);
 }
 
+/// What the limit on images allows in whole batches, as no other step is made.
+static double whole_batch_samples(const nn__trainer *t) {
+    const uint64_t batch = (uint64_t)t->recipe.batch_size;
+    const uint64_t batch_count = t->options->sample_count_max / batch;
+    return (double)((batch_count > 0 ? batch_count : 1) * batch);
+}
+
 double nn__train_fraction(const nn__trainer *t, double steps_ahead) {
     double fraction = 0;
     if (t->options->ms_max > 0) {
@@ -45,7 +52,7 @@ double nn__train_fraction(const nn__trainer *t, double steps_ahead) {
     if (t->options->sample_count_max > 0) {
         const double samples =
             (double)t->position.sample_count + steps_ahead * (double)t->recipe.batch_size;
-        fraction = fmax(fraction, samples / (double)t->options->sample_count_max);
+        fraction = fmax(fraction, samples / whole_batch_samples(t));
     }
     return fmin(fraction, 1.0);
 }
@@ -67,6 +74,12 @@ void nn__train_measure_step(nn__trainer *t, int64_t since_ms) {
     t->life_step_ms += step_ms;
     t->life_sample_count += (uint64_t)t->recipe.batch_size;
     if (t->position.step == NN__STEP_WINDOW) {
+        nn__train_reserve(t);
+    }
+}
+
+void nn__train_reserve(nn__trainer *t) {
+    if (t->position.step >= NN__STEP_WINDOW) {
         t->position.reserve_ms =
             fmin(nn__train_settle_ms(t), RESERVE_SHARE_MAX * (double)t->options->ms_max);
     }
@@ -83,7 +96,7 @@ nn_progress nn__train_progress(const nn__trainer *t) {
         .step = t->position.step,
         .sample_count = t->position.sample_count,
         .epoch = (int)(t->position.sample_count / nn__train_epoch_samples(t)),
-        .loss = t->position.loss,
+        .loss = t->position.trend.loss,
         .used_ms = nn__train_used_ms(t),
         .images_per_s = 1000.0 * (double)t->life_sample_count / fmax(t->life_step_ms, 1.0),
         .val_accuracy = NAN,

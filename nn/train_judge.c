@@ -8,6 +8,9 @@
 // images are the first of an order of their own, the same at every mark and at the end, and they are
 // not augmented, as those to be classified will not be.
 //
+// Where there is time for no pass at all, the weights as they stand and their own statistics are the
+// model: an average with the statistics of other weights is worth nothing.
+//
 // Afterwards the net gets back what it had, so that looking changes nothing.
 
 #include "nn/train.h"
@@ -76,8 +79,8 @@ double nn__train_settle_ms(const nn__trainer *t) {
                : FORWARD_SHARE * statistics_batches(t) * t->position.step_ms;
 }
 
-/// Of the weights in the net, as far as the time goes.
-static void measure_statistics(nn__trainer *t) {
+/// Of the weights in the net, as far as the time goes; false when it is too short for any.
+static bool measure_statistics(nn__trainer *t) {
     const data_batch batch = {.x = nn_net_input(t->net),
                               .labels = nn_net_labels(t->net),
                               .partner_labels = nn_net_partner_labels(t->net),
@@ -87,7 +90,8 @@ static void measure_statistics(nn__trainer *t) {
     double pass_ms = FORWARD_SHARE * t->position.step_ms;
     data_loader_seek(t->statistics_loader, 0);
     nn__net_set_step(t->net, t->options->seed);
-    for (int done = 0; done < batch_count && nn__train_end_fits(t, pass_ms);) {
+    int done = 0;
+    while (done < batch_count && nn__train_end_fits(t, pass_ms)) {
         (void)data_loader_next(t->statistics_loader, &batch);
         nn_net_set_running_share(t->net, 1.0F / (float)(done + 1));
         nn_net_forward(t->net);
@@ -95,17 +99,29 @@ static void measure_statistics(nn__trainer *t) {
         pass_ms = (double)(ns_clock_ms() - begin_ms) / done;
     }
     nn_net_set_running_share(t->net, NN__NORM_MOMENTUM);
+    return done > 0;
+}
+
+/// Into `settled`: the average, with what of the weights `t->now` it has not seen yet.
+static void read_average(const nn__trainer *t, float *settled) {
+    const float rest = nn__average_rest(&t->recipe, t->position.step, nn__train_fraction(t, 0));
+    nn_net_get_average(t->net, settled);
+    for (size_t i = 0; i < t->state_count && rest > 0.0F; i++) {
+        settled[i] += rest * (t->now[i] - settled[i]);
+    }
 }
 
 ns_status nn__train_settle(nn__trainer *t, const float **state, ns_error *err) {
     float *settled = t->now;
     nn_net_get_state(t->net, t->now);
     if (t->recipe.average != NN_AVERAGE_NONE) {
-        settled = t->now + t->state_count;
-        nn_net_get_average(t->net, settled);
-        nn_net_set_state(t->net, settled);
-        measure_statistics(t);
-        nn_net_get_state(t->net, settled);
+        float *average = t->now + t->state_count;
+        read_average(t, average);
+        nn_net_set_state(t->net, average);
+        if (measure_statistics(t)) {
+            nn_net_get_state(t->net, average);
+            settled = average;
+        }
         nn_net_set_state(t->net, t->now);
     }
     const size_t finite_count = nn__finite_count(settled, t->state_count);
@@ -177,9 +193,13 @@ ns_status nn__train_mark(nn__trainer *t, nn_verdict *verdict, ns_error *err) {
     }
     // Before measuring takes time and moves the fraction.
     nn_progress progress = nn__train_progress(t);
-    const ns_status status = measure_accuracy(t, &progress.val_accuracy, err);
-    if (status == NS_ERR_STOPPED) {
+    ns_error why = {0};
+    const ns_status status = measure_accuracy(t, &progress.val_accuracy, &why);
+    if (status == NS_ERR_STOPPED || status == NS_ERR_NAN) { // the next step sees to a NaN
         return NS_OK;
+    }
+    if (status != NS_OK) {
+        *err = why;
     }
     NS_TRY(status);
     *verdict = options->on_mark(options->context, &progress);

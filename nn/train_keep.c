@@ -60,11 +60,12 @@ static void write_net(nn__trainer *t, const float *snapshot) {
 
 void nn__train_keep_good(nn__trainer *t) {
     read_net(t, t->good);
+    t->position.good_trend = t->position.trend;
 }
 
 void nn__train_keep_good_if_due(nn__trainer *t, double loss) {
     const double loss_max = 2.0 * log(fmax((double)nn_net_class_count(t->net), 2.0));
-    if (t->position.step % GOOD_STEPS == 0 && fmax(loss, t->position.loss) <= loss_max) {
+    if (t->position.step % GOOD_STEPS == 0 && fmax(loss, t->position.trend.loss) <= loss_max) {
         nn__train_keep_good(t);
     }
 }
@@ -79,14 +80,18 @@ ns_status nn__train_recover(nn__trainer *t, const ns_error *why, ns_error *err) 
     }
     t->position.recoveries++;
     t->result->recovery_reason = *why;
+    const int64_t clipped_count = t->position.trend.clip.clipped_count;
     write_net(t, t->good);
+    t->position.trend = t->position.good_trend; // what a diverging training taught is no measure
+    t->position.trend.clip.clipped_count = clipped_count;
     return NS_OK;
 }
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 
 static nn__training identity_of(const nn__trainer *t) {
-    return (nn__training){t->graph, t->set, &t->recipe, t->options->seed};
+    return (nn__training){t->graph, t->set, &t->recipe, t->options->seed,
+                          nn_dtype_resolve(t->options->dtype)};
 }
 
 ns_status nn__train_resume(nn__trainer *t, ns_error *err) {
@@ -96,6 +101,7 @@ ns_status nn__train_resume(nn__trainer *t, ns_error *err) {
     write_net(t, t->now);
     data_loader_seek(t->loader, t->position.sample_count);
     t->begin_ms -= t->position.used_ms;
+    nn__train_reserve(t); // the limit may be another
     return NS_OK;
 }
 

@@ -29,6 +29,10 @@ expect 2 'batch_size cannot be "0"' train set.nsd -g anchor -e 1 -r batch_size=0
 expect 2 '"mirror" is no FIELD=VALUE' train set.nsd -g anchor -e 1 -r mirror
 expect 1 'from --genotype' train set.nsd -g '{"stem_width": 3}' -e 1
 
+# A model that could not be written is not trained: so many epochs would take hours.
+expect 1 '/nosuch/x.nsm' train set.nsd -g anchor -e 1000000 -o /nosuch/x.nsm
+expect 1 'it is a folder' train set.nsd -g anchor -e 1000000 -o .
+
 echo '{"stem_width": 3}' >wrong.json
 expect 1 'wrong.json' train set.nsd --genotype wrong.json --epochs 1 --threads 1 -o w.nsm
 echo '{' >broken.json

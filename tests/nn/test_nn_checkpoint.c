@@ -19,22 +19,23 @@ typedef struct context {
     float values[VALUE_COUNT];
 } context;
 
-static const nn__position somewhere = {.step = 321,
-                                       .sample_count = 20544,
-                                       .used_ms = 123456789,
-                                       .marks_done = 2,
-                                       .step_ms = 17.300000000000001,
-                                       .recoveries = 2,
-                                       .reserve_ms = 12.100000000000001,
-                                       .loss = 0.1234567890123456,
-                                       .clip = {-0.3, 0.04000000000000001, 321, 3}};
+static const nn__position somewhere = {
+    .step = 321,
+    .sample_count = 20544,
+    .used_ms = 123456789,
+    .marks_done = 2,
+    .step_ms = 17.300000000000001,
+    .recoveries = 2,
+    .reserve_ms = 12.100000000000001,
+    .trend = {0.1234567890123456, 319, {-0.3, 0.04000000000000001, 321, 3}},
+    .good_trend = {0.2345678901234567, 300, {-0.2, 0.02000000000000001, 200, 1}}};
 
 static int set_up(void **state) {
     static context c;
     c.set = fixture_set_new("checkpoint.nsd");
     fixture_small_graph(&c.graph);
     c.recipe = nn_recipe_default();
-    c.training = (nn__training){&c.graph, c.set, &c.recipe, 0xFEDCBA9876543210U};
+    c.training = (nn__training){&c.graph, c.set, &c.recipe, 0xFEDCBA9876543210U, NN_DTYPE_BF16};
     for (int i = 0; i < VALUE_COUNT; i++) {
         c.values[i] = 1.0F / (float)(i + 3);
     }
@@ -68,9 +69,9 @@ static void test_everything_comes_back(void **state) {
     assert_int_equal(position.marks_done, somewhere.marks_done);
     assert_int_equal(position.recoveries, somewhere.recoveries);
     assert_memory_equal(&position.reserve_ms, &somewhere.reserve_ms, sizeof position.reserve_ms);
-    assert_memory_equal(&position.clip, &somewhere.clip, sizeof position.clip);
+    assert_memory_equal(&position.trend, &somewhere.trend, sizeof position.trend);
+    assert_memory_equal(&position.good_trend, &somewhere.good_trend, sizeof position.good_trend);
     assert_memory_equal(&position.step_ms, &somewhere.step_ms, sizeof position.step_ms);
-    assert_memory_equal(&position.loss, &somewhere.loss, sizeof position.loss);
 }
 
 /// Loading for `training` must fail with `want` and a sentence that holds `word`.
@@ -108,6 +109,9 @@ static void test_another_training_is_refused(void **state) {
     nn__training other = c->training;
     other.seed++;
     assert_refused(&other, VALUE_COUNT, NS_ERR_INPUT, "seed");
+    other = c->training;
+    other.dtype = NN_DTYPE_F32;
+    assert_refused(&other, VALUE_COUNT, NS_ERR_INPUT, "dtype");
 
     fixture_every_op_graph(&graph);
     other = c->training;

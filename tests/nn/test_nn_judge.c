@@ -139,6 +139,45 @@ static void test_averages_have_their_own_statistics(void **state) {
     free(measured);
 }
 
+/// The weights that `average` makes of 14 steps when no time is left to measure statistics.
+static nn_model *model_in_no_time(const train_fixture *f, nn_average average) {
+    train_watcher w = {.stop_at_step = 14};
+    nn_train_result result;
+    nn_train_options options = train_options_for(&w);
+    (void)remove(CHECKPOINT);
+    options.checkpoint_path = CHECKPOINT;
+    options.recipe.average = average;
+    assert_null(train_model(f, &options, &result));
+    options.ms_max = 1;
+    nn_model *model = train_model(f, &options, &result);
+    assert_int_equal(result.last.step, 14);
+    (void)remove(CHECKPOINT);
+    return model;
+}
+
+/// An average without statistics of its own is not used.
+static void test_averages_without_statistics_are_left(void **state) {
+    const train_fixture *f = *state;
+    train_assert_same(model_in_no_time(f, NN_AVERAGE_NONE), model_in_no_time(f, NN_AVERAGE_EMA));
+}
+
+/// A handful of steps is not thrown away: what lookahead makes of them has learnt of each.
+static void test_short_lookahead_has_all_steps(void **state) {
+    const train_fixture *f = *state;
+    char last[NS_SHA256_HEX_MAX] = "";
+    for (uint64_t step_count = 1; step_count <= 7; step_count += 2) {
+        train_watcher w = {0};
+        nn_train_result result;
+        nn_train_options options = train_options_for(&w);
+        options.sample_count_max = step_count * TRAIN_BATCH;
+        options.recipe.average = NN_AVERAGE_LOOKAHEAD;
+        nn_model *model = train_model(f, &options, &result);
+        assert_string_not_equal(nn_model_describe(model)->weights_sha256, last);
+        memcpy(last, nn_model_describe(model)->weights_sha256, sizeof last);
+        nn_model_free(model);
+    }
+}
+
 /// Time for the statistics is kept: they do not push a training beyond its end.
 static void test_statistics_fit_the_budget(void **state) {
     const train_fixture *f = *state;
@@ -162,6 +201,8 @@ int main(void) {
         cmocka_unit_test(test_marks_measure_accuracy),
         cmocka_unit_test(test_averages_are_judged_undisturbed),
         cmocka_unit_test(test_averages_have_their_own_statistics),
+        cmocka_unit_test(test_averages_without_statistics_are_left),
+        cmocka_unit_test(test_short_lookahead_has_all_steps),
         cmocka_unit_test(test_statistics_fit_the_budget),
     };
     return cmocka_run_group_tests(tests, train_fixture_set_up, train_fixture_tear_down);

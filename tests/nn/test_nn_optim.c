@@ -129,6 +129,7 @@ static void test_ema_has_a_window_of_the_training_so_far(void **state) {
     }
 }
 
+/// And is not behind before the first, nor where training ends between two.
 static void test_lookahead_returns_every_fifth_step(void **state) {
     (void)state;
     nn_recipe recipe = nn_recipe_default();
@@ -137,8 +138,12 @@ static void test_lookahead_returns_every_fifth_step(void **state) {
         const nn__average_step to = nn__average_at(&recipe, step, 0.5);
         assert_int_equal(to.returns, step % 5 == 0);
         const double want = step % 5 == 0 ? 1.0 - pow(0.95, 5) / 8 : 0.0;
-        assert_float_equal(to.share, want, 1e-6);
+        assert_float_equal(to.share, step < 5 ? 1.0F : (float)want, 1e-6);
+        const double rest = step % 5 == 0 ? 0.0 : 1.0 - pow(0.95, step % 5) / 8;
+        assert_float_equal(nn__average_rest(&recipe, step, 0.5), rest, 1e-6);
     }
+    recipe.average = NN_AVERAGE_EMA;
+    assert_float_equal(nn__average_rest(&recipe, 3, 0.5), 0.0, 0.0);
     recipe.average = NN_AVERAGE_NONE;
     assert_float_equal(nn__average_at(&recipe, 5, 0.5).share, 0.0, 0.0);
 }

@@ -19,7 +19,11 @@ typedef enum breakage {
 static struct {
     breakage kind;
     int64_t step, at[4];
+    int64_t loud_from, loud_to; // steps whose loss is said to be LOUD_LOSS
+    nn_net *net;                // of the last step
 } plan;
+
+#define LOUD_LOSS 1e6F
 
 // NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker's names
 float __real_nn_net_forward_backward(nn_net *net, uint64_t step);
@@ -29,6 +33,8 @@ float __wrap_nn_net_forward_backward(nn_net *net, uint64_t step) {
     float loss = __real_nn_net_forward_backward(net, step);
     const nn_params params = nn_net_params(net);
     plan.step++;
+    plan.net = net;
+    loss = plan.step >= plan.loud_from && plan.step < plan.loud_to ? LOUD_LOSS : loss;
     for (size_t i = 0; i < NS_COUNT_OF(plan.at); i++) {
         if (plan.at[i] != plan.step) {
             continue;
@@ -80,6 +86,44 @@ static void test_a_broken_step_is_undone(void **state) {
         break_steps((breakage)kind, 7, 150);
         train_assert_same(model, train_model(f, &options, &result));
     }
+}
+
+/// The losses of a diverging training are forgotten with its weights.
+static void test_the_trend_is_undone_too(void **state) {
+    const train_fixture *f = *state;
+    train_watcher w = {0};
+    nn_train_result result;
+    const nn_train_options options = long_options(&w);
+    break_steps(BREAK_LOSS, 150, 0);
+    plan.loud_from = 140;
+    plan.loud_to = 150;
+    nn_model_free(train_model(f, &options, &result));
+    print_message("loss %g\n", result.last.loss);
+    assert_int_equal(result.recovery_count, 1);
+    assert_true(result.last.loss < 2);
+}
+
+/// Breaks the weights after the step.
+static void break_weight(int64_t step) {
+    if (step == 12) {
+        nn_net_params(plan.net).value[5] = NAN;
+    }
+}
+
+/// A mark that meets broken weights is left out; the next step recovers from them.
+static void test_marks_leave_recovery_alone(void **state) {
+    const train_fixture *f = *state;
+    train_watcher w = {.after_step = break_weight};
+    nn_train_result result;
+    nn_train_options options = train_options_for(&w);
+    options.eval_mark[0] = 0.5;
+    options.eval_mark[1] = 1.0;
+    options.eval_mark_count = 2;
+    break_steps(BREAK_LOSS, 0, 0);
+    nn_model_free(train_model(f, &options, &result));
+    assert_int_equal(result.recovery_count, 1);
+    assert_int_equal(w.mark_count, 1);
+    assert_float_equal(w.mark_fraction[0], 1.0, 1e-9);
 }
 
 /// Interruptions before, between and after the breaks: the same way back, the same bits.
@@ -202,6 +246,8 @@ static void test_checkpoint_holds_numbers_only(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_broken_step_is_undone),
+        cmocka_unit_test(test_the_trend_is_undone_too),
+        cmocka_unit_test(test_marks_leave_recovery_alone),
         cmocka_unit_test(test_recovering_survives_interruption),
         cmocka_unit_test(test_recovering_ends),
         cmocka_unit_test(test_a_lower_rate_may_do),

@@ -116,6 +116,21 @@ static void test_first_step_is_guessed(void **state) {
     assert_null(model);
 }
 
+/// Images that fill no batch are not waited for: the rate still falls to zero.
+static void test_a_broken_batch_changes_nothing(void **state) {
+    const train_fixture *f = *state;
+    train_watcher w = {0};
+    nn_train_result result;
+    nn_train_options options = train_options_for(&w);
+    options.sample_count_max = 7UL * TRAIN_BATCH;
+    nn_model *even = train_model(f, &options, &result);
+    options.sample_count_max += TRAIN_BATCH - 1;
+    nn_model *odd = train_model(f, &options, &result);
+    assert_int_equal(result.last.step, 7);
+    assert_float_equal(result.last.fraction, 1.0, 1e-9);
+    train_assert_same(even, odd);
+}
+
 static void test_large_batch_is_lowered(void **state) {
     const train_fixture *f = *state;
     train_watcher w = {0};
@@ -181,6 +196,7 @@ int main(void) {
         cmocka_unit_test(test_used_time_is_kept),
         cmocka_unit_test(test_too_little_is_said),
         cmocka_unit_test(test_first_step_is_guessed),
+        cmocka_unit_test(test_a_broken_batch_changes_nothing),
         cmocka_unit_test(test_large_batch_is_lowered),
         cmocka_unit_test(test_epochs_are_reported),
         cmocka_unit_test(test_memory_limit_is_kept),
