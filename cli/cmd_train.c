@@ -138,6 +138,25 @@ static nn_verdict on_step(void *context, const nn_progress *now) {
     return cli__stop_asked() ? NN_STOP : NN_CONTINUE;
 }
 
+/// What went wrong on the way without ending the training.
+static void warn(const train_job *job) {
+    const nn_train_result *result = &job->result;
+    if (result->checkpoint_failure_count > 0) {
+        (void)fprintf(stderr, "nightshift: %d checkpoints could not be written, the last: %s\n",
+                      result->checkpoint_failure_count, result->checkpoint_error.text);
+    }
+    if (result->recovery_reason.text[0] != '\0') {
+        (void)fprintf(stderr, "nightshift: went on from an earlier state: %s\n",
+                      result->recovery_reason.text);
+    }
+    if (result->recipe.batch_size > 0 &&
+        result->recipe.batch_size < job->candidate.recipe.batch_size) {
+        (void)fprintf(stderr,
+                      "nightshift: a batch of %d is more than the train split, %d is used\n",
+                      job->candidate.recipe.batch_size, result->recipe.batch_size);
+    }
+}
+
 static ns_status train(train_job *job, ns_error *err) {
     const train_words *words = job->words;
     nn_train_options options = nn_train_options_default();
@@ -157,6 +176,7 @@ static ns_status train(train_job *job, ns_error *err) {
     const ns_status status =
         nn_train(&job->candidate.graph, job->set, &options, &job->result, &job->model, err);
     cli__progress_end(&job->progress);
+    warn(job);
     if (status == NS_OK && job->result.stopped && words->out_path == NULL) {
         return ns_fail(err, NS_ERR_STOPPED,
                        "stopped after %.0f %% of the training; nothing is kept",
@@ -211,7 +231,7 @@ static ns_status save(train_job *job, ns_error *err) {
     ns_json_set_string(notes, "nightshift", NS_VERSION);
     ns_json_set_string(notes, "dataset_sha256", data_describe(job->set)->sha256);
     ns_json_set(notes, "genotype", search_genotype_to_json(&job->space, &job->candidate.genotype));
-    ns_json_set(notes, "recipe", nn_recipe_to_json(&job->candidate.recipe));
+    ns_json_set(notes, "recipe", nn_recipe_to_json(&job->result.recipe));
     ns_json_set_int(notes, "seed", (int64_t)job->words->seed);
     ns_json_set_string(notes, "dtype", nn_dtype_name(nn_dtype_resolve(job->words->dtype)));
     NS_TRY(nn_model_save(job->model, job->words->out_path, err));
@@ -226,6 +246,10 @@ static ns_status save_accuracy(train_job *job, ns_error *err) {
 
 /* ---- the result ------------------------------------------------------------------------------ */
 
+static const char *text_or_null(const ns_error *error) {
+    return error->text[0] != '\0' ? error->text : NULL;
+}
+
 static ns_json *result_json(const train_job *job) {
     ns_json *json = ns_json_object_new();
     if (job->words->out_path != NULL) {
@@ -233,7 +257,7 @@ static ns_json *result_json(const train_job *job) {
     }
     ns_json_set(json, "genotype", search_genotype_to_json(&job->space, &job->candidate.genotype));
     ns_json_set_string(json, "hash", job->candidate.hash);
-    ns_json_set(json, "recipe", nn_recipe_to_json(&job->candidate.recipe));
+    ns_json_set(json, "recipe", nn_recipe_to_json(&job->result.recipe));
     ns_json_set_int(json, "seed", (int64_t)job->words->seed);
     ns_json_set_string(json, "dtype", nn_dtype_name(nn_dtype_resolve(job->words->dtype)));
     ns_json_set_number(json, "val_accuracy", job->val_accuracy);
@@ -246,6 +270,9 @@ static ns_json *result_json(const train_job *job) {
     ns_json_set_number(json, "images_per_s", job->result.last.images_per_s);
     ns_json_set_int(json, "train_ms", job->result.last.used_ms);
     ns_json_set_int(json, "recoveries", job->result.recovery_count);
+    ns_json_set_string(json, "recovery_reason", text_or_null(&job->result.recovery_reason));
+    ns_json_set_int(json, "checkpoint_failures", job->result.checkpoint_failure_count);
+    ns_json_set_string(json, "checkpoint_error", text_or_null(&job->result.checkpoint_error));
     ns_json_set_int(json, "clipped_steps", job->result.clipped_step_count);
     ns_json_set_string(json, "weights_sha256", nn_model_describe(job->model)->weights_sha256);
     return json;

@@ -250,6 +250,15 @@ static ns_status read_labels(const ns_json *root, const char ***names, int *coun
     return NS_OK;
 }
 
+static ns_status read_mirror_average(const ns_json *root, bool *out, ns_error *err) {
+    *out = ns_json_bool(root, "mirror_average", false);
+    const bool other = ns_json_bool(root, "mirror_average", true);
+    if (ns_json_get(root, "mirror_average") != NULL && other != *out) { // both were fallbacks
+        return ns_fail(err, NS_ERR_CORRUPT, "\"mirror_average\" is neither true nor false");
+    }
+    return NS_OK;
+}
+
 /// A copy that may be changed.
 static ns_status copy_notes(const ns_json *root, ns_json **out, ns_error *err) {
     const ns_json *notes = ns_json_get(root, "notes");
@@ -270,6 +279,7 @@ static ns_status model_from_json(const ns_json *root, const float *values, size_
     data_info info = {0};
     const char **names = NULL;
     ns_json *notes = NULL;
+    bool mirror_average = false;
     NS_TRY(nn_graph_from_json(ns_json_get(root, "graph"), graph, err));
     if (value_count != nn_graph_state_count(graph)) {
         return ns_fail(err, NS_ERR_CORRUPT, "it holds %zu weights, but its graph has %zu",
@@ -280,6 +290,7 @@ static ns_status model_from_json(const ns_json *root, const float *values, size_
     info.width = graph->node[0].shape.width;
     NS_TRY(read_channels(root, "mean", info.channels, info.mean, err));
     NS_TRY(read_channels(root, "deviation", info.channels, info.deviation, err));
+    NS_TRY(read_mirror_average(root, &mirror_average, err));
     ns_status status = read_labels(root, &names, &info.label_count, err);
     if (status == NS_OK) {
         status = copy_notes(root, &notes, err);
@@ -289,7 +300,7 @@ static ns_status model_from_json(const ns_json *root, const float *values, size_
         status = make_model(graph, values, &info, notes, out, err);
     }
     if (status == NS_OK) {
-        nn_model_set_mirror_average(*out, ns_json_bool(root, "mirror_average", false));
+        nn_model_set_mirror_average(*out, mirror_average);
     }
     free(names);
     return status;

@@ -355,10 +355,11 @@ typedef struct nn_train_options {
     int thread_count; // 0: all cores
     nn_backend backend;
     nn_dtype dtype;
-    size_t mem_bytes_max;    // of the net, with marks also of theirs; 0: what the machine has left
-    nn_progress_fn on_step;  // after every step; may be NULL
-    nn_progress_fn on_epoch; // after each pass over the train images; may be NULL
-    nn_progress_fn on_mark;  // after each evaluation below; may be NULL
+    size_t mem_bytes_max;   // of the net, the copies of its weights (nn_train_copy_bytes) and, with
+                            // marks, the net that evaluates; 0: what the machine has left
+    nn_progress_fn on_step; // after every step; may be NULL
+    nn_progress_fn on_epoch;             // after each pass over the train images; may be NULL
+    nn_progress_fn on_mark;              // after each evaluation below; may be NULL
     double eval_mark[NN_EVAL_MARKS_MAX]; // fractions, ascending, at which to measure val_accuracy
     int eval_mark_count;
     int eval_image_count_max; // validation images to use at a mark; 0: all
@@ -367,9 +368,12 @@ typedef struct nn_train_options {
     int64_t checkpoint_interval_ms;
 } nn_train_options;
 nn_train_options nn_train_options_default(void);
+/// What nn_train() holds besides its nets: copies of the weights and of what goes with them.
+size_t nn_train_copy_bytes(const nn_graph *graph, const nn_recipe *recipe);
 
 typedef struct nn_train_result {
     nn_progress last;
+    nn_recipe recipe;             // as it was used: with a batch that fits the train split
     bool stopped;                 // by a callback; a checkpoint was written when asked for
     int checkpoint_failure_count; // checkpoints on the way that could not be written
     ns_error checkpoint_error;    // why the last of them could not; empty when none failed

@@ -26,8 +26,9 @@ static_assert(sizeof(nn_schedule) == sizeof(int) && sizeof(nn_average) == sizeof
 typedef enum field_kind {
     FIELD_INT,
     FIELD_REAL,
-    FIELD_FLAG, // 0 or 1
-    FIELD_WORD, // an enum
+    FIELD_SHARE, // a real below its maximum
+    FIELD_FLAG,  // 0 or 1
+    FIELD_WORD,  // an enum
 } field_kind;
 
 typedef struct field {
@@ -48,14 +49,14 @@ static const char *const average_words[] = {"none", "ema", "lookahead", NULL};
 
 static const field fields[] = {
     FIELD(INT,  "batch_size",        batch_size,        1, NN_BATCH_MAX),
-    FIELD(REAL, "rate_peak",         rate_peak,         0, INFINITY),
-    FIELD(REAL, "momentum",          momentum,          0, 1),
-    FIELD(REAL, "weight_decay",      weight_decay,      0, INFINITY),
-    FIELD(REAL, "label_smoothing",   label_smoothing,   0, 1),
+    FIELD(REAL, "rate_peak",         rate_peak,         0, 1000),
+    FIELD(SHARE, "momentum",         momentum,          0, 1),
+    FIELD(REAL, "weight_decay",      weight_decay,      0, 1000),
+    FIELD(SHARE, "label_smoothing",  label_smoothing,   0, 1),
     FIELD(REAL, "warmup_fraction",   warmup_fraction,   0, 1),
     WORD(schedule,                   schedule),
     FIELD(REAL, "norm_rate_factor",  norm_rate_factor,  0, 1000),
-    FIELD(REAL, "clip_deviations",   clip_deviations,   0, INFINITY),
+    FIELD(REAL, "clip_deviations",   clip_deviations,   0, 1000),
     WORD(average,                    average),
     FIELD(REAL, "average_window",    average_window,    0.001, 1),
     FIELD(FLAG, "mirror_average",    mirror_average,    0, 1),
@@ -99,11 +100,13 @@ static ns_status read_number(const field *f, const char *text, double *out, ns_e
     char *end = NULL;
     errno = 0;
     *out = strtod(text, &end);
-    const bool whole = f->kind == FIELD_REAL || *out == floor(*out);
-    if (end == text || *end != '\0' || !whole || !(*out >= f->min && *out <= f->max)) {
-        return ns_fail(err, NS_ERR_USAGE, "%s cannot be \"%s\": a %s from %g to %g is needed",
-                       f->name, text, f->kind == FIELD_REAL ? "number" : "whole number", f->min,
-                       f->max);
+    const bool real = f->kind == FIELD_REAL || f->kind == FIELD_SHARE;
+    const bool whole = real || *out == floor(*out);
+    const bool low = f->kind == FIELD_SHARE ? (float)*out < (float)f->max : *out <= f->max;
+    if (end == text || *end != '\0' || !whole || !(*out >= f->min) || !low) {
+        return ns_fail(err, NS_ERR_USAGE, "%s cannot be \"%s\": a %s from %g to %s%g is needed",
+                       f->name, text, real ? "number" : "whole number", f->min,
+                       f->kind == FIELD_SHARE ? "below " : "", f->max);
     }
     return NS_OK;
 }
@@ -134,6 +137,7 @@ static ns_status set_field(nn_recipe *recipe, const field *f, const char *text, 
         memcpy(member, &(int){(int)number}, sizeof(int));
         break;
     case FIELD_REAL:
+    case FIELD_SHARE:
         memcpy(member, &(float){(float)number}, sizeof(float));
         break;
     case FIELD_FLAG:
@@ -184,6 +188,7 @@ static void add_field(ns_json *json, const nn_recipe *recipe, const field *f) {
         ns_json_set_int(json, f->name, whole);
         break;
     case FIELD_REAL:
+    case FIELD_SHARE:
         memcpy(&real, member, sizeof real);
         ns_json_set_number(json, f->name, shortest(real));
         break;

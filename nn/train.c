@@ -84,23 +84,31 @@ static ns_status whiten(nn__trainer *t, ns_error *err) {
     return NS_OK;
 }
 
+/// What the limit leaves for nets, at least 1.
+static size_t net_bytes_max(const nn__trainer *t) {
+    const size_t bytes_max =
+        t->options->mem_bytes_max > 0 ? t->options->mem_bytes_max : ns_mem_available_bytes();
+    const size_t copy_bytes = nn_train_copy_bytes(t->graph, &t->recipe);
+    return bytes_max > copy_bytes ? bytes_max - copy_bytes : 1;
+}
+
 static ns_status set_up(nn__trainer *t, ns_error *err) {
     NS_TRY(nn_graph_check(t->graph, err));
     NS_TRY(nn__check_shape(t->graph, data_describe(t->set), err));
     NS_TRY(fit_batch(t, err));
-    t->mem_bytes_max =
-        t->options->mem_bytes_max > 0 ? t->options->mem_bytes_max : ns_mem_available_bytes();
+    t->result->recipe = t->recipe;
+    t->mem_bytes_max = net_bytes_max(t);
     const nn_net_options net_options = net_options_of(t);
     NS_TRY(nn_net_new(t->graph, &net_options, &t->net, err));
     nn_net_init(t->net, t->options->seed);
     t->params = nn_net_params(t->net);
     NS_TRY(nn__train_keep_new(t, err));
-    NS_TRY(whiten(t, err));
     NS_TRY(make_loader(t, err));
     t->position.step_ms = nn__train_guess_step_ms(t);
     if (t->options->checkpoint_path != NULL && ns_file_exists(t->options->checkpoint_path)) {
         NS_TRY(nn__train_resume(t, err));
     } else {
+        NS_TRY(whiten(t, err));
         nn__train_keep_good(t);
     }
     NS_TRY(nn__train_judge_new(t, &net_options, err));

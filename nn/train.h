@@ -25,7 +25,7 @@ typedef struct nn__trainer {
     data_loader *loader;
     data_loader *statistics_loader; // of the averaged weights' batch statistics; NULL without
     nn_infer *infer;                // of the marks; NULL without
-    size_t mem_bytes_max;           // of `net` and `infer` together
+    size_t mem_bytes_max;           // of `net` and `infer` together, without the snapshots
     // Two snapshots in plain layout, each of `part_count` parts of `state_count` values: `now`, into
     // which the net is read, and behind it `good`, the state to go back to.
     float *now, *good;
@@ -33,7 +33,7 @@ typedef struct nn__trainer {
     nn__position position;
     int64_t begin_ms; // the clock when training would have begun, had it never been interrupted
     int64_t checkpoint_ms;      // the clock at the last checkpoint
-    int64_t checkpoint_cost_ms; // that it took
+    int64_t checkpoint_cost_ms; // that it took; at first a guess
     double life_step_ms;        // sum of this life's step times
     uint64_t life_sample_count;
 } nn__trainer;

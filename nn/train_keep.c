@@ -25,14 +25,26 @@
 enum {
     GOOD_STEPS = 100, // copying then takes under a thousandth of the time
     RECOVERIES_MAX = 3,
+    CHECKPOINT_BYTES_PER_MS = 100000, // a guess on the low side, until one is written
 };
 
 /* ---- snapshots ------------------------------------------------------------------------------- */
 
+static size_t part_count_of(const nn_recipe *recipe) {
+    return recipe->average == NN_AVERAGE_NONE ? NN__PARTS_MAX - 1 : NN__PARTS_MAX;
+}
+
+/// Both snapshots.
+size_t nn_train_copy_bytes(const nn_graph *graph, const nn_recipe *recipe) {
+    return 2 * part_count_of(recipe) * nn_graph_state_count(graph) * sizeof(float);
+}
+
 ns_status nn__train_keep_new(nn__trainer *t, ns_error *err) {
+    const size_t size_bytes = nn_train_copy_bytes(t->graph, &t->recipe);
     t->state_count = nn_graph_state_count(t->graph);
-    t->part_count = t->recipe.average == NN_AVERAGE_NONE ? NN__PARTS_MAX - 1 : NN__PARTS_MAX;
-    t->now = malloc((2 * t->part_count * t->state_count + 1) * sizeof *t->now);
+    t->part_count = part_count_of(&t->recipe);
+    t->checkpoint_cost_ms = (int64_t)(size_bytes / CHECKPOINT_BYTES_PER_MS) + 1;
+    t->now = malloc(size_bytes + 1);
     if (t->now == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "no memory for copies of %zu weights", t->state_count);
     }

@@ -11,7 +11,8 @@
 // loses nothing.
 //
 // The sums are of bytes and their products, in integers: exact, hence the same for any number of
-// threads. Of a large set only some images are read, evenly spread over it.
+// threads. Of a large set only some images are read, evenly spread over it, and of large images only
+// some rows of patches, other ones in each.
 
 #include "nn/nn_internal.h"
 
@@ -32,17 +33,23 @@ typedef struct patches {
     nn_shape shape; // of an image
     int kernel, size;
     size_t image_count;
+    int row_count; // of patches, that are read of an image
 } patches;
 
 static patches patches_of(const nn_node *node, const data_set *set) {
     const data_info *info = data_describe(set);
     const nn_shape shape = {info->channels, info->height, info->width};
-    const size_t per_image =
-        (size_t)(shape.height - node->kernel + 1) * (size_t)(shape.width - node->kernel + 1);
-    size_t count = info->split_count[DATA_TRAIN];
-    count = count < IMAGE_COUNT_MAX ? count : IMAGE_COUNT_MAX;
-    count = count * per_image <= PATCH_COUNT_MAX ? count : PATCH_COUNT_MAX / per_image + 1;
-    return (patches){set, shape, node->kernel, shape.channels * node->kernel * node->kernel, count};
+    const size_t train_count = info->split_count[DATA_TRAIN];
+    const size_t count = train_count < IMAGE_COUNT_MAX ? train_count : IMAGE_COUNT_MAX;
+    const size_t row_patches = count * (size_t)(shape.width - node->kernel + 1);
+    const size_t rows_max = row_patches < PATCH_COUNT_MAX ? PATCH_COUNT_MAX / row_patches : 1;
+    const int rows = shape.height - node->kernel + 1;
+    return (patches){.set = set,
+                     .shape = shape,
+                     .kernel = node->kernel,
+                     .size = shape.channels * node->kernel * node->kernel,
+                     .image_count = count,
+                     .row_count = (size_t)rows <= rows_max ? rows : (int)rows_max};
 }
 
 /// Pixels (C, H, W) of the `i`-th image that is read.
@@ -78,11 +85,14 @@ static uint32_t total(const uint8_t *a, int count) {
     return sum;
 }
 
-/// Adds one image's share to sum p_a, and to sum p_a p_b for all b <= a.
-static void add_image(const patches *p, const uint8_t *pixels, int a, uint64_t *sum,
-                      uint64_t *products) {
+/// Adds the `image`-th image's share to sum p_a, and to sum p_a p_b for all b <= a.
+static void add_image(const patches *p, size_t image, int a, uint64_t *sum, uint64_t *products) {
     const int rows = p->shape.height - p->kernel + 1, columns = p->shape.width - p->kernel + 1;
-    for (int row = 0; row < rows; row++) {
+    const uint8_t *pixels = image_at(p, image);
+    for (int i = 0; i < p->row_count; i++) {
+        // Evenly spread, beginning elsewhere in each image.
+        const int row =
+            (int)((image + (size_t)i * (size_t)rows / (size_t)p->row_count) % (size_t)rows);
         const uint8_t *row_a = row_at(p, pixels, a, row);
         *sum += total(row_a, columns);
         for (int b = 0; b <= a; b++) {
@@ -94,13 +104,13 @@ static void add_image(const patches *p, const uint8_t *pixels, int a, uint64_t *
 /// `cov` (size, size); `sums` (size) and `products` (size, size) are work space.
 static void covariance(const patches *p, uint64_t *sums, uint64_t *products, double *cov) {
     const float *deviation = data_describe(p->set)->deviation;
-    const double count = (double)p->image_count * (double)(p->shape.height - p->kernel + 1) *
-                         (double)(p->shape.width - p->kernel + 1);
+    const double count =
+        (double)p->image_count * (double)p->row_count * (double)(p->shape.width - p->kernel + 1);
     const int plane = p->kernel * p->kernel;
 #pragma omp parallel for schedule(dynamic)
     for (int a = 0; a < p->size; a++) {
         for (size_t i = 0; i < p->image_count; i++) {
-            add_image(p, image_at(p, i), a, &sums[a], &products[(size_t)a * (size_t)p->size]);
+            add_image(p, i, a, &sums[a], &products[(size_t)a * (size_t)p->size]);
         }
     }
     for (int a = 0; a < p->size; a++) {

@@ -70,6 +70,7 @@ static ns_status fits_memory(const search__run *run, const search_candidate *can
                       err));
     NS_TRY(plan_bytes(run, &candidate->graph, NN_MODE_INFER, search__eval_batch(run->info), &bytes,
                       err));
+    bytes += nn_train_copy_bytes(&candidate->graph, &candidate->recipe);
     if (bytes > run->worker_mem_bytes) {
         return ns_fail(err, NS_ERR_LIMIT, "the network needs %zu MB, a worker has %zu MB",
                        bytes >> 20, run->worker_mem_bytes >> 20);

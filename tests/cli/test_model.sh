@@ -19,7 +19,8 @@ expect 0 '^validation accuracy' train set.nsd --genotype trial.json --epochs 1 -
 # Trying out: nothing is written; the recipe is changed; test images are read when asked for.
 expect_json 'd["recipe"]["average"] == "ema" and d["recipe"]["batch_size"] == 64
     and d["recipe"]["weight_decay"] == 0.005 and d["test_accuracy"] >= 0.5 and d["train_ms"] > 0
-    and d["recoveries"] == 0 and "model" not in d' \
+    and d["recoveries"] == 0 and d["recovery_reason"] is None and d["checkpoint_failures"] == 0
+    and d["checkpoint_error"] is None and "model" not in d' \
     train set.nsd --genotype "$(cat g.json)" --epochs 2 --threads 1 --test --json \
     --recipe average=ema,average_window=0.2,batch_size=64,clip_deviations=6
 expect_json 'd["test_accuracy"] is None' train set.nsd -g anchor -e 1 --threads 1 --json
@@ -28,6 +29,11 @@ expect 2 'no "rate", but .*rate_peak' train set.nsd -g anchor -e 1 -r rate=0.1
 expect 2 'batch_size cannot be "0"' train set.nsd -g anchor -e 1 -r batch_size=0
 expect 2 '"mirror" is no FIELD=VALUE' train set.nsd -g anchor -e 1 -r mirror
 expect 1 'from --genotype' train set.nsd -g '{"stem_width": 3}' -e 1
+
+# A batch is lowered to what there is, which is said.
+expect_json 'd["recipe"]["batch_size"] == 240' train set.nsd -g anchor -e 1 --threads 1 --json \
+    --recipe batch_size=4096
+grep -q 'a batch of 4096 is more' err || fail "lowered batch: \"$(cat err)\""
 
 # A model that could not be written is not trained: so many epochs would take hours.
 expect 1 '/nosuch/x.nsm' train set.nsd -g anchor -e 1000000 -o /nosuch/x.nsm

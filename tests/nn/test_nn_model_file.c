@@ -198,6 +198,9 @@ static void test_lies_are_refused(void **state) {
                        good, 10);
     assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[1],\"deviation\":[2]}", good,
                        10);
+    assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[1],\"deviation\":[2],"
+                       "\"mirror_average\":1,\"notes\":{}}",
+                       good, 10);
     assert_lie_refused("{\"graph\":{\"nodes\":[]},\"labels\":[\"a\",\"b\"],\"mean\":[1],"
                        "\"deviation\":[2],\"notes\":{}}",
                        good, 0);

@@ -6,6 +6,10 @@
 #include <math.h>
 #include <string.h>
 
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
 #include "nn/nn_internal.h"
 
 enum { COUNT = 37 * NN__BLOCK, STEPS = 12 };
@@ -86,6 +90,30 @@ static void test_zero_stays_zero(void **state) {
     for (int i = 0; i < NN__BLOCK; i++) {
         assert_float_equal(value[i], 0.0, 0.0);
     }
+}
+
+/// A momentum that fades does not crawl through denormals, on the caller's thread either, whose own
+/// mode comes back.
+static void test_denormals_are_flushed(void **state) {
+    (void)state;
+#ifdef __SSE__
+    float value[NN__BLOCK] = {0}, gradient[NN__BLOCK] = {0}, momentum[NN__BLOCK];
+    const bool decay[] = {true};
+    const nn_params params = {value, gradient, momentum, NULL, NN__BLOCK, decay};
+    const nn__sgd sgd = {0.4F, 0.5F, 0.005F, 1.0F, 1.0F, 0.0F, false};
+    const unsigned mode = _mm_getcsr();
+    for (int i = 0; i < NN__BLOCK; i++) {
+        momentum[i] = 2e-38F;
+    }
+    assert_true(nn__sgd_step(&params, &sgd, 1));
+    const unsigned exceptions = 0x3FU; // flags that arithmetic raises
+    assert_int_equal(_mm_getcsr() & ~exceptions, mode & ~exceptions);
+    for (int i = 0; i < NN__BLOCK; i++) {
+        assert_float_equal(momentum[i] * 1e30F, 0.0, 0.0);
+    }
+#else
+    skip();
+#endif
 }
 
 static void test_broken_weights_are_noticed(void **state) {
@@ -197,6 +225,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_update_is_the_formula),
         cmocka_unit_test(test_zero_stays_zero),
+        cmocka_unit_test(test_denormals_are_flushed),
         cmocka_unit_test(test_broken_weights_are_noticed),
         cmocka_unit_test(test_ema_has_a_window_of_the_training_so_far),
         cmocka_unit_test(test_lookahead_returns_every_fifth_step),

@@ -67,12 +67,23 @@ static void test_nonsense_is_refused(void **state) {
     nn_recipe recipe = nn_recipe_default();
     const nn_recipe before = recipe;
     const char *const wrong[][3] = {
-        {"rate", "0.1", "rate_peak"},       {"rate_peak", "fast", "number"},
-        {"rate_peak", "-1", "number"},      {"rate_peak", "nan", "number"},
-        {"batch_size", "2.5", "whole"},     {"batch_size", "0", "whole"},
-        {"schedule", "round", "cosine"},    {"average", "", "lookahead"},
-        {"mirror", "2", "0 to 1"},          {"label_smoothing", "0.1x", "number"},
+        {"rate", "0.1", "rate_peak"},
+        {"rate_peak", "fast", "number"},
+        {"rate_peak", "-1", "number"},
+        {"rate_peak", "nan", "number"},
+        {"batch_size", "2.5", "whole"},
+        {"batch_size", "0", "whole"},
+        {"schedule", "round", "cosine"},
+        {"average", "", "lookahead"},
+        {"mirror", "2", "0 to 1"},
+        {"label_smoothing", "0.1x", "number"},
         {"warmup_fraction", "1.5", "to 1"},
+        {"rate_peak", "inf", "to 1000"},
+        {"weight_decay", "inf", "to 1000"},
+        {"clip_deviations", "inf", "to 1000"},
+        {"momentum", "1", "below 1"},
+        {"label_smoothing", "1", "below 1"},
+        {"momentum", "0.999999999", "below 1"}, // as a float it is 1
     };
     for (size_t i = 0; i < NS_COUNT_OF(wrong); i++) {
         ns_error err = {0};

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 /// Plays a disk that is full beyond so many bytes a file.
 static void limit_file_bytes(rlim_t bytes) {
@@ -45,6 +46,76 @@ static void check_resuming(const train_fixture *f, const nn_recipe *recipe) {
     assert_int_equal(result.last.step, TRAIN_STEPS);
     assert_int_equal(result.clipped_step_count, clipped_step_count);
     train_assert_same(whole, pieces);
+}
+
+/// Marks between the stops are each measured once, and see what an unbroken training sees.
+static void test_marks_survive_resuming(void **state) {
+    const train_fixture *f = *state;
+    train_watcher whole = {0}, pieces = {0};
+    nn_train_result result;
+    nn_train_options options = train_options_for(&whole);
+    options.recipe.average = NN_AVERAGE_EMA;
+    options.eval_mark[0] = 0.25;
+    options.eval_mark[1] = 0.5;
+    options.eval_mark[2] = 1.0;
+    options.eval_mark_count = 3;
+    nn_model *model = train_model(f, &options, &result);
+    (void)remove(CHECKPOINT);
+    options.checkpoint_path = CHECKPOINT;
+    options.context = &pieces;
+    const int64_t stops[] = {4, 9, 14};
+    for (size_t i = 0; i < NS_COUNT_OF(stops); i++) {
+        pieces.stop_at_step = stops[i];
+        assert_null(train_model(f, &options, &result));
+    }
+    pieces.stop_at_step = 0;
+    train_assert_same(model, train_model(f, &options, &result));
+    assert_int_equal(whole.mark_count, 3);
+    assert_int_equal(pieces.mark_count, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_float_equal(pieces.mark_fraction[i], whole.mark_fraction[i], 1e-9);
+        assert_float_equal(pieces.mark_accuracy[i], whole.mark_accuracy[i], 0);
+    }
+    (void)remove(CHECKPOINT);
+}
+
+static void be_slow(int64_t step) {
+    (void)step;
+    const struct timespec pause = {.tv_nsec = 5000000};
+    (void)nanosleep(&pause, NULL);
+}
+
+/// What the checkpoint says of the time kept for the end.
+static double reserve_ms(const train_fixture *f, const nn_train_options *options) {
+    static float values[100000];
+    ns_error err = {0};
+    nn__position position = {0};
+    const nn__training training = {&f->graph, f->set, &options->recipe, options->seed,
+                                   nn_dtype_resolve(options->dtype)};
+    const size_t count = nn_train_copy_bytes(&f->graph, &options->recipe) / sizeof(float);
+    assert_in_range(count, 1, NS_COUNT_OF(values));
+    assert_ok(nn__checkpoint_load(CHECKPOINT, &training, &position, values, count, &err), &err);
+    return position.reserve_ms;
+}
+
+/// A training limited by images goes on with a limit on time: there is time for its averages.
+static void test_limits_may_change(void **state) {
+    const train_fixture *f = *state;
+    train_watcher w = {.stop_at_step = 14, .after_step = be_slow};
+    nn_train_result result;
+    nn_train_options options = train_options_for(&w);
+    (void)remove(CHECKPOINT);
+    options.checkpoint_path = CHECKPOINT;
+    options.recipe.average = NN_AVERAGE_EMA;
+    assert_null(train_model(f, &options, &result));
+    assert_float_equal(reserve_ms(f, &options), 0.0, 0.0);
+    options.ms_max = 60000;
+    w.stop_at_step = 15;
+    assert_null(train_model(f, &options, &result));
+    print_message("%.1f ms kept\n", reserve_ms(f, &options));
+    assert_true(reserve_ms(f, &options) >= 10); // 10 passes at half of at least 5 ms
+    assert_true(reserve_ms(f, &options) <= 3000);
+    (void)remove(CHECKPOINT);
 }
 
 static void test_resuming_is_exact(void **state) {
@@ -126,6 +197,8 @@ static void test_damaged_checkpoint_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resuming_is_exact),
+        cmocka_unit_test(test_marks_survive_resuming),
+        cmocka_unit_test(test_limits_may_change),
         cmocka_unit_test(test_checkpoints_come_by_themselves),
         cmocka_unit_test(test_failed_checkpoints_do_not_end_training),
         cmocka_unit_test(test_damaged_checkpoint_is_refused),

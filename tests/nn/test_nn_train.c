@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 static void test_it_learns(void **state) {
     const train_fixture *f = *state;
@@ -41,21 +42,29 @@ static void test_same_seed_same_weights(void **state) {
     nn_model_free(other);
 }
 
+enum { SLOW_STEP_MS = 50 };
+
+static void be_slow(int64_t step) {
+    (void)step;
+    const struct timespec pause = {.tv_nsec = SLOW_STEP_MS * 1000000L};
+    (void)nanosleep(&pause, NULL);
+}
+
+/// Eight steps alone would fill the time; set-up takes some of it, so there is none for the eighth.
 static void test_deadline_is_kept(void **state) {
     const train_fixture *f = *state;
-    train_watcher w = {0};
+    train_watcher w = {.after_step = be_slow};
     nn_train_result result;
     nn_train_options options = train_options_for(&w);
     options.sample_count_max = 0;
-    options.ms_max = 400;
+    options.ms_max = 8 * SLOW_STEP_MS;
     const int64_t begin_ms = ns_clock_ms();
     nn_model *model = train_model(f, &options, &result);
     const int64_t took_ms = ns_clock_ms() - begin_ms;
     print_message("%lld ms of 400, fraction %.3f, %lld steps\n", (long long)took_ms,
                   result.last.fraction, (long long)result.last.step);
     assert_non_null(model);
-    assert_true(took_ms < 2000);
-    assert_true(result.last.fraction > 0.5);
+    assert_in_range(result.last.step, 1, 7);
     assert_true(result.last.used_ms <= took_ms);
     nn_model_free(model);
 }
@@ -141,6 +150,7 @@ static void test_large_batch_is_lowered(void **state) {
     nn_model *model = train_model(f, &options, &result);
     assert_int_equal(result.last.step, 2);
     assert_int_equal(result.last.sample_count, 2 * FIXTURE_TRAIN_COUNT);
+    assert_int_equal(result.recipe.batch_size, FIXTURE_TRAIN_COUNT);
     nn_model_free(model);
 }
 
