@@ -14,13 +14,21 @@
 
 #define NN__DECLARE(name, condition, lanes, bf16)                                                  \
     extern const nn__norm_kernels nn__norm_##name;                                                 \
-    extern const nn__stem_kernels nn__stem_##name;
+    extern const nn__stem_kernels nn__stem_##name;                                                 \
+    extern const nn__depthwise_kernels nn__depthwise_##name;                                       \
+    extern const nn__point_kernels nn__point_##name;
 NN__VARIANT_LIST(NN__DECLARE)
 #undef NN__DECLARE
 
 static const nn__variant variants[] = {
 #define NN__ROW(name, condition, lanes, bf16)                                                      \
-    {#name, lanes, bf16, &nn__norm_##name, &nn__stem_##name},
+    {#name,                                                                                        \
+     lanes,                                                                                        \
+     bf16,                                                                                         \
+     &nn__norm_##name,                                                                             \
+     &nn__stem_##name,                                                                             \
+     &nn__depthwise_##name,                                                                        \
+     &nn__point_##name},
     NN__VARIANT_LIST(NN__ROW)
 #undef NN__ROW
 };

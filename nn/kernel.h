@@ -157,6 +157,54 @@ typedef struct nn__stem_kernels {
                      const nn__norm_factors *factors, float *row, double *sums);
 } nn__stem_kernels;
 
+/* ---- depthwise convolution ------------------------------------------------------------------- */
+
+#define NN__DEPTHWISE_KERNEL_MAX 7
+
+/// A convolution of each channel by itself; the padding is at most kernel - 1. Views y and dy have
+/// x's chunks. Weights are by chunk, tap (K, K) and lane: oneDNN's Goihw16g or Goihw8g.
+typedef struct nn__depthwise_job {
+    int image_count, chunk_count, height, width; // of x
+    int out_height, out_width, kernel, stride, pad;
+    nn_activation activation; // forward: not the sigmoid
+    const float *weights;
+    const float *bias; // (chunk_count * lanes), NULL: none
+    nn__view x, y, dy, dx;
+    float *weights_gradient, *bias_gradient; // as weights, bias
+    float *scratch;                          // nn__depthwise_scratch_bytes()
+} nn__depthwise_job;
+
+/// Loops over one chunk of some images. `work` is the thread's own.
+typedef struct nn__depthwise_kernels {
+    void (*forward)(const nn__depthwise_job *job, int chunk, nn__span images, float *work);
+    void (*backward_data)(const nn__depthwise_job *job, int chunk, nn__span images, float *work);
+    /// `sums` (K * K + 1, lanes): the gradients of the weights, and of the bias if it is wanted.
+    void (*backward_weights)(const nn__depthwise_job *job, int chunk, nn__span images, float *work,
+                             float *sums);
+} nn__depthwise_kernels;
+
+/* ---- activations by themselves, gates -------------------------------------------------------- */
+
+/// y (N, C, H, W) = x * gate (N, C). Views y, dy and dx have x's chunks.
+typedef struct nn__gate_job {
+    int image_count, chunk_count;
+    size_t pixels;
+    const float *gate;    // (images, chunk_count * lanes), zero beyond the channels
+    float *gate_gradient; // the same
+    nn__view x, y, dy;
+    nn__view dx; // may be dy; NULL: not wanted
+} nn__gate_job;
+
+typedef struct nn__point_kernels {
+    /// `count` elements from `first` on; `y` may be `x`, and `dx` `dy`.
+    void (*activation_forward)(nn_activation activation, const void *x, void *y, size_t first,
+                               size_t count);
+    void (*activation_backward)(nn_activation activation, const void *seen, const void *dy,
+                                void *dx, size_t first, size_t count);
+    void (*gate_forward)(const nn__gate_job *job, int image, int chunk);
+    void (*gate_backward)(const nn__gate_job *job, int image, int chunk);
+} nn__point_kernels;
+
 /* ---- variants -------------------------------------------------------------------------------- */
 
 typedef struct nn__variant {
@@ -165,6 +213,8 @@ typedef struct nn__variant {
     bool bf16; // type of the elements
     const nn__norm_kernels *norm;
     const nn__stem_kernels *stem;
+    const nn__depthwise_kernels *depthwise;
+    const nn__point_kernels *point;
 } nn__variant;
 
 /// The best variant this machine runs for these lanes and type; NULL when there is none.
@@ -184,5 +234,20 @@ size_t nn__stem_moment_count(const nn__stem_job *job);
 size_t nn__stem_scratch_bytes(const nn__stem_job *job, int lanes, int thread_count);
 void nn__stem_forward(const nn__variant *variant, const nn__stem_job *job);
 void nn__stem_backward(const nn__variant *variant, const nn__stem_job *job);
+
+/// Of as many threads as OpenMP will use.
+size_t nn__depthwise_scratch_bytes(const nn__depthwise_job *job, int lanes, int thread_count);
+void nn__depthwise_forward(const nn__variant *variant, const nn__depthwise_job *job);
+void nn__depthwise_backward_data(const nn__variant *variant, const nn__depthwise_job *job);
+void nn__depthwise_backward_weights(const nn__variant *variant, const nn__depthwise_job *job);
+
+/// y = activation(x) of `count` elements; `seen` is what its backward reads (op_list.h): x or y. A
+/// NaN stays one.
+void nn__activation_forward(const nn__variant *variant, nn_activation activation, const void *x,
+                            void *y, size_t count);
+void nn__activation_backward(const nn__variant *variant, nn_activation activation, const void *seen,
+                             const void *dy, void *dx, size_t count);
+void nn__gate_forward(const nn__variant *variant, const nn__gate_job *job);
+void nn__gate_backward(const nn__variant *variant, const nn__gate_job *job);
 
 #endif

@@ -214,6 +214,9 @@ bool nn__onednn_has_bf16(void);
 
 void nn__flat_activation_forward(const nn__layer *layer);
 void nn__flat_activation_backward(const nn__layer *layer);
+/// y = the layer's activation of `argument`, which may be y itself; and the argument's gradient.
+void nn__flat_activate(const nn__layer *layer, const void *argument);
+void nn__flat_activate_backward(const nn__layer *layer, const void *argument, void *gradient);
 void nn__flat_dropout_forward(const nn__layer *layer);
 void nn__flat_dropout_backward(const nn__layer *layer);
 void nn__flat_scale_forward(const nn__layer *layer);

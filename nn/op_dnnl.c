@@ -136,6 +136,15 @@ const_dnnl_memory_desc_t nn__md_lanes_like(nn__prim *prim, const_dnnl_memory_des
     return md_new(prim, *sizes, 4, nn__md_type(like), side_by_side ? dnnl_nhwc : blocked);
 }
 
+const_dnnl_memory_desc_t nn__md_depthwise(nn__prim *prim, const_dnnl_memory_desc_t plain,
+                                          int lanes) {
+    const dnnl_dims_t *dims = NULL;
+    if (dnnl_memory_desc_query(plain, dnnl_query_dims, &dims) != dnnl_success) {
+        return NULL;
+    }
+    return md_new(prim, *dims, 5, dnnl_f32, lanes == 16 ? dnnl_Goihw16g : dnnl_Goihw8g);
+}
+
 static dnnl_alg_kind_t eltwise_of(nn_activation activation) {
     static const dnnl_alg_kind_t table[NN_ACTIVATION_COUNT] = {
         [NN_ACTIVATION_RELU] = dnnl_eltwise_relu,

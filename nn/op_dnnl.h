@@ -167,6 +167,17 @@ bool nn__md_lanes(const_dnnl_memory_desc_t md, nn__lanes *out);
 const_dnnl_memory_desc_t nn__md_lanes_like(nn__prim *prim, const_dnnl_memory_desc_t dims,
                                            const_dnnl_memory_desc_t like);
 
+/// The layout that the depthwise kernels want of weights (G, 1, 1, K, K).
+const_dnnl_memory_desc_t nn__md_depthwise(nn__prim *prim, const_dnnl_memory_desc_t plain,
+                                          int lanes);
+
+/// Whether our own kernels can do this convolution of maps of this type (op_dnnl_depthwise.c); it is
+/// theirs then.
+bool nn__depthwise_fits(nn__layer *layer, dnnl_data_type_t type);
+ns_status nn__depthwise_describe(nn__layer *layer, ns_error *err);
+void nn__depthwise_run_forward(const nn__layer *layer);
+void nn__depthwise_run_backward(const nn__layer *layer);
+
 /// Batch norm by our own kernels (op_dnnl_norm.c).
 bool nn__own_norm_describe(nn__layer *layer);
 ns_status nn__fused_describe(nn__layer *layer, ns_error *err);
@@ -174,9 +185,9 @@ void nn__own_norm_forward(const nn__layer *layer);
 void nn__own_norm_backward(const nn__layer *layer);
 
 /// Multiplying by a gate (op_dnnl_gate.c).
-ns_status nn__gate_describe(nn__layer *layer, ns_error *err);
-void nn__gate_forward(const nn__layer *layer);
-void nn__gate_backward(const nn__layer *layer);
+ns_status nn__dnnl_gate_describe(nn__layer *layer, ns_error *err);
+void nn__dnnl_gate_forward(const nn__layer *layer);
+void nn__dnnl_gate_backward(const nn__layer *layer);
 
 /// How one kind of op is described and run (op_dnnl_ops.c).
 typedef struct nn__dnnl_op {

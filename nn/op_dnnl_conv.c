@@ -252,6 +252,9 @@ ns_status nn__describe_conv(nn__layer *layer, ns_error *err) {
     if (layer->absorbed) {
         return describe_absorbed(layer, &g, err);
     }
+    if (nn__depthwise_fits(layer, conv_type(layer))) {
+        return nn__depthwise_describe(layer, err);
+    }
     weighted op;
     if (!(winograd_pays(layer) && conv_describe_by(layer, &g, dnnl_convolution_winograd, &op)) &&
         !conv_describe_by(layer, &g, dnnl_convolution_direct, &op)) {

@@ -5,11 +5,13 @@
 // oneDNN has a broadcasting product, but its gradient would be two more passes over the map (a
 // product and a reduction); here backward reads x and dy once and gives both gradients.
 //
-// Bound by memory: forward is one stream in and one out, backward two in and one out.
+// The work is nn/kernel_point.c's where there is a kernel for the layout; few channels, side by side
+// or plane by plane, are left to plain loops.
 
 #include <assert.h>
 #include <string.h>
 
+#include "nn/kernel.h"
 #include "nn/op_dnnl.h"
 
 /// Both operands' layouts, as describe left them.
@@ -109,41 +111,101 @@ static void product_sums(const gating *g, nn_dtype dtype, const void *a, const v
 
 /* ---- the op ---------------------------------------------------------------------------------- */
 
-void nn__gate_forward(const nn__layer *layer) {
-    const gating g = gating_of(layer);
+/// Kernels for the map as it lies, NULL where the loops above have to do.
+static const nn__variant *variant_of(const nn__layer *layer, const gating *g) {
+    return nn__variant_for(g->map.lanes, nn__md_type(nn__prim_of(layer->from[0])->y) == dnnl_bf16);
+}
+
+static size_t gates_count(const nn__layer *layer, const gating *g) {
+    return (size_t)layer->batch_size * (size_t)(g->map.chunk_count * g->map.lanes);
+}
+
+static nn__view view_of(const nn__lanes *lanes, const void *data) {
+    return (nn__view){(void *)data, lanes->image, lanes->chunk, lanes->pixel};
+}
+
+/// Scratch holds the gates as the kernels want them, then their gradients.
+static nn__gate_job job_of(const nn__layer *layer, const gating *g) {
+    float *gates = layer->scratch;
+    for (int n = 0; n < layer->batch_size; n++) {
+        for (int chunk = 0; chunk < g->map.chunk_count; chunk++) {
+            read_gates(layer, g, n, chunk,
+                       gates + (ptrdiff_t)(n * g->map.chunk_count + chunk) * g->map.lanes);
+        }
+    }
+    return (nn__gate_job){.image_count = layer->batch_size,
+                          .chunk_count = g->map.chunk_count,
+                          .pixels = g->pixels,
+                          .gate = gates,
+                          .gate_gradient = gates + gates_count(layer, g),
+                          .x = view_of(&g->map, layer->x[0]),
+                          .y = view_of(&g->map, layer->y),
+                          .dy = view_of(&g->map, layer->dy),
+                          .dx = view_of(&g->map, layer->dx[0])};
+}
+
+static void loop_forward(const nn__layer *layer, const gating *g) {
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < layer->batch_size; n++) {
-        for (int chunk = 0; chunk < g.map.chunk_count; chunk++) {
+        for (int chunk = 0; chunk < g->map.chunk_count; chunk++) {
             float gates[NN__LANES_MAX];
-            read_gates(layer, &g, n, chunk, gates);
-            scale_chunk(&g, layer->y_dtype, layer->x[0], gates, layer->y, chunk_at(&g, n, chunk));
+            read_gates(layer, g, n, chunk, gates);
+            scale_chunk(g, layer->y_dtype, layer->x[0], gates, layer->y, chunk_at(g, n, chunk));
         }
     }
 }
 
-void nn__gate_backward(const nn__layer *layer) {
-    const gating g = gating_of(layer);
-    if (layer->dx[1] != NULL) { // lanes beyond the channels
-        memset(layer->dx[1], 0, layer->from[1]->y_bytes);
-    }
+static void loop_backward(const nn__layer *layer, const gating *g, float *gradients) {
 #pragma omp parallel for collapse(2) schedule(static)
     for (int n = 0; n < layer->batch_size; n++) {
-        for (int chunk = 0; chunk < g.map.chunk_count; chunk++) {
-            const size_t at = chunk_at(&g, n, chunk);
-            float gates[NN__LANES_MAX], sums[NN__LANES_MAX] = {0};
-            read_gates(layer, &g, n, chunk, gates);
-            if (layer->dx[1] != NULL) {
-                product_sums(&g, layer->y_dtype, layer->dy, layer->x[0], sums, at);
-                write_gradients(layer, &g, n, chunk, sums);
-            }
+        for (int chunk = 0; chunk < g->map.chunk_count; chunk++) {
+            const size_t at = chunk_at(g, n, chunk);
+            float gates[NN__LANES_MAX];
+            float *sums = gradients + (ptrdiff_t)(n * g->map.chunk_count + chunk) * g->map.lanes;
+            read_gates(layer, g, n, chunk, gates);
+            memset(sums, 0, (size_t)g->map.lanes * sizeof *sums);
+            product_sums(g, layer->y_dtype, layer->dy, layer->x[0], sums, at);
             if (layer->dx[0] != NULL) {
-                scale_chunk(&g, layer->y_dtype, layer->dy, gates, layer->dx[0], at);
+                scale_chunk(g, layer->y_dtype, layer->dy, gates, layer->dx[0], at);
             }
         }
     }
 }
 
-ns_status nn__gate_describe(nn__layer *layer, ns_error *err) {
+void nn__dnnl_gate_forward(const nn__layer *layer) {
+    const gating g = gating_of(layer);
+    const nn__variant *variant = variant_of(layer, &g);
+    if (variant == NULL) {
+        loop_forward(layer, &g);
+        return;
+    }
+    const nn__gate_job job = job_of(layer, &g);
+    nn__gate_forward(variant, &job);
+}
+
+void nn__dnnl_gate_backward(const nn__layer *layer) {
+    const gating g = gating_of(layer);
+    const nn__variant *variant = variant_of(layer, &g);
+    const nn__gate_job job = job_of(layer, &g);
+    if (variant == NULL) {
+        loop_backward(layer, &g, job.gate_gradient);
+    } else {
+        nn__gate_backward(variant, &job);
+    }
+    if (layer->dx[1] == NULL) {
+        return;
+    }
+    memset(layer->dx[1], 0, layer->from[1]->y_bytes); // lanes beyond the channels
+    for (int n = 0; n < layer->batch_size; n++) {
+        for (int chunk = 0; chunk < g.map.chunk_count; chunk++) {
+            write_gradients(layer, &g, n, chunk,
+                            job.gate_gradient +
+                                (ptrdiff_t)(n * g.map.chunk_count + chunk) * g.map.lanes);
+        }
+    }
+}
+
+ns_status nn__dnnl_gate_describe(nn__layer *layer, ns_error *err) {
     nn__lanes lanes;
     nn__prim_of(layer)->y = nn__prim_of(layer->from[0])->y;
     for (int k = 0; k < 2; k++) {
@@ -151,5 +213,7 @@ ns_status nn__gate_describe(nn__layer *layer, ns_error *err) {
             return ns_fail(err, NS_ERR_INTERNAL, "input %d has a layout that is not known here", k);
         }
     }
+    const gating g = gating_of(layer);
+    layer->scratch_bytes = 2 * gates_count(layer, &g) * sizeof(float);
     return NS_OK;
 }

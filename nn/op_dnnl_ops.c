@@ -63,6 +63,18 @@ static nn__tensor norm_kept(const nn__layer *layer, int which) {
                         (size_t)which * norm_array_bytes(layer)};
 }
 
+/// Whether oneDNN's batch norm leaves the activation to us. Training keeps its argument z then, from
+/// which backward takes the slope.
+static bool norm_activates(const nn__layer *layer) {
+    const nn_activation activation = layer->node->activation;
+    return activation != NN_ACTIVATION_NONE && activation != NN_ACTIVATION_RELU;
+}
+
+/// Behind mean and variance.
+static void *norm_argument(const nn__layer *layer) {
+    return (char *)layer->kept + 2 * norm_array_bytes(layer);
+}
+
 /// mean, variance, scale, and the mask when there is one: common to both directions.
 static ns_status norm_operands(nn__layer *layer, nn__call *call, const_dnnl_primitive_desc_t pd,
                                ns_error *err) {
@@ -89,8 +101,13 @@ static ns_status norm_operands(nn__layer *layer, nn__call *call, const_dnnl_prim
 
 static ns_status norm_forward(nn__layer *layer, const_dnnl_primitive_desc_t pd, ns_error *err) {
     nn__prim *prim = layer->prim;
-    const nn__tensor x = nn__input_tensor(layer, 0), y = {prim->y, NN__PLACE_Y, 0};
+    const nn__tensor x = nn__input_tensor(layer, 0);
     const nn__tensor shift = {prim->param[1], NN__PLACE_BIAS, 0};
+    nn__tensor y = {prim->y, NN__PLACE_Y, 0};
+    if (layer->training && norm_activates(layer)) {
+        y = (nn__tensor){prim->y, NN__PLACE_KEPT, 2 * norm_array_bytes(layer)};
+        layer->kept_bytes += dnnl_memory_desc_get_size(prim->y);
+    }
     nn__call *call = NULL;
     NS_TRY(nn__program_add(prim, &prim->forward, pd, &call, err));
     NS_TRY(norm_operands(layer, call, pd, err));
@@ -101,7 +118,9 @@ static ns_status norm_forward(nn__layer *layer, const_dnnl_primitive_desc_t pd, 
 
 static ns_status norm_backward(nn__layer *layer, const_dnnl_primitive_desc_t pd, ns_error *err) {
     nn__prim *prim = layer->prim;
-    const nn__tensor x = nn__input_tensor(layer, 0), dy = {prim->y, NN__PLACE_DY, 0};
+    const nn__tensor x = nn__input_tensor(layer, 0);
+    const nn__tensor dy = norm_activates(layer) ? nn__program_temporary(&prim->backward, prim->y)
+                                                : (nn__tensor){prim->y, NN__PLACE_DY, 0};
     const nn__tensor scale = {prim->param[0], NN__PLACE_WEIGHTS_GRADIENT, 0};
     const nn__tensor shift = {prim->param[1], NN__PLACE_BIAS_GRADIENT, 0};
     const nn__tensor shift_read = {prim->param[1], NN__PLACE_BIAS, 0};
@@ -129,12 +148,8 @@ static ns_status describe_norm(nn__layer *layer, ns_error *err) {
     }
     prim->variant = NULL;
     prim->y = nn__prim_before(layer, 0)->y;
-    const nn_activation activation = layer->node->activation;
-    if (activation != NN_ACTIVATION_NONE && activation != NN_ACTIVATION_RELU) {
-        return nn__primitive_missing("batch norm with this activation", err);
-    }
     unsigned flags = dnnl_use_scale | dnnl_use_shift;
-    flags |= activation == NN_ACTIVATION_RELU ? dnnl_fuse_norm_relu : 0U;
+    flags |= layer->node->activation == NN_ACTIVATION_RELU ? dnnl_fuse_norm_relu : 0U;
     flags |= layer->training ? 0U : dnnl_use_global_stats;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t status = dnnl_batch_normalization_forward_primitive_desc_create(
@@ -165,6 +180,9 @@ static void run_norm_forward(const nn__layer *layer) {
         return;
     }
     nn__program_run(prim, &prim->forward);
+    if (norm_activates(layer)) {
+        nn__flat_activate(layer, layer->training ? norm_argument(layer) : layer->y);
+    }
     if (layer->training) {
         const char *kept = layer->kept;
         nn__running_update(layer, (const float *)(const void *)kept,
@@ -176,9 +194,12 @@ static void run_norm_backward(const nn__layer *layer) {
     const nn__prim *prim = layer->prim;
     if (prim->variant != NULL) {
         nn__own_norm_backward(layer);
-    } else {
-        nn__program_run(prim, &prim->backward);
+        return;
     }
+    if (norm_activates(layer)) { // the temporary is the first one
+        nn__flat_activate_backward(layer, norm_argument(layer), layer->scratch);
+    }
+    nn__program_run(prim, &prim->backward);
 }
 
 /* ---- pooling --------------------------------------------------------------------------------- */
@@ -324,16 +345,22 @@ static void run_backward(const nn__layer *layer) {
 }
 
 static void run_conv_forward(const nn__layer *layer) {
-    if (nn__prim_of(layer)->winograd > 0) {
+    const nn__prim *prim = layer->prim;
+    if (prim->winograd > 0) {
         nn__winograd_run_forward(layer);
+    } else if (prim->variant != NULL) {
+        nn__depthwise_run_forward(layer);
     } else {
         run_forward(layer);
     }
 }
 
 static void run_conv_backward(const nn__layer *layer) {
-    if (nn__prim_of(layer)->winograd > 0) {
+    const nn__prim *prim = layer->prim;
+    if (prim->winograd > 0) {
         nn__winograd_run_backward_data(layer);
+    } else if (prim->variant != NULL) {
+        nn__depthwise_run_backward(layer);
     } else {
         run_backward(layer);
     }
@@ -352,7 +379,7 @@ const nn__dnnl_op *nn__dnnl_op_of(nn_op_kind kind) {
         [NN_OP_ACTIVATION] = {describe_flat, nn__flat_activation_forward,
                               nn__flat_activation_backward},
         [NN_OP_ADD] = {describe_add, run_add_forward, run_backward},
-        [NN_OP_MULTIPLY] = {nn__gate_describe, nn__gate_forward, nn__gate_backward},
+        [NN_OP_MULTIPLY] = {nn__dnnl_gate_describe, nn__dnnl_gate_forward, nn__dnnl_gate_backward},
         [NN_OP_MAX_POOL] = {describe_pool, run_forward, run_backward},
         [NN_OP_AVERAGE_POOL] = {describe_pool, run_forward, run_backward},
         [NN_OP_GLOBAL_MAX_POOL] = {describe_pool, run_forward, run_backward},

@@ -8,6 +8,7 @@
 // All are bound by memory: one or two streams in, one out. Threads take equal contiguous parts, so
 // that a part that one thread wrote is read by the same thread in the next layer, from its cache.
 
+#include "nn/kernel.h"
 #include "nn/nn_internal.h"
 
 #include <math.h>
@@ -55,63 +56,47 @@ static size_t stretch_length(size_t count, size_t at) {
 
 /* ---- activations and addition ---------------------------------------------------------------- */
 
-static void activate(nn_activation activation, const float *x, float *y, size_t count) {
-    if (activation == NN_ACTIVATION_RELU) {
-        for (size_t i = 0; i < count; i++) {
-            y[i] = x[i] < 0.0F ? 0.0F : x[i]; // a NaN stays one
-        }
-        return;
+/// Kernels for flat arrays: any number of lanes will do.
+static const nn__variant *variant_of(nn_dtype dtype) {
+    const bool bf16 = dtype == NN_DTYPE_BF16;
+    const nn__variant *wide = nn__variant_for(NN__LANES_MAX, bf16);
+    return wide != NULL ? wide : nn__variant_for(NN__LANES_MAX / 2, bf16);
+}
+
+void nn__flat_activate(const nn__layer *layer, const void *argument) {
+    nn__activation_forward(variant_of(layer->y_dtype), layer->node->activation, argument, layer->y,
+                           y_count(layer));
+}
+
+void nn__flat_activate_backward(const nn__layer *layer, const void *argument, void *gradient) {
+    const nn__variant *variant = variant_of(layer->y_dtype);
+    const nn_activation activation = layer->node->activation;
+    const void *seen = argument;
+    if (nn__node_reads(&(nn_node){.kind = NN_OP_ACTIVATION, .activation = activation}) ==
+        NN__READS_OUTPUT) {
+        nn__activation_forward(variant, activation, argument, gradient, y_count(layer));
+        seen = gradient;
     }
-    for (size_t i = 0; i < count; i++) {
-        y[i] = nn__activate(activation, x[i]);
-    }
+    nn__activation_backward(variant, activation, seen, layer->dy, gradient, y_count(layer));
 }
 
 void nn__flat_activation_forward(const nn__layer *layer) {
-    const nn_dtype dtype = layer->y_dtype;
-    const size_t count = y_count(layer);
-#pragma omp parallel for schedule(static)
-    for (size_t s = 0; s < stretch_count(count); s++) {
-        room x_space, y_space;
-        const size_t at = s * STRETCH, length = stretch_length(count, at);
-        float *y = target_at(dtype, layer->y, at, y_space);
-        activate(layer->node->activation, values_at(dtype, layer->x[0], at, length, x_space), y,
-                 length);
-        store(dtype, y_space, layer->y, at, length);
-    }
-}
-
-/// `x` and `y` are read as far as the activation's slope does.
-static void slope(nn_activation activation, const float *x, const float *y, const float *dy,
-                  float *dx, size_t count) {
-    if (activation == NN_ACTIVATION_RELU) {
-        for (size_t i = 0; i < count; i++) {
-            dx[i] = y[i] > 0.0F ? dy[i] : 0.0F;
-        }
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        dx[i] = dy[i] * nn__activation_slope(activation, x[i], y[i]);
-    }
+    nn__activation_forward(variant_of(layer->y_dtype), layer->node->activation, layer->x[0],
+                           layer->y, y_count(layer));
 }
 
 void nn__flat_activation_backward(const nn__layer *layer) {
-    const nn_dtype dtype = layer->y_dtype;
-    const size_t count = layer->dx[0] == NULL ? 0 : y_count(layer);
-#pragma omp parallel for schedule(static)
-    for (size_t s = 0; s < stretch_count(count); s++) {
-        room x_space, y_space, dy_space, dx_space;
-        const size_t at = s * STRETCH, length = stretch_length(count, at);
-        float *dx = target_at(dtype, layer->dx[0], at, dx_space);
-        slope(layer->node->activation, values_at(dtype, layer->x[0], at, length, x_space),
-              values_at(dtype, layer->y, at, length, y_space),
-              values_at(dtype, layer->dy, at, length, dy_space), dx, length);
-        store(dtype, dx_space, layer->dx[0], at, length);
+    if (layer->dx[0] != NULL) {
+        const bool sees_y = nn__node_reads(layer->node) == NN__READS_OUTPUT;
+        nn__activation_backward(variant_of(layer->y_dtype), layer->node->activation,
+                                sees_y ? layer->y : layer->x[0], layer->dy, layer->dx[0],
+                                y_count(layer));
     }
 }
 
 void nn__flat_add(nn_dtype dtype, const void *a, const void *b, void *out, size_t size_bytes,
                   nn_activation activation) {
+    const nn__point_kernels *point = variant_of(NN_DTYPE_F32)->point;
     const size_t count = size_bytes / element_bytes(dtype);
 #pragma omp parallel for schedule(static)
     for (size_t s = 0; s < stretch_count(count); s++) {
@@ -124,7 +109,7 @@ void nn__flat_add(nn_dtype dtype, const void *a, const void *b, void *out, size_
             sum[i] = left[i] + right[i];
         }
         if (activation != NN_ACTIVATION_NONE) {
-            activate(activation, sum, sum, length);
+            point->activation_forward(activation, sum, sum, 0, length);
         }
         store(dtype, sum_space, out, at, length);
     }
