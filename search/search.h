@@ -19,9 +19,17 @@
 #define SEARCH_GENES_MAX   64
 #define SEARCH_CHOICES_MAX 16
 
+/// Whether neighbouring choices of a gene are alike, and how far apart they are.
+typedef enum search_scale {
+    SEARCH_SCALE_NONE,   // words, and numbers without an order
+    SEARCH_SCALE_LINEAR, // by their differences
+    SEARCH_SCALE_LOG,    // by their ratios; a 0 stands one step of the mean ratio below the rest
+} search_scale;
+
 /// One parameter and its range. A choice is a number or, where `text` is set, a word.
 typedef struct search_gene {
     char name[32];
+    search_scale scale; // the choices of one that is not NONE ascend
     int choice_count;
     double value[SEARCH_CHOICES_MAX];
     const char *text[SEARCH_CHOICES_MAX]; // NULL: the choice is its number
@@ -44,6 +52,9 @@ typedef struct search_genotype {
 
 /// The stage-based space for images like those of `info`.
 void search_space_default(const data_info *info, search_space *out);
+/// Where a choice lies between the gene's first (0) and last (1) on its scale; 0 where the gene has
+/// a single choice or no scale.
+double search_gene_position(const search_gene *gene, int choice);
 /// The hand-made genotype that is always tried first.
 void search_genotype_anchor(const search_space *space, search_genotype *out);
 void search_genotype_random(const search_space *space, ns_rng *rng, search_genotype *out);

@@ -65,8 +65,10 @@ static search_gene *add_gene(search_space *space, const char *name, bool recipe)
     return gene;
 }
 
-static void add_numbers(search_space *space, const char *name, bool recipe, const double *values) {
+static void add_numbers(search_space *space, const char *name, search_scale scale, bool recipe,
+                        const double *values) {
     search_gene *gene = add_gene(space, name, recipe);
+    gene->scale = scale;
     for (; values[gene->choice_count] != END_NUMBER; gene->choice_count++) {
         assert(gene->choice_count < SEARCH_CHOICES_MAX);
         gene->value[gene->choice_count] = values[gene->choice_count];
@@ -89,22 +91,24 @@ const char *search__stage_gene_name(int stage, const char *part, char out[32]) {
 static void add_stage(search_space *space, int stage, bool last) {
     char name[32];
     add_words(space, search__stage_gene_name(stage, "block", name), BLOCKS);
-    add_numbers(space, search__stage_gene_name(stage, "depth", name), false, DEPTHS);
-    add_numbers(space, search__stage_gene_name(stage, "width", name), false,
+    add_numbers(space, search__stage_gene_name(stage, "depth", name), SEARCH_SCALE_LINEAR, false,
+                DEPTHS);
+    add_numbers(space, search__stage_gene_name(stage, "width", name), SEARCH_SCALE_LOG, false,
                 STAGE_WIDTHS[stage - 1]);
-    add_numbers(space, search__stage_gene_name(stage, "kernel", name), false, KERNELS);
+    add_numbers(space, search__stage_gene_name(stage, "kernel", name), SEARCH_SCALE_LINEAR, false,
+                KERNELS);
     add_words(space, search__stage_gene_name(stage, "pool", name), last ? LAST_POOLS : POOLS);
 }
 
 static void add_recipe(search_space *space) {
-    add_numbers(space, "rate_at_256", true, RATES_AT_256);
-    add_numbers(space, "weight_decay", true, WEIGHT_DECAYS);
-    add_numbers(space, "label_smoothing", true, LABEL_SMOOTHINGS);
-    add_numbers(space, "batch_size", true, BATCH_SIZES);
-    add_numbers(space, "warmup_fraction", true, WARMUP_FRACTIONS);
-    add_numbers(space, "mirror", true, MIRRORS);
-    add_numbers(space, "shift_percent", true, SHIFT_PERCENTS);
-    add_numbers(space, "cutout_percent", true, CUTOUT_PERCENTS);
+    add_numbers(space, "rate_at_256", SEARCH_SCALE_LOG, true, RATES_AT_256);
+    add_numbers(space, "weight_decay", SEARCH_SCALE_LOG, true, WEIGHT_DECAYS);
+    add_numbers(space, "label_smoothing", SEARCH_SCALE_LINEAR, true, LABEL_SMOOTHINGS);
+    add_numbers(space, "batch_size", SEARCH_SCALE_LOG, true, BATCH_SIZES);
+    add_numbers(space, "warmup_fraction", SEARCH_SCALE_LINEAR, true, WARMUP_FRACTIONS);
+    add_numbers(space, "mirror", SEARCH_SCALE_NONE, true, MIRRORS);
+    add_numbers(space, "shift_percent", SEARCH_SCALE_LINEAR, true, SHIFT_PERCENTS);
+    add_numbers(space, "cutout_percent", SEARCH_SCALE_LINEAR, true, CUTOUT_PERCENTS);
 }
 
 void search_space_default(const data_info *info, search_space *out) {
@@ -114,12 +118,33 @@ void search_space_default(const data_info *info, search_space *out) {
         .train_count = info->split_count[DATA_TRAIN],
     };
     const int stage_count = search__stage_count(out);
-    add_numbers(out, "stem_width", false, STEM_WIDTHS);
+    add_numbers(out, "stem_width", SEARCH_SCALE_LOG, false, STEM_WIDTHS);
     for (int stage = 1; stage <= stage_count; stage++) {
         add_stage(out, stage, stage == stage_count);
     }
     add_words(out, "head_pool", POOLS);
     add_recipe(out);
+}
+
+/// The logarithm of a choice on a LOG scale, relative to the last's.
+static double log_of(const search_gene *gene, int choice) {
+    const double *value = gene->value;
+    const int last = gene->choice_count - 1;
+    if (value[choice] > 0) {
+        return log(value[choice] / value[last]);
+    }
+    const double lowest = last > 0 ? log(value[1] / value[last]) : 0;
+    return last > 1 ? lowest + lowest / (last - 1) : -1;
+}
+
+double search_gene_position(const search_gene *gene, int choice) {
+    const double *value = gene->value;
+    const int last = gene->choice_count - 1;
+    if (gene->scale == SEARCH_SCALE_NONE || last < 1) {
+        return 0;
+    }
+    return gene->scale == SEARCH_SCALE_LOG ? 1 - log_of(gene, choice) / log_of(gene, 0)
+                                           : (value[choice] - value[0]) / (value[last] - value[0]);
 }
 
 int search__gene_find(const search_space *space, const char *name) {

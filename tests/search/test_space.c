@@ -34,6 +34,27 @@ static void test_genes_are_well_formed(void **state) {
     }
 }
 
+static void test_positions_follow_the_scale(void **state) {
+    (void)state;
+    static const struct {
+        search_gene gene;
+        double position[3];
+    } CASES[] = {
+        {{.choice_count = 3, .scale = SEARCH_SCALE_NONE, .value = {1, 2, 4}}, {0, 0, 0}},
+        {{.choice_count = 3, .scale = SEARCH_SCALE_LINEAR, .value = {1, 2, 5}}, {0, 0.25, 1}},
+        {{.choice_count = 3, .scale = SEARCH_SCALE_LOG, .value = {1, 2, 4}}, {0, 0.5, 1}},
+        {{.choice_count = 3, .scale = SEARCH_SCALE_LOG, .value = {0, 2, 4}}, {0, 0.5, 1}},
+        {{.choice_count = 2, .scale = SEARCH_SCALE_LOG, .value = {0, 2}}, {0, 1, 0}},
+        {{.choice_count = 1, .scale = SEARCH_SCALE_LOG, .value = {0}}, {0, 0, 0}},
+        {{.choice_count = 1, .scale = SEARCH_SCALE_LINEAR, .value = {3}}, {0, 0, 0}},
+    };
+    for (size_t i = 0; i < NS_COUNT_OF(CASES); i++) {
+        for (int c = 0; c < CASES[i].gene.choice_count; c++) {
+            assert_float_equal(search_gene_position(&CASES[i].gene, c), CASES[i].position[c], 1e-9);
+        }
+    }
+}
+
 static void test_stage_count_follows_the_longer_side(void **state) {
     (void)state;
     search_space space = test_space((image_case){3, 80, 20, 100}, 2);
@@ -235,6 +256,7 @@ static void test_json_of_another_kind_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_genes_are_well_formed),
+        cmocka_unit_test(test_positions_follow_the_scale),
         cmocka_unit_test(test_stage_count_follows_the_longer_side),
         cmocka_unit_test(test_random_reaches_every_choice),
         cmocka_unit_test(test_canonical_form_is_stable),
