@@ -202,6 +202,9 @@ typedef struct results_trial {
 /// All trials by number: a malloced array; free with results_trials_free.
 ns_status results_trials(results_store *store, int64_t study_id, results_trial **out, size_t *count,
                          ns_error *err);
+/// The same of trials numbered `first` and above.
+ns_status results_trials_from(results_store *store, int64_t study_id, int first,
+                              results_trial **out, size_t *count, ns_error *err);
 void results_trials_free(results_trial *trials, size_t count);
 /// Values reported at `fraction` by other trials of the same fidelity that are COMPLETE or PRUNED.
 ns_status results_values_at(results_store *store, int64_t trial_id, double fraction,

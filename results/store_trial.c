@@ -27,7 +27,7 @@ static const char list_sql[] =
     "    ON accuracy.trial_id = t.trial_id AND accuracy.objective = 'val_accuracy'"
     "  LEFT JOIN trial_values AS loss"
     "    ON loss.trial_id = t.trial_id AND loss.objective = 'val_loss'"
-    "  WHERE t.study_id = ?1 ORDER BY t.number";
+    "  WHERE t.study_id = ?1 AND t.number >= ?2 ORDER BY t.number";
 
 static results_trial_state state_of(const char *name) {
     int state = RESULTS_WAITING;
@@ -58,18 +58,20 @@ static ns_status read_row(sqlite3_stmt *stmt, results_trial *out, ns_error *err)
     return results__column_text(stmt, 7, &out->recipe, err);
 }
 
-static ns_status read_trials(results_store *store, int64_t study_id, results_trial **out,
+static ns_status read_trials(results_store *store, int64_t study_id, int first, results_trial **out,
                              size_t *count, ns_error *err) {
     int64_t total = 0;
     bool found;
-    NS_TRY(results__read(store, "SELECT count(*) FROM trials WHERE study_id = ?1",
-                         RESULTS__ARGS(results__int(study_id)), &total, 1, &found, err));
+    NS_TRY(results__read(store, "SELECT count(*) FROM trials WHERE study_id = ?1 AND number >= ?2",
+                         RESULTS__ARGS(results__int(study_id), results__int(first)), &total, 1,
+                         &found, err));
     *out = calloc((size_t)total + 1, sizeof(**out));
     if (*out == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "out of memory listing %lld trials", (long long)total);
     }
     sqlite3_stmt *stmt;
-    NS_TRY(results__query(store, list_sql, RESULTS__ARGS(results__int(study_id)), &stmt, err));
+    NS_TRY(results__query(store, list_sql,
+                          RESULTS__ARGS(results__int(study_id), results__int(first)), &stmt, err));
     ns_status status = results__next(store, stmt, &found, err);
     while (status == NS_OK && found) {
         status = read_row(stmt, &(*out)[(*count)++], err);
@@ -81,19 +83,24 @@ static ns_status read_trials(results_store *store, int64_t study_id, results_tri
     return status;
 }
 
-ns_status results_trials(results_store *store, int64_t study_id, results_trial **out, size_t *count,
-                         ns_error *err) {
+ns_status results_trials_from(results_store *store, int64_t study_id, int first,
+                              results_trial **out, size_t *count, ns_error *err) {
     *out = NULL;
     *count = 0;
     NS_TRY(results__begin_read(store, err));
     const ns_status status =
-        results__end(store, read_trials(store, study_id, out, count, err), err);
+        results__end(store, read_trials(store, study_id, first, out, count, err), err);
     if (status != NS_OK) {
         results_trials_free(*out, *count);
         *out = NULL;
         *count = 0;
     }
     return status;
+}
+
+ns_status results_trials(results_store *store, int64_t study_id, results_trial **out, size_t *count,
+                         ns_error *err) {
+    return results_trials_from(store, study_id, 0, out, count, err);
 }
 
 void results_trials_free(results_trial *trials, size_t count) {

@@ -108,6 +108,7 @@ typedef struct search_observation {
     search_genotype genotype;
     results_trial_state state;
     double val_accuracy; // NaN unless COMPLETE or PRUNED
+    int64_t fidelity_ms;
 } search_observation;
 
 /// Everything proposed so far, by trial number.

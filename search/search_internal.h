@@ -58,6 +58,13 @@ typedef struct search__report {
     budget_sample sample[SEARCH__SAMPLES_MAX];
 } search__report;
 
+/// The study's trials as a process has parsed them so far; zeroed at first.
+typedef struct search__history {
+    search_observation *trial; // by number
+    size_t count, capacity;
+    size_t settled_count; // the first so many are finished and never change
+} search__history;
+
 /// One run of a study: everything that is fixed before workers are forked. Children inherit it.
 typedef struct search__run {
     const search_config *config;
@@ -75,9 +82,10 @@ typedef struct search__run {
     search__job job;        // while calibrating
     search__report *report; // SEARCH_SLOTS_MAX of them, shared; NULL but while calibrating
     int64_t study_id, run_id;
-    int64_t base_ms;       // charged by earlier runs
-    char dir[NS_PATH_MAX]; // the study's files
-    search__slot *slot;    // SEARCH_SLOTS_MAX of them, shared
+    int64_t base_ms;          // charged by earlier runs
+    char dir[NS_PATH_MAX];    // the study's files
+    search__slot *slot;       // SEARCH_SLOTS_MAX of them, shared
+    search__history *history; // each process has its own
 } search__run;
 
 /* ---- run.c ----------------------------------------------------------------------------------- */
@@ -162,6 +170,27 @@ double search__predict_step_ms(const search__run *run, const search_candidate *c
 
 /// Makes the plan of the run as it is divided now, for an anchor of these counts.
 ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error *err);
+
+/* ---- propose.c: from history to a candidate in the store -------------------------------------- */
+
+/// What a trial is granted.
+typedef struct search__grant {
+    int64_t fidelity_ms;
+    uint64_t seed;
+} search__grant;
+
+/// The whole history as of now; valid until the next call in this process.
+ns_status search__history_read(const search__run *run, results_store *store, search_history *out,
+                               ns_error *err);
+void search__history_clear(search__history *history);
+/// Has the sampler propose, and adds the first candidate that is legal, small and fast enough and
+/// new as a WAITING trial. NS_ERR_LIMIT: none was found.
+ns_status search__propose(const search__run *run, results_store *store,
+                          const search_history *history, const search__grant *grant, ns_error *err);
+/// Adds a WAITING trial of a candidate that was admitted. NS_ERR_EXISTS when it is not new.
+ns_status search__candidate_add(const search__run *run, results_store *store,
+                                const search_candidate *candidate, const search__grant *grant,
+                                ns_error *err);
 
 /* ---- ask.c: from history to a claimed trial -------------------------------------------------- */
 

@@ -354,7 +354,9 @@ ns_status search_run(const search_config *config, ns_error *err) {
     ns_lock *lock = NULL;
     search_config settled = *config;
     settled.dtype = nn_dtype_resolve(config->dtype);
-    search__run run = {.config = &settled, .sampler = search_sampler_find(config->sampler)};
+    search__history history = {0};
+    search__run run = {
+        .config = &settled, .sampler = search_sampler_find(config->sampler), .history = &history};
     NS_TRY_OUT(config_check(config, err));
     NS_TRY_OUT(data_open(config->dataset_path, &set, err));
     run.set = set;
@@ -367,6 +369,7 @@ ns_status search_run(const search_config *config, ns_error *err) {
     NS_TRY_OUT(study_lock(&run, &lock, err));
     NS_TRY_OUT(run_locked(&run, err));
 out:
+    search__history_clear(&history);
     ns_lock_release(lock);
     data_close(set);
     return status;

@@ -39,7 +39,8 @@ typedef struct trial_list {
 static void add_trial(trial_list *past, const search_genotype *genotype, results_trial_state state,
                       double val_accuracy) {
     assert_true(past->count < HISTORY_MAX);
-    past->trial[past->count++] = (search_observation){*genotype, state, val_accuracy};
+    past->trial[past->count++] =
+        (search_observation){.genotype = *genotype, .state = state, .val_accuracy = val_accuracy};
 }
 
 static void add_random_trials(trial_list *past, const search_space *space, size_t count,
