@@ -18,13 +18,16 @@ typedef struct search_options {
     nn_dtype dtype; // AUTO: not typed
     int thread_count, worker_count;
     double price;
+    search_goal goal;
+    int target; // search_target; -1: not typed
     bool json;
 } search_options;
 
 #define SEED_NONE UINT64_MAX
 
 static search_options search_options_none(void) {
-    return (search_options){.store_path = CLI_STORE_DEFAULT, .seed = SEED_NONE, .price = -1};
+    return (search_options){
+        .store_path = CLI_STORE_DEFAULT, .seed = SEED_NONE, .price = -1, .target = -1};
 }
 
 static ns_status parse_price(const char *text, void *value, ns_error *err) {
@@ -46,6 +49,29 @@ static ns_status parse_sampler(const char *text, void *value, ns_error *err) {
     return ns_fail(err, NS_ERR_USAGE, "one of these is needed: %s", names);
 }
 
+static ns_status parse_target(const char *text, void *value, ns_error *err) {
+    search_target target;
+    NS_TRY(search_target_parse(text, &target, err));
+    *(int *)value = (int)target;
+    return NS_OK;
+}
+
+static ns_status parse_limit(const char *text, void *value, ns_error *err) {
+    return cli__number_between(text, 1e-6, 1e12, value, err);
+}
+
+static ns_status parse_params(const char *text, void *value, ns_error *err) {
+    return cli__integer_between(text, 1, INT64_C(1000000000000), value, err);
+}
+
+static void apply_goal(const search_options *options, search_goal *goal) {
+    const search_goal *typed = &options->goal;
+    goal->target = options->target >= 0 ? (search_target)options->target : goal->target;
+    goal->latency_ms_max = typed->latency_ms_max > 0 ? typed->latency_ms_max : goal->latency_ms_max;
+    goal->params_max = typed->params_max > 0 ? typed->params_max : goal->params_max;
+    goal->mbytes_max = typed->mbytes_max > 0 ? typed->mbytes_max : goal->mbytes_max;
+}
+
 static void apply_options(const search_options *options, search_config *config) {
     config->budget_node_ms =
         options->budget_node_ms > 0 ? options->budget_node_ms : config->budget_node_ms;
@@ -55,6 +81,7 @@ static void apply_options(const search_options *options, search_config *config) 
     config->thread_count = options->thread_count > 0 ? options->thread_count : config->thread_count;
     config->worker_count = options->worker_count > 0 ? options->worker_count : config->worker_count;
     config->price = options->price >= 0 ? options->price : config->price;
+    apply_goal(options, &config->goal);
 }
 
 /// The demo set beside the store, drawn on first use.
@@ -130,6 +157,14 @@ int cli__search(int argc, char **argv) {
         {"workers", 0, "N", "Trials trained at a time (default: chosen from the cores)",
          cli__parse_count, &options.worker_count},
         {"price", 0, "P", "Money per node-hour (default: 20.00)", parse_price, &options.price},
+        {"target", 0, "T",
+         "What matters besides accuracy: accuracy (nothing), balanced, latency or size "
+         "(default: accuracy)",
+         parse_target, &options.target},
+        {"max-latency-ms", 0, "MS", "Longest time for one image, on one core of this machine",
+         parse_limit, &options.goal.latency_ms_max},
+        {"max-params", 0, "N", "Most parameters", parse_params, &options.goal.params_max},
+        {"max-mbytes", 0, "MB", "Most megabytes of weights", parse_limit, &options.goal.mbytes_max},
         CLI_OPTION_JSON(&options.json),
         {0},
     };

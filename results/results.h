@@ -168,6 +168,7 @@ typedef struct results_outcome {
     const char *detail;        // one sentence, may be NULL
     double val_accuracy;       // 0-1; NaN: none
     double val_loss;           // NaN: none
+    double latency_ms;         // of one image; 0 or NaN: not measured
     int64_t charged_ms;        // node time of the attempt, in all
     int64_t sample_count;      // images trained on
 } results_outcome;
@@ -194,6 +195,7 @@ typedef struct results_trial {
     uint64_t seed;
     int64_t params, flops;
     double val_accuracy, val_loss; // NaN when none
+    double latency_ms;             // of one image; NaN when not measured
     int64_t node_ms;               // charged over all its attempts
     int64_t sample_count;
     int64_t finished_node_ms; // the study's charged_node_ms when it finished; 0 before

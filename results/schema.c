@@ -88,7 +88,7 @@ static const char version_1[] =
 
     "CREATE TABLE trial_values ("
     "  trial_id INTEGER NOT NULL REFERENCES trials,"
-    "  objective TEXT NOT NULL," // val_accuracy, val_loss
+    "  objective TEXT NOT NULL," // val_accuracy, val_loss, latency_ms
     "  value REAL NOT NULL,"
     "  PRIMARY KEY (trial_id, objective)"
     ") STRICT, WITHOUT ROWID;"

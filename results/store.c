@@ -240,6 +240,8 @@ static ns_status finish(results_store *store, int64_t trial_id, const results_ou
                         ns_error *err) {
     NS_TRY(set_value(store, trial_id, "val_accuracy", outcome->val_accuracy, err));
     NS_TRY(set_value(store, trial_id, "val_loss", outcome->val_loss, err));
+    NS_TRY(set_value(store, trial_id, "latency_ms",
+                     outcome->latency_ms > 0 ? outcome->latency_ms : (double)NAN, err));
     return results__exec(
         store,
         "UPDATE trials SET state = ?2, fail_reason = ?3, detail = coalesce(?4, ''),"

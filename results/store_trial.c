@@ -21,12 +21,14 @@ static const char list_sql[] =
     "SELECT t.trial_id, t.number, t.state, t.fail_reason, t.detail, t.genotype, t.hash, t.recipe,"
     "  t.fidelity_ms, t.seed, t.params, t.flops, accuracy.value, loss.value,"
     "  (SELECT sum(charged_ms) FROM attempts AS a WHERE a.trial_id = t.trial_id),"
-    "  t.sample_count, t.finished_node_ms"
+    "  t.sample_count, t.finished_node_ms, latency.value"
     "  FROM trials AS t"
     "  LEFT JOIN trial_values AS accuracy"
     "    ON accuracy.trial_id = t.trial_id AND accuracy.objective = 'val_accuracy'"
     "  LEFT JOIN trial_values AS loss"
     "    ON loss.trial_id = t.trial_id AND loss.objective = 'val_loss'"
+    "  LEFT JOIN trial_values AS latency"
+    "    ON latency.trial_id = t.trial_id AND latency.objective = 'latency_ms'"
     "  WHERE t.study_id = ?1 AND t.number >= ?2 ORDER BY t.number";
 
 static results_trial_state state_of(const char *name) {
@@ -51,6 +53,7 @@ static ns_status read_row(sqlite3_stmt *stmt, results_trial *out, ns_error *err)
     out->node_ms = sqlite3_column_int64(stmt, 14);
     out->sample_count = sqlite3_column_int64(stmt, 15);
     out->finished_node_ms = sqlite3_column_int64(stmt, 16);
+    out->latency_ms = results__column_real(stmt, 17);
     NS_TRY(results__column_text(stmt, 3, &out->fail_reason, err));
     NS_TRY(results__column_text(stmt, 4, &out->detail, err));
     NS_TRY(results__column_text(stmt, 5, &out->genotype, err));

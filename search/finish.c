@@ -107,7 +107,7 @@ static ns_status take_trial_if_better(finish *f, ns_error *err) {
     size_t count = 0;
     char path[NS_PATH_MAX];
     NS_TRY(results_trials(f->store, f->run->study_id, &trials, &count, err));
-    const int best = search__best_trial(trials, count);
+    const int best = search__best_trial(&f->run->config->goal, trials, count);
     const int number = best < 0 ? -1 : trials[best].number;
     const double val_accuracy = best < 0 ? (double)NAN : trials[best].val_accuracy;
     results_trials_free(trials, count);

@@ -33,18 +33,18 @@ static ns_status history_reserve(search__history *history, size_t count, ns_erro
 }
 
 /// What never changes of a trial is parsed once.
-static ns_status observe(const search_space *space, const results_trial *trial, bool is_new,
+static ns_status observe(const search__run *run, const results_trial *trial, bool is_new,
                          search_observation *out, ns_error *err) {
     if (is_new) {
         ns_json *json = NULL;
         NS_TRY(ns_json_parse(trial->genotype, &json, err));
-        const ns_status status = search_genotype_from_json(space, json, &out->genotype, err);
+        const ns_status status = search_genotype_from_json(&run->space, json, &out->genotype, err);
         ns_json_free(json);
         NS_TRY(status);
         out->fidelity_ms = trial->fidelity_ms;
     }
     out->state = trial->state;
-    out->val_accuracy = trial->val_accuracy;
+    out->val_accuracy = search__objective(&run->config->goal, &run->history->reference, trial);
     return NS_OK;
 }
 
@@ -53,12 +53,16 @@ static bool is_over(results_trial_state state) {
 }
 
 /// Trials are numbered from 0 without a gap, so a number is an index.
-static ns_status history_take(search__history *history, const search_space *space,
-                              const results_trial *trials, size_t count, ns_error *err) {
+static ns_status history_take(const search__run *run, const results_trial *trials, size_t count,
+                              ns_error *err) {
+    search__history *history = run->history;
+    if (history->settled_count == 0) {
+        history->reference = search__reference_of(trials, count);
+    }
     NS_TRY(history_reserve(history, history->settled_count + count, err));
     for (size_t i = 0; i < count; i++) {
         const size_t at = history->settled_count + i;
-        NS_TRY(observe(space, &trials[i], at >= history->count, &history->trial[at], err));
+        NS_TRY(observe(run, &trials[i], at >= history->count, &history->trial[at], err));
         history->count = at >= history->count ? at + 1 : history->count;
     }
     while (history->settled_count < history->count &&
@@ -75,7 +79,7 @@ ns_status search__history_read(const search__run *run, results_store *store, sea
     size_t count = 0;
     NS_TRY(results_trials_from(store, run->study_id, (int)history->settled_count, &trials, &count,
                                err));
-    const ns_status status = history_take(history, &run->space, trials, count, err);
+    const ns_status status = history_take(run, trials, count, err);
     results_trials_free(trials, count);
     *out = (search_history){.trial = history->trial, .count = history->count};
     return status;
@@ -167,6 +171,7 @@ static ns_status propose_number(const search__run *run, results_store *store,
         run->sampler->propose(&run->space, history, run->config->seed, number, &genotype);
     }
     NS_TRY(search_decode(&run->space, &genotype, candidate, err));
+    NS_TRY(search__limits_ok(&run->config->goal, candidate, err));
     NS_TRY(fits_memory(run, candidate, err));
     if (number > 0) { // the anchor is always tried
         NS_TRY(fits_time(run, candidate, grant->fidelity_ms, err));

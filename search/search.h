@@ -107,7 +107,7 @@ double search_predictor_step_ms(const search_predictor *predictor,
 typedef struct search_observation {
     search_genotype genotype;
     results_trial_state state;
-    double val_accuracy; // NaN unless COMPLETE or PRUNED
+    double val_accuracy; // the objective, by the study's target; NaN unless COMPLETE or PRUNED
     int64_t fidelity_ms;
 } search_observation;
 
@@ -134,6 +134,28 @@ const search_sampler *search_sampler_at(size_t index);
 /// fraction (median - 3 robust standard deviations; NaN among the others is passed over).
 bool search_is_hopeless(double value, const double *others, size_t count);
 
+/* ---- targets --------------------------------------------------------------------------------- */
+
+/// What a study wants besides accuracy (search/objective.c says how much it pays for it).
+typedef enum search_target {
+    SEARCH_TARGET_ACCURACY, // nothing
+    SEARCH_TARGET_BALANCED, // no slower than the anchor
+    SEARCH_TARGET_LATENCY,  // a quarter of the anchor's time for an image
+    SEARCH_TARGET_SIZE,     // a quarter of the anchor's parameters
+} search_target;
+const char *search_target_name(search_target target);
+/// "accuracy", "balanced", "latency" or "size"; else NS_ERR_USAGE.
+ns_status search_target_parse(const char *text, search_target *out, ns_error *err);
+
+/// The target, and the limits that a kept model observes (or exceeds the least, where no trial
+/// observed them); 0: no such limit.
+typedef struct search_goal {
+    search_target target;
+    double latency_ms_max; // for one image, on one core of this machine
+    int64_t params_max;
+    double mbytes_max; // of weights, 10^6 bytes of f32
+} search_goal;
+
 /* ---- a study --------------------------------------------------------------------------------- */
 
 /// What a person sees while a study runs.
@@ -154,9 +176,10 @@ typedef struct search_config {
     const char *sampler;
     nn_dtype dtype; // AUTO becomes this machine's when a study begins, and stays it
     uint64_t seed;
-    int thread_count;         // of the whole study; 0: all cores
-    int worker_count;         // 0: chosen from the cores
-    double price;             // money per node-hour
+    int thread_count; // of the whole study; 0: all cores
+    int worker_count; // 0: chosen from the cores
+    double price;     // money per node-hour
+    search_goal goal;
     int64_t process_start_ms; // ns_clock_ms() at which this process began: the budget runs from it
     ns_log *log;
     void (*on_progress)(void *context, const search_progress *progress); // about 4 times a second

@@ -58,11 +58,18 @@ typedef struct search__report {
     budget_sample sample[SEARCH__SAMPLES_MAX];
 } search__report;
 
+/// What costs are compared with: the first trial's own, which is the anchor's.
+typedef struct search__reference {
+    double latency_ms; // NaN: not measured
+    int64_t params, flops;
+} search__reference;
+
 /// The study's trials as a process has parsed them so far; zeroed at first.
 typedef struct search__history {
     search_observation *trial; // by number
     size_t count, capacity;
     size_t settled_count; // the first so many are finished and never change
+    search__reference reference;
 } search__history;
 
 /// One run of a study: everything that is fixed before workers are forked. Children inherit it.
@@ -112,11 +119,37 @@ ns_status search__result_write(results_store *store, const search__run *run, con
 /// Copies the member `key` of `from` into `to`; null when it is not there.
 ns_status search__member_copy(ns_json *to, const ns_json *from, const char *key, ns_error *err);
 
+/* ---- objective.c: what a trial is worth, by the study's target and limits --------------------- */
+
+/// Members of a study's settings: "target", "max_latency_ms", "max_params", "max_mbytes".
+void search__goal_to_json(const search_goal *goal, ns_json *settings);
+ns_status search__goal_from_json(const ns_json *settings, search_goal *out, ns_error *err);
+
+search__reference search__reference_of(const results_trial *trials, size_t count);
+
+/// By how much limits are exceeded, as a fraction of them, summed; 0: by nothing. What was not
+/// measured exceeds nothing.
+double search__violation(const search_goal *goal, const results_trial *trial);
+/// What every choice among trials maximises: the validation accuracy for the target accuracy, else
+/// scaled by what the network costs; below 0 for one that exceeds a limit; NaN without an accuracy.
+double search__objective(const search_goal *goal, const search__reference *reference,
+                         const results_trial *trial);
+/// The same with another accuracy in place of the trial's own, as the mean over several seeds.
+double search__objective_at(const search_goal *goal, const search__reference *reference,
+                            const results_trial *trial, double val_accuracy);
+/// Megabytes of the weights of `graph` in a model file.
+double search__mbytes(const nn_graph *graph);
+/// Whether `candidate` is small enough; NS_ERR_LIMIT names the limit that it exceeds.
+ns_status search__limits_ok(const search_goal *goal, const search_candidate *candidate,
+                            ns_error *err);
+/// Whether retraining may make the winner larger than it was as a trial.
+bool search__may_widen(const search_goal *goal);
+
 /* ---- winner.c -------------------------------------------------------------------------------- */
 
-/// Number of the COMPLETE trial of the highest validation accuracy, the lowest number among equals;
-/// -1 when there is none.
-int search__best_trial(const results_trial *trials, size_t count);
+/// Index of the COMPLETE trial of the highest objective, the first among equals; -1 when there is
+/// none.
+int search__best_trial(const search_goal *goal, const results_trial *trials, size_t count);
 /// Chooses the study's winner, once and for all, and writes it into its `result`.
 ns_status search__winner_fix(const search__run *run, results_store *store, ns_json *result,
                              ns_error *err);

@@ -27,8 +27,10 @@ static ns_json *trial_counts_json(const results_study *study) {
     return counts;
 }
 
-static double best_val_accuracy(const results_trial *trials, size_t count, const ns_json *result) {
-    const int best = search__best_trial(trials, count);
+/// Of the model that is kept, or would be if the search ended now.
+static double best_val_accuracy(const search_goal *goal, const results_trial *trials, size_t count,
+                                const ns_json *result) {
+    const int best = search__best_trial(goal, trials, count);
     const double of_trials = best < 0 ? (double)NAN : trials[best].val_accuracy;
     const double of_model = ns_json_number(result, "val_accuracy", (double)NAN);
     return isnan(of_trials) || of_model > of_trials ? of_model : of_trials;
@@ -72,12 +74,15 @@ static ns_status study_json(const char *store_path, results_store *store,
     ns_json *settings = NULL;
     results_trial *trials = NULL;
     size_t count = 0;
+    search_goal goal;
     ns_json *json = ns_json_object_new();
     NS_TRY_OUT(ns_json_parse(study->result, &result, err));
     NS_TRY_OUT(ns_json_parse(study->settings, &settings, err));
     NS_TRY_OUT(results_trials(store, study->id, &trials, &count, err));
     NS_TRY_OUT(study_fill(json, store_path, study, settings, result, err));
-    ns_json_set_number(json, "best_val_accuracy", best_val_accuracy(trials, count, result));
+    NS_TRY_OUT(search__goal_from_json(settings, &goal, err));
+    ns_json_set_number(json, "best_val_accuracy", best_val_accuracy(&goal, trials, count, result));
+    search__goal_to_json(&goal, json);
     *out = json;
     json = NULL;
 out:
@@ -117,6 +122,7 @@ static ns_status trial_json(const results_trial *trial, ns_json *to, ns_error *e
     ns_json_set_int(to, "seed", (int64_t)trial->seed);
     ns_json_set_number(to, "val_accuracy", trial->val_accuracy);
     ns_json_set_number(to, "val_loss", trial->val_loss);
+    ns_json_set_number(to, "latency_ms", trial->latency_ms);
     ns_json_set_int(to, "params", trial->params);
     ns_json_set_int(to, "flops", trial->flops);
     ns_json_set_int(to, "samples", trial->sample_count);

@@ -41,23 +41,29 @@ static ns_json *settings_of(const search_config *config) {
     ns_json_set_int(settings, "threads", config->thread_count);
     ns_json_set_int(settings, "workers", config->worker_count);
     ns_json_set_number(settings, "price", config->price);
+    search__goal_to_json(&config->goal, settings);
     return settings;
 }
 
-/// Appends the name of every member that differs to `names`.
+/// Appends the name of every member that differs to `names`. What `before` lacks is younger than
+/// the study, which has had the default.
 static void settings_differences(const ns_json *before, const ns_json *now, char *names,
                                  size_t names_bytes) {
+    const search_config defaults = search_config_default();
+    ns_json *old = settings_of(&defaults);
     for (size_t i = 0; i < ns_json_count(now); i++) {
         const char *key = ns_json_key_at(now, i);
+        const ns_json *known = ns_json_get(before, key) != NULL ? before : old;
         const char *word = ns_json_string(now, key, NULL);
         const bool equal =
-            word != NULL ? strcmp(word, ns_json_string(before, key, "")) == 0
-                         : ns_json_number(now, key, 0) == ns_json_number(before, key, (double)NAN);
+            word != NULL ? strcmp(word, ns_json_string(known, key, "")) == 0
+                         : ns_json_number(now, key, 0) == ns_json_number(known, key, (double)NAN);
         if (!equal) {
             const size_t used = strlen(names);
             snprintf(names + used, names_bytes - used, "%s%s", used > 0 ? ", " : "", key);
         }
     }
+    ns_json_free(old);
 }
 
 static ns_status settings_check(const results_study *study, const search__run *run, ns_error *err) {
@@ -115,6 +121,7 @@ ns_status search_config_load(const char *store_path, const char *study_name, sea
     config->thread_count = (int)ns_json_int(settings, "threads", 0);
     config->worker_count = (int)ns_json_int(settings, "workers", 0);
     config->price = ns_json_number(settings, "price", 0);
+    NS_TRY_OUT(search__goal_from_json(settings, &config->goal, err));
 out:
     ns_json_free(settings);
     results_study_clear(&study);

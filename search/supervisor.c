@@ -88,7 +88,7 @@ static ns_status best_update(supervisor *s, ns_error *err) {
     results_trial *trials = NULL;
     size_t count = 0;
     NS_TRY(results_trials(s->children.store, s->run->study_id, &trials, &count, err));
-    const int best = search__best_trial(trials, count);
+    const int best = search__best_trial(&s->run->config->goal, trials, count);
     s->best_val_accuracy = best < 0 ? (double)NAN : trials[best].val_accuracy;
     // Only the best trial's model is worth its place on disk.
     for (size_t i = 0; best >= 0 && i < count; i++) {

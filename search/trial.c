@@ -147,7 +147,7 @@ static ns_status keep_if_best(trial *t, nn_model *model, double val_accuracy, ns
     results_trial *trials = NULL;
     size_t count = 0;
     NS_TRY(results_trials(t->store, t->run->study_id, &trials, &count, err));
-    const int best = search__best_trial(trials, count);
+    const int best = search__best_trial(&t->run->config->goal, trials, count);
     const bool is_best = best < 0 || val_accuracy >= trials[best].val_accuracy;
     results_trials_free(trials, count);
     if (!is_best) {

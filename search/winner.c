@@ -7,12 +7,16 @@
 
 #include "search/search_internal.h"
 
-int search__best_trial(const results_trial *trials, size_t count) {
+int search__best_trial(const search_goal *goal, const results_trial *trials, size_t count) {
+    const search__reference reference = search__reference_of(trials, count);
+    double best_value = (double)NAN;
     int best = -1;
     for (size_t i = 0; i < count; i++) {
-        if (trials[i].state == RESULTS_COMPLETE && !isnan(trials[i].val_accuracy) &&
-            (best < 0 || trials[i].val_accuracy > trials[best].val_accuracy)) {
+        const double value = search__objective(goal, &reference, &trials[i]);
+        if (trials[i].state == RESULTS_COMPLETE && !isnan(value) &&
+            (best < 0 || value > best_value)) {
             best = (int)i;
+            best_value = value;
         }
     }
     return best;
@@ -24,7 +28,7 @@ static ns_status winner_choose(const search__run *run, results_store *store, ns_
     results_trial *trials = NULL;
     size_t count = 0;
     NS_TRY(results_trials(store, run->study_id, &trials, &count, err));
-    const int best = search__best_trial(trials, count);
+    const int best = search__best_trial(&run->config->goal, trials, count);
     ns_status status = NS_OK;
     if (best >= 0) {
         *number = trials[best].number;
