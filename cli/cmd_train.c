@@ -206,8 +206,18 @@ static ns_status judge_split(const train_job *job, data_split split, double *acc
     return NS_OK;
 }
 
+/// The recipe may ask for mirror averaging; else the validation images decide.
+static ns_status choose_mirror(train_job *job, ns_error *err) {
+    nn_infer_options options = nn_infer_options_default();
+    options.thread_count = job->words->thread_count;
+    return job->result.recipe.mirror_average
+               ? NS_OK
+               : search_mirror_choose(job->model, job->set, &options, err);
+}
+
 static ns_status judge(train_job *job, ns_error *err) {
     job->test_accuracy = (double)NAN;
+    NS_TRY(choose_mirror(job, err));
     NS_TRY(judge_split(job, DATA_VALIDATION, &job->val_accuracy, err));
     return job->words->test ? judge_split(job, DATA_TEST, &job->test_accuracy, err) : NS_OK;
 }
@@ -260,6 +270,7 @@ static ns_json *result_json(const train_job *job) {
     ns_json_set(json, "recipe", nn_recipe_to_json(&job->result.recipe));
     ns_json_set_int(json, "seed", (int64_t)job->words->seed);
     ns_json_set_string(json, "dtype", nn_dtype_name(nn_dtype_resolve(job->words->dtype)));
+    ns_json_set_bool(json, "mirror_average", nn_model_describe(job->model)->mirror_average);
     ns_json_set_number(json, "val_accuracy", job->val_accuracy);
     ns_json_set_number(json, "test_accuracy", job->test_accuracy);
     ns_json_set_int(json, "params", job->candidate.counts.params);
@@ -286,6 +297,9 @@ static void print_result(const train_job *job) {
     }
     if (!isnan(job->test_accuracy)) {
         (void)printf("test accuracy        %.2f %%\n", 100 * job->test_accuracy);
+    }
+    if (nn_model_describe(job->model)->mirror_average) {
+        (void)printf("answers              averaged over an image and its mirror image\n");
     }
     (void)printf("size                 %s parameters, %.1f MFLOPs an image\n",
                  cli__group_digits(counts->params, digits), (double)counts->forward_flops / 1e6);

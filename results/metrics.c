@@ -56,15 +56,39 @@ double results_top_k(const float *probabilities, const int32_t *labels, size_t c
     return fraction(right_count, count);
 }
 
+/// -ln p, p at least 1e-15.
+static double loss_of(const float *probabilities, const int32_t *labels, size_t i,
+                      int label_count) {
+    const double probability_min = 1e-15;
+    const double p = (double)row_of(probabilities, i, label_count)[labels[i]];
+    return -log(p > probability_min ? p : probability_min);
+}
+
 double results_log_loss(const float *probabilities, const int32_t *labels, size_t count,
                         int label_count) {
-    const double probability_min = 1e-15;
     double sum = 0.0;
     for (size_t i = 0; i < count; i++) {
-        const double p = (double)row_of(probabilities, i, label_count)[labels[i]];
-        sum -= log(p > probability_min ? p : probability_min);
+        sum += loss_of(probabilities, labels, i, label_count);
     }
     return count > 0 ? sum / (double)count : (double)NAN;
+}
+
+results_gain results_log_loss_gain(const float *before, const float *after, const int32_t *labels,
+                                   size_t count, int label_count) {
+    double mean = 0.0;
+    double squares = 0.0; // of deviations from the mean so far (Welford 1962)
+    for (size_t i = 0; i < count; i++) {
+        const double gain =
+            loss_of(before, labels, i, label_count) - loss_of(after, labels, i, label_count);
+        const double deviation = gain - mean;
+        mean += deviation / (double)(i + 1);
+        squares += deviation * (gain - mean);
+    }
+    const double n = (double)count;
+    return (results_gain){
+        .mean = count > 0 ? mean : (double)NAN,
+        .standard_error = count > 1 ? sqrt(squares / (n - 1) / n) : (double)NAN,
+    };
 }
 
 void results_confusion(const float *probabilities, const int32_t *labels, size_t count,

@@ -238,6 +238,15 @@ double results_top_k(const float *probabilities, const int32_t *labels, size_t c
 /// Mean of -ln p(true label), p at least 1e-15.
 double results_log_loss(const float *probabilities, const int32_t *labels, size_t count,
                         int label_count);
+
+typedef struct results_gain {
+    double mean;           // NaN: of no image
+    double standard_error; // NaN: of fewer than two
+} results_gain;
+/// By how much the log loss of `after` is lower than that of `before`, image by image on the same
+/// images: most of what makes images hard cancels out, so small gains can be told from noise.
+results_gain results_log_loss_gain(const float *before, const float *after, const int32_t *labels,
+                                   size_t count, int label_count);
 /// (label_count, label_count): rows true, columns predicted; caller's array, overwritten.
 void results_confusion(const float *probabilities, const int32_t *labels, size_t count,
                        int label_count, int64_t *confusion);

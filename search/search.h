@@ -214,5 +214,9 @@ ns_status search_studies_json(const char *store_path, ns_json **out, ns_error *e
 /// chosen here, the rest of `options` counts.
 ns_status search_evaluate_json(const nn_model *model, const data_set *set, data_split split,
                                const nn_infer_options *options, ns_json **out, ns_error *err);
+/// Decides on the validation images whether `model` averages its answers over an image and its
+/// mirror image (search/mirror.c), and sets it; without such images it does not.
+ns_status search_mirror_choose(nn_model *model, const data_set *set,
+                               const nn_infer_options *options, ns_error *err);
 
 #endif

@@ -255,6 +255,13 @@ ns_status search__predict(const nn_model *model, const data_set *set, data_split
                           void *context, search__predictions *out, ns_error *err);
 void search__predictions_clear(search__predictions *predictions);
 
+/* ---- mirror.c -------------------------------------------------------------------------------- */
+
+/// search_mirror_choose() for a model known to fit; `stop` as nn_infer_split's, or NULL.
+ns_status search__mirror_choose(nn_model *model, const data_set *set,
+                                const nn_infer_options *options, bool (*stop)(void *context),
+                                void *context, ns_error *err);
+
 /* ---- the life of a child process: each returns what the process exits with ------------------- */
 
 enum {

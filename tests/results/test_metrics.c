@@ -72,6 +72,21 @@ static void test_log_loss(void **state) {
     check_close("of NaN", results_log_loss(broken, (int32_t[]){0}, 1, 2), 15.0 * log(10.0));
 }
 
+static void test_log_loss_gain(void **state) {
+    (void)state;
+    // Two zeros, all images of label 0: gains ln 2, 0 and ln 4.
+    const float before[] = {0.25F, 0.75F, 0.5F, 0.5F, 0.25F, 0.75F};
+    const float after[] = {0.5F, 0.5F, 0.5F, 0.5F, 1.0F, 0.0F};
+    const int32_t zeros[] = {0, 0, 0};
+    const results_gain gain = results_log_loss_gain(before, after, zeros, 3, 2);
+    check_close("mean gain", gain.mean, log(2.0)); // (1 + 0 + 2) / 3
+    check_close("its standard error", gain.standard_error, log(2.0) / sqrt(3.0));
+    const results_gain one = results_log_loss_gain(before, after, zeros, 1, 2);
+    check_close("gain of one image", one.mean, log(2.0));
+    check_nan("standard error of one image", one.standard_error);
+    check_nan("gain of none", results_log_loss_gain(before, after, zeros, 0, 2).mean);
+}
+
 static void test_confusion(void **state) {
     (void)state;
     static const int64_t want[LABELS * LABELS] = {
@@ -176,15 +191,11 @@ static void test_macro_auc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_argmax),
-        cmocka_unit_test(test_accuracy),
-        cmocka_unit_test(test_top_k),
-        cmocka_unit_test(test_log_loss),
-        cmocka_unit_test(test_confusion),
-        cmocka_unit_test(test_label_metrics),
-        cmocka_unit_test(test_roc_auc),
-        cmocka_unit_test(test_roc_auc_of_ties),
-        cmocka_unit_test(test_roc_auc_where_undefined),
+        cmocka_unit_test(test_argmax),          cmocka_unit_test(test_accuracy),
+        cmocka_unit_test(test_top_k),           cmocka_unit_test(test_log_loss),
+        cmocka_unit_test(test_log_loss_gain),   cmocka_unit_test(test_confusion),
+        cmocka_unit_test(test_label_metrics),   cmocka_unit_test(test_roc_auc),
+        cmocka_unit_test(test_roc_auc_of_ties), cmocka_unit_test(test_roc_auc_where_undefined),
         cmocka_unit_test(test_macro_auc),
     };
     return cmocka_run_group_tests_name("results/metrics", tests, NULL, NULL);
