@@ -149,6 +149,7 @@ typedef struct data_augment {
 
 typedef struct data_loader_options {
     data_split split;
+    bool with_validation; // the images of the validation split too
     int batch_size;
     bool shuffle; // a new order every epoch; the incomplete last batch is left out
     data_augment augment;
@@ -158,7 +159,7 @@ typedef struct data_loader_options {
 
 typedef struct data_loader data_loader;
 
-/// Borrows `set`. NS_ERR_INPUT when the split holds no image, or fewer than one batch to shuffle.
+/// Borrows `set`. NS_ERR_INPUT when there is no image to load, or fewer than one batch to shuffle.
 ns_status data_loader_new(const data_set *set, const data_loader_options *options,
                           data_loader **out, ns_error *err);
 void data_loader_free(data_loader *loader);

@@ -29,7 +29,7 @@
 // worth 4 % to the loader (1 to 3 % without resampling) but 42 % to the network, which should have
 // it. So the work went into filling faster.
 //
-// Invariants: `order` holds the images of the split, in the order of epoch `order_epoch`; a
+// Invariants: `order` holds the images of the splits, in the order of epoch `order_epoch`; a
 // shuffled epoch is `batch_size * (image_count / batch_size)` images long, an unshuffled one
 // `image_count`. Nothing is allocated after data_loader_new.
 
@@ -46,7 +46,7 @@ struct data_loader {
     const data_info *info;
     data_loader_options options;
     data__normaliser normaliser;
-    size_t image_count;    // of the split
+    size_t image_count;    // of the splits
     size_t image_floats;   // C * H * W
     uint64_t epoch_length; // images handed out in an epoch
     uint64_t position;     // images handed out since the start
@@ -55,12 +55,30 @@ struct data_loader {
     uint64_t order_epoch;  // whose order that is
 };
 
+/// Appends the indices of `split`, ascending, to `order` when that is not NULL; returns how many.
+static size_t append_split(const data_set *set, data_split split, uint32_t *order) {
+    size_t count = 0;
+    const uint32_t *indices = data_indices(set, split, &count);
+    if (order != NULL && count > 0) {
+        memcpy(order, indices, count * sizeof(*indices));
+    }
+    return count;
+}
+
+/// The indices that `options` ask for, to `order` unless it is NULL; returns how many.
+static size_t list_images(const data_set *set, const data_loader_options *options,
+                          uint32_t *order) {
+    const size_t count = append_split(set, options->split, order);
+    return options->with_validation && options->split != DATA_VALIDATION
+               ? count + append_split(set, DATA_VALIDATION, order != NULL ? order + count : NULL)
+               : count;
+}
+
 ns_status data_loader_new(const data_set *set, const data_loader_options *options,
                           data_loader **out, ns_error *err) {
     assert(options->batch_size > 0);
     const data_info *info = data_describe(set);
-    size_t image_count = 0;
-    (void)data_indices(set, options->split, &image_count);
+    const size_t image_count = list_images(set, options, NULL);
     const size_t batch_size = (size_t)options->batch_size;
     if (image_count == 0) {
         return ns_fail(err, NS_ERR_INPUT, "the %s split of %s holds no image",
@@ -106,9 +124,7 @@ static void order_epoch(data_loader *loader, uint64_t epoch) {
     if (loader->order_epoch == epoch) {
         return;
     }
-    size_t count = 0;
-    const uint32_t *indices = data_indices(loader->set, loader->options.split, &count);
-    memcpy(loader->order, indices, count * sizeof(*indices));
+    const size_t count = list_images(loader->set, &loader->options, loader->order);
     if (loader->options.shuffle) {
         ns_rng rng = ns_rng_stream(loader->options.seed, epoch, "epoch order");
         ns_rng_shuffle(&rng, loader->order, count);

@@ -6,6 +6,7 @@
 // (nn/train_keep.c); and whose JSON holds the position and the identity of the training:
 //
 //   {"graph": SHA-256, "data": SHA-256, "recipe": {...}, "seed": n, "dtype": "bf16",
+//    "with_validation": false,
 //    "step": n, "sample_count": n, "used_ms": n, "marks_done": n, "recoveries": n, "step_ms": x,
 //    "reserve_ms": x, "trend": TREND, "good_trend": TREND}
 //
@@ -23,7 +24,7 @@
 #include <string.h>
 
 static const nn__sealed_kind checkpoint_kind = {
-    .noun = "checkpoint", .magic = {'N', 'S', 'C', 'K', 'P', 'T', '0', '\n'}, .version = 3};
+    .noun = "checkpoint", .magic = {'N', 'S', 'C', 'K', 'P', 'T', '0', '\n'}, .version = 4};
 
 /// What must be equal for one training to go on from another's checkpoint. Owned by the caller.
 static ns_status describe(const nn__training *training, ns_json **out, ns_error *err) {
@@ -35,6 +36,7 @@ static ns_status describe(const nn__training *training, ns_json **out, ns_error 
     ns_json_set(json, "recipe", nn_recipe_to_json(training->recipe));
     ns_json_set_int(json, "seed", (int64_t)training->seed);
     ns_json_set_string(json, "dtype", nn_dtype_name(training->dtype));
+    ns_json_set_bool(json, "with_validation", training->with_validation);
     *out = json;
     return NS_OK;
 }

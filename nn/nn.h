@@ -352,7 +352,9 @@ typedef struct nn_train_options {
     uint64_t sample_count_max; // images over all lives
     double step_ms_guess;      // of a step, until one is measured; 0: by FLOPs and bytes
     uint64_t seed;
-    int thread_count; // 0: all cores
+    bool with_validation; // trains on the validation images too; what marks measure is then no
+                          // validation
+    int thread_count;     // 0: all cores
     nn_backend backend;
     nn_dtype dtype;
     size_t mem_bytes_max;   // of the net, the copies of its weights (nn_train_copy_bytes) and, with
@@ -384,7 +386,7 @@ typedef struct nn_train_result {
 
 typedef struct nn_model nn_model;
 
-/// Trains `graph` on the train split of `set`. `*model` is the caller's; NULL when stopped early.
+/// Trains `graph` on the train split of `set`, and on the validation split when asked to. `*model` is the caller's; NULL when stopped early.
 /// A batch larger than the split is lowered to it. No step, mark or checkpoint begins that would,
 /// by the running mean of step times (at first a guess), end after a limit; marks passed together
 /// count as one. The checkpoint stays when training ends: the caller removes it once the model is

@@ -373,6 +373,7 @@ typedef struct nn__training {
     const nn_recipe *recipe;
     uint64_t seed;
     nn_dtype dtype; // resolved
+    bool with_validation;
 } nn__training;
 
 /// What a training has learnt of its steps. It goes back with the weights.

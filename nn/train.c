@@ -48,20 +48,21 @@ static nn_net_options net_options_of(const nn__trainer *t) {
     return options;
 }
 
-/// Batches larger than the train split are lowered to it.
+/// Batches larger than the train images are lowered to them.
 static ns_status fit_batch(nn__trainer *t, ns_error *err) {
-    const size_t train_count = data_describe(t->set)->split_count[DATA_TRAIN];
-    if (train_count == 0) {
+    const size_t image_count = nn__train_image_count(t);
+    if (data_describe(t->set)->split_count[DATA_TRAIN] == 0) {
         return ns_fail(err, NS_ERR_INPUT, "cannot train: the train split holds no image");
     }
-    if ((size_t)t->recipe.batch_size > train_count) {
-        t->recipe.batch_size = (int)train_count;
+    if ((size_t)t->recipe.batch_size > image_count) {
+        t->recipe.batch_size = (int)image_count;
     }
     return NS_OK;
 }
 
 static ns_status make_loader(nn__trainer *t, ns_error *err) {
     const data_loader_options options = {.split = DATA_TRAIN,
+                                         .with_validation = t->options->with_validation,
                                          .batch_size = t->recipe.batch_size,
                                          .shuffle = true,
                                          .augment = t->recipe.augment,

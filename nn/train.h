@@ -54,7 +54,9 @@ double nn__train_guess_step_ms(const nn__trainer *t);
 void nn__train_measure_step(nn__trainer *t, int64_t since_ms);
 /// Takes the time for nn__train_settle() off the time granted, once steps have been measured.
 void nn__train_reserve(nn__trainer *t);
-/// Images of a pass over the train split; the loader drops a short batch.
+/// Images that it trains on.
+size_t nn__train_image_count(const nn__trainer *t);
+/// Images of a pass over them; the loader drops a short batch.
 uint64_t nn__train_epoch_samples(const nn__trainer *t);
 nn_progress nn__train_progress(const nn__trainer *t);
 

@@ -85,9 +85,14 @@ void nn__train_reserve(nn__trainer *t) {
     }
 }
 
+size_t nn__train_image_count(const nn__trainer *t) {
+    const size_t *count = data_describe(t->set)->split_count;
+    return count[DATA_TRAIN] + (t->options->with_validation ? count[DATA_VALIDATION] : 0);
+}
+
 uint64_t nn__train_epoch_samples(const nn__trainer *t) {
     const uint64_t batch = (uint64_t)t->recipe.batch_size;
-    return data_describe(t->set)->split_count[DATA_TRAIN] / batch * batch;
+    return nn__train_image_count(t) / batch * batch;
 }
 
 nn_progress nn__train_progress(const nn__trainer *t) {

@@ -52,6 +52,7 @@ static ns_status make_statistics_loader(nn__trainer *t, ns_error *err) {
         return NS_OK;
     }
     const data_loader_options options = {.split = DATA_TRAIN,
+                                         .with_validation = t->options->with_validation,
                                          .batch_size = t->recipe.batch_size,
                                          .shuffle = true,
                                          .seed = ~t->options->seed,

@@ -102,8 +102,12 @@ ns_status nn__train_recover(nn__trainer *t, const ns_error *why, ns_error *err) 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 
 static nn__training identity_of(const nn__trainer *t) {
-    return (nn__training){t->graph, t->set, &t->recipe, t->options->seed,
-                          nn_dtype_resolve(t->options->dtype)};
+    return (nn__training){t->graph,
+                          t->set,
+                          &t->recipe,
+                          t->options->seed,
+                          nn_dtype_resolve(t->options->dtype),
+                          t->options->with_validation};
 }
 
 ns_status nn__train_resume(nn__trainer *t, ns_error *err) {

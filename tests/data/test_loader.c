@@ -181,6 +181,37 @@ static void test_shuffled_epochs(void **state) {
     data_loader_free(loader);
 }
 
+/// Train and validation together: each image once in an epoch, and nobody's order is another's.
+static void test_two_splits(void **state) {
+    enum { BATCH = 5, EPOCHS = 2 };
+    data_loader_options options = train_options(BATCH);
+    options.with_validation = true;
+    data_loader *loader = loader_of(*state, options);
+    float x[BATCH * SIZE];
+    int32_t order[EPOCHS][IMAGE_COUNT];
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        bool seen[IMAGE_COUNT] = {false};
+        for (int i = 0; i < IMAGE_COUNT; i++) {
+            if (i % BATCH == 0) {
+                assert_int_equal(next_batch(loader, x, order[epoch] + i), BATCH);
+            }
+            assert_in_range(order[epoch][i], 0, IMAGE_COUNT - 1);
+            assert_false(seen[order[epoch][i]]);
+            seen[order[epoch][i]] = true;
+        }
+    }
+    assert_memory_not_equal(order[0], order[1], sizeof(order[0]));
+    data_loader_free(loader);
+
+    float all[VALIDATION_COUNT * SIZE];
+    options = (data_loader_options){
+        .split = DATA_VALIDATION, .with_validation = true, .batch_size = VALIDATION_COUNT};
+    loader = loader_of(*state, options); // twice the same is once
+    assert_int_equal(next_batch(loader, all, order[0]), VALIDATION_COUNT);
+    assert_int_equal(next_batch(loader, all, order[0]), 0);
+    data_loader_free(loader);
+}
+
 static void test_seek_continues_exactly(void **state) {
     enum { BATCH = 4, STEPS = 40 };
     static float x[STEPS][BATCH * SIZE];
@@ -331,6 +362,7 @@ int main(void) {
         cmocka_unit_test(test_unshuffled_epoch_of_whole_batches),
         cmocka_unit_test(test_batch_larger_than_the_split),
         cmocka_unit_test(test_shuffled_epochs),
+        cmocka_unit_test(test_two_splits),
         cmocka_unit_test(test_seek_continues_exactly),
         cmocka_unit_test(test_thread_count_changes_nothing),
         cmocka_unit_test(test_seed_changes_order),

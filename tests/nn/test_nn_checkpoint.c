@@ -35,7 +35,11 @@ static int set_up(void **state) {
     c.set = fixture_set_new("checkpoint.nsd");
     fixture_small_graph(&c.graph);
     c.recipe = nn_recipe_default();
-    c.training = (nn__training){&c.graph, c.set, &c.recipe, 0xFEDCBA9876543210U, NN_DTYPE_BF16};
+    c.training = (nn__training){.graph = &c.graph,
+                                .set = c.set,
+                                .recipe = &c.recipe,
+                                .seed = 0xFEDCBA9876543210U,
+                                .dtype = NN_DTYPE_BF16};
     for (int i = 0; i < VALUE_COUNT; i++) {
         c.values[i] = 1.0F / (float)(i + 3);
     }
@@ -112,6 +116,9 @@ static void test_another_training_is_refused(void **state) {
     other = c->training;
     other.dtype = NN_DTYPE_F32;
     assert_refused(&other, VALUE_COUNT, NS_ERR_INPUT, "dtype");
+    other = c->training;
+    other.with_validation = true;
+    assert_refused(&other, VALUE_COUNT, NS_ERR_INPUT, "with_validation");
 
     fixture_every_op_graph(&graph);
     other = c->training;

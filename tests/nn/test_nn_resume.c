@@ -79,6 +79,44 @@ static void test_marks_survive_resuming(void **state) {
     (void)remove(CHECKPOINT);
 }
 
+static nn_verdict watch_long_epoch(void *context, const nn_progress *progress) {
+    train_watcher *w = context;
+    w->epoch_count++;
+    const int image_count = FIXTURE_TRAIN_COUNT + FIXTURE_VALIDATION_COUNT;
+    assert_int_equal(progress->sample_count,
+                     progress->epoch * (image_count / TRAIN_BATCH * TRAIN_BATCH));
+    return NN_CONTINUE;
+}
+
+/// Training on the validation images too: longer epochs, other weights, and an interruption still
+/// changes nothing.
+static void test_with_validation(void **state) {
+    const train_fixture *f = *state;
+    train_watcher w = {0};
+    nn_train_result result;
+    nn_train_options options = train_options_for(&w);
+    options.recipe.average = NN_AVERAGE_EMA; // whose statistics see these images as well
+    nn_model *without = train_model(f, &options, &result);
+    char sha256[NS_SHA256_HEX_MAX];
+    (void)snprintf(sha256, sizeof(sha256), "%s", nn_model_describe(without)->weights_sha256);
+    nn_model_free(without);
+
+    options.with_validation = true;
+    options.on_epoch = watch_long_epoch;
+    w.epoch_count = 0;
+    nn_model *whole = train_model(f, &options, &result);
+    assert_string_not_equal(nn_model_describe(whole)->weights_sha256, sha256);
+    assert_true(w.epoch_count > 0);
+
+    (void)remove(CHECKPOINT);
+    options.checkpoint_path = CHECKPOINT;
+    w.stop_at_step = 7;
+    assert_null(train_model(f, &options, &result));
+    w.stop_at_step = 0;
+    train_assert_same(whole, train_model(f, &options, &result));
+    (void)remove(CHECKPOINT);
+}
+
 static void be_slow(int64_t step) {
     (void)step;
     const struct timespec pause = {.tv_nsec = 5000000};
@@ -90,8 +128,11 @@ static double reserve_ms(const train_fixture *f, const nn_train_options *options
     static float values[100000];
     ns_error err = {0};
     nn__position position = {0};
-    const nn__training training = {&f->graph, f->set, &options->recipe, options->seed,
-                                   nn_dtype_resolve(options->dtype)};
+    const nn__training training = {.graph = &f->graph,
+                                   .set = f->set,
+                                   .recipe = &options->recipe,
+                                   .seed = options->seed,
+                                   .dtype = nn_dtype_resolve(options->dtype)};
     const size_t count = nn_train_copy_bytes(&f->graph, &options->recipe) / sizeof(float);
     assert_in_range(count, 1, NS_COUNT_OF(values));
     assert_ok(nn__checkpoint_load(CHECKPOINT, &training, &position, values, count, &err), &err);
@@ -198,6 +239,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resuming_is_exact),
         cmocka_unit_test(test_marks_survive_resuming),
+        cmocka_unit_test(test_with_validation),
         cmocka_unit_test(test_limits_may_change),
         cmocka_unit_test(test_checkpoints_come_by_themselves),
         cmocka_unit_test(test_failed_checkpoints_do_not_end_training),
