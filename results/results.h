@@ -126,6 +126,12 @@ typedef enum results_trial_state {
 } results_trial_state;
 const char *results_trial_state_name(results_trial_state state); // "WAITING", ...
 
+typedef enum results_purpose {
+    RESULTS_SEARCH,  // to find good networks
+    RESULTS_CONFIRM, // to tell, with new seeds, which of the best is better
+} results_purpose;
+const char *results_purpose_name(results_purpose purpose); // "search", "confirm"
+
 /// A trial to be. (study, hash, recipe, fidelity, seed) is unique in a store.
 typedef struct results_proposal {
     const char *genotype; // JSON object, canonical
@@ -134,6 +140,10 @@ typedef struct results_proposal {
     int64_t fidelity_ms;  // training time granted, of one worker slot
     uint64_t seed;
     int64_t params, flops; // forward, one image
+    results_purpose purpose;
+    int rung;          // of the ladder of fidelities, from 0
+    bool is_repeat;    // of an earlier trial's genotype, with another fidelity or seed
+    int source_number; // of that trial
 } results_proposal;
 
 /// Adds a WAITING trial; numbers go up from 0. NS_ERR_EXISTS when it is not unique.
@@ -146,12 +156,15 @@ typedef struct results_claim {
     char *genotype; // free with results_claim_clear
     int64_t fidelity_ms;
     uint64_t seed;
+    results_purpose purpose;
+    int rung;
 } results_claim;
 
-/// Takes the WAITING trial of the lowest number: RUNNING, fence raised, `reserve_ms` reserved for a
-/// new attempt. NS_ERR_NOT_FOUND when none waits, NS_ERR_BUDGET when the reservation does not fit.
-ns_status results_claim_next(results_store *store, int64_t run_id, int64_t pid, int64_t reserve_ms,
-                             results_claim *out, ns_error *err);
+/// Takes the WAITING trial `number`, or the lowest when that is -1: RUNNING, fence raised,
+/// `reserve_ms` reserved for a new attempt. NS_ERR_NOT_FOUND when none such waits, NS_ERR_BUDGET when
+/// the reservation does not fit.
+ns_status results_claim_trial(results_store *store, int64_t run_id, int number, int64_t pid,
+                              int64_t reserve_ms, results_claim *out, ns_error *err);
 void results_claim_clear(results_claim *claim);
 /// Books `charged_ms` in all (ignored when smaller than before) and reserves `reserve_ms` anew, or
 /// as much as the budget has left. NS_ERR_FENCED: stop, another attempt owns the trial.
@@ -171,6 +184,8 @@ typedef struct results_outcome {
     double latency_ms;         // of one image; 0 or NaN: not measured
     int64_t charged_ms;        // node time of the attempt, in all
     int64_t sample_count;      // images trained on
+    const uint8_t *correct;    // one bit a validation image, lowest first; NULL: not kept
+    size_t image_count;        // of them
 } results_outcome;
 
 /// Finishes the attempt and refunds what it had reserved. Only with the current fence
@@ -199,6 +214,9 @@ typedef struct results_trial {
     int64_t node_ms;               // charged over all its attempts
     int64_t sample_count;
     int64_t finished_node_ms; // the study's charged_node_ms when it finished; 0 before
+    results_purpose purpose;
+    int rung;
+    int source_number; // the trial whose genotype it repeats; -1: its own
 } results_trial;
 
 /// All trials by number: a malloced array; free with results_trials_free.
@@ -211,6 +229,19 @@ void results_trials_free(results_trial *trials, size_t count);
 /// Values reported at `fraction` by other trials of the same fidelity that are COMPLETE or PRUNED.
 ns_status results_values_at(results_store *store, int64_t trial_id, double fraction,
                             double **values, size_t *count, ns_error *err);
+
+/// What a trial got right, one bit a validation image; malloced. NS_ERR_NOT_FOUND when that was not
+/// kept.
+ns_status results_correct_get(results_store *store, int64_t trial_id, uint8_t **bits,
+                              size_t *image_count, ns_error *err);
+
+/// What a study's node time went to.
+typedef struct results_usage {
+    int64_t search_ms, confirm_ms, retrain_ms, finish_ms;
+    int64_t overhead_ms; // calibration, and what is between the others
+} results_usage;
+ns_status results_usage_get(results_store *store, int64_t study_id, results_usage *out,
+                            ns_error *err);
 
 /* ---- models and events ----------------------------------------------------------------------- */
 

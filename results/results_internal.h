@@ -33,10 +33,11 @@ struct results_store {
 
 /// One value to bind, in the order ?1, ?2, ...
 typedef struct results__arg {
-    enum { RESULTS__INT, RESULTS__REAL, RESULTS__TEXT } kind;
-    int64_t integer;
+    enum { RESULTS__INT, RESULTS__REAL, RESULTS__TEXT, RESULTS__BLOB, RESULTS__NULL } kind;
+    int64_t integer;  // of a blob: its bytes
     double real;      // NaN binds NULL
     const char *text; // NULL binds NULL
+    const void *blob;
 } results__arg;
 
 static inline results__arg results__int(int64_t value) {
@@ -47,6 +48,13 @@ static inline results__arg results__real(double value) {
 }
 static inline results__arg results__text(const char *value) {
     return (results__arg){.kind = RESULTS__TEXT, .text = value};
+}
+static inline results__arg results__blob(const void *bytes, size_t size_bytes) {
+    return (results__arg){.kind = RESULTS__BLOB, .blob = bytes, .integer = (int64_t)size_bytes};
+}
+/// NULL where the number is below 0.
+static inline results__arg results__int_or_null(int64_t value) {
+    return (results__arg){.kind = value < 0 ? RESULTS__NULL : RESULTS__INT, .integer = value};
 }
 
 /// The two arguments (args, arg_count) of the calls below.

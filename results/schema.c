@@ -185,7 +185,23 @@ static const char version_1[] =
     "CREATE TRIGGER attempts_not_deleted BEFORE DELETE ON attempts"
     "  BEGIN SELECT raise(ABORT, 'an attempt is never deleted'); END;";
 
-const char *const results__migrations[] = {version_1};
+// Trials at several fidelities, repeats of a trial, and what each validated network got right.
+static const char version_2[] =
+    "ALTER TABLE trials ADD COLUMN purpose TEXT NOT NULL DEFAULT 'search'"
+    "  CHECK (purpose IN ('search', 'confirm'));"
+    "ALTER TABLE trials ADD COLUMN rung INTEGER NOT NULL DEFAULT 0 CHECK (rung >= 0);"
+    "ALTER TABLE trials ADD COLUMN source_number INTEGER" // NULL: no repeat
+    "  CHECK (source_number IS NULL OR source_number < number);"
+
+    "CREATE TABLE trial_correct ("
+    "  trial_id INTEGER PRIMARY KEY REFERENCES trials,"
+    "  image_count INTEGER NOT NULL CHECK (image_count > 0),"
+    "  bits BLOB NOT NULL CHECK (length(bits) = (image_count + 7) / 8)"
+    ") STRICT;"
+    "CREATE TRIGGER trial_correct_kept BEFORE UPDATE ON trial_correct"
+    "  BEGIN SELECT raise(ABORT, 'what a trial got right is never changed'); END;";
+
+const char *const results__migrations[] = {version_1, version_2};
 const int results__migration_count = (int)NS_COUNT_OF(results__migrations);
 
 /* ---- which version is it ----------------------------------------------------------------------

@@ -26,7 +26,7 @@
 //                         v
 //      .------------>  WAITING
 //      |                  |
-//      |                  |  results_claim_next: fence + 1, a new attempt owns it
+//      |                  |  results_claim_trial: fence + 1, a new attempt owns it
 //      |                  v
 //      |  .---------  RUNNING  <---.  results_beat, results_report
 //      |  |            |    |      |  (state unchanged)
@@ -63,11 +63,15 @@ static ns_status propose(results_store *store, int64_t study_id, const results_p
     const ns_status status = results__exec(
         store,
         "INSERT INTO trials (study_id, number, state, genotype, hash, recipe, fidelity_ms, seed,"
-        "  params, flops) VALUES (?1, ?2, 'WAITING', ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "  params, flops, purpose, rung, source_number)"
+        "  VALUES (?1, ?2, 'WAITING', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         RESULTS__ARGS(results__int(study_id), results__int(next), results__text(proposal->genotype),
                       results__text(proposal->hash), results__text(proposal->recipe),
                       results__int(proposal->fidelity_ms), results__int((int64_t)proposal->seed),
-                      results__int(proposal->params), results__int(proposal->flops)),
+                      results__int(proposal->params), results__int(proposal->flops),
+                      results__text(results_purpose_name(proposal->purpose)),
+                      results__int(proposal->rung),
+                      results__int_or_null(proposal->is_repeat ? proposal->source_number : -1)),
         err);
     if (status == NS_ERR_EXISTS) {
         return ns_fail(err, status,
@@ -88,24 +92,27 @@ ns_status results_propose(results_store *store, int64_t study_id, const results_
 /* ---- claim: WAITING -> RUNNING ----------------------------------------------------------------
  */
 
-static ns_status next_waiting(results_store *store, int64_t study_id, results_claim *out,
-                              ns_error *err) {
+static ns_status waiting(results_store *store, int64_t study_id, int number, results_claim *out,
+                         ns_error *err) {
     sqlite3_stmt *stmt;
     bool found;
     NS_TRY(results__query(store,
-                          "SELECT trial_id, number, fence + 1, fidelity_ms, seed, genotype"
+                          "SELECT trial_id, number, fence + 1, fidelity_ms, seed, genotype,"
+                          "  purpose = 'confirm', rung"
                           "  FROM trials WHERE study_id = ?1 AND state = 'WAITING'"
-                          "  ORDER BY number LIMIT 1",
-                          RESULTS__ARGS(results__int(study_id)), &stmt, err));
+                          "  AND (?2 < 0 OR number = ?2) ORDER BY number LIMIT 1",
+                          RESULTS__ARGS(results__int(study_id), results__int(number)), &stmt, err));
     NS_TRY(results__next(store, stmt, &found, err));
     if (!found) {
-        return ns_fail(err, NS_ERR_NOT_FOUND, "store %s: no trial waits", store->path);
+        return ns_fail(err, NS_ERR_NOT_FOUND, "store %s: no such trial waits", store->path);
     }
     out->trial_id = sqlite3_column_int64(stmt, 0);
     out->number = sqlite3_column_int(stmt, 1);
     out->fence = sqlite3_column_int64(stmt, 2);
     out->fidelity_ms = sqlite3_column_int64(stmt, 3);
     out->seed = (uint64_t)sqlite3_column_int64(stmt, 4);
+    out->purpose = sqlite3_column_int(stmt, 6) != 0 ? RESULTS_CONFIRM : RESULTS_SEARCH;
+    out->rung = sqlite3_column_int(stmt, 7);
     const ns_status status = results__column_text(stmt, 5, &out->genotype, err);
     (void)sqlite3_reset(stmt);
     return status;
@@ -125,11 +132,11 @@ static ns_status require_budget(results_store *store, int64_t study_id, int64_t 
                          (long long)free_ms, (long long)reserve_ms);
 }
 
-static ns_status claim_next(results_store *store, int64_t run_id, int64_t pid, int64_t reserve_ms,
-                            results_claim *out, ns_error *err) {
+static ns_status claim_trial(results_store *store, int64_t run_id, int number, int64_t pid,
+                             int64_t reserve_ms, results_claim *out, ns_error *err) {
     int64_t study_id = 0;
     NS_TRY(results__run_study(store, run_id, &study_id, err));
-    NS_TRY(next_waiting(store, study_id, out, err));
+    NS_TRY(waiting(store, study_id, number, out, err));
     NS_TRY(require_budget(store, study_id, reserve_ms, err));
     NS_TRY(
         results__exec(store, "UPDATE trials SET state = 'RUNNING', fence = ?2 WHERE trial_id = ?1",
@@ -146,12 +153,12 @@ static ns_status claim_next(results_store *store, int64_t run_id, int64_t pid, i
     return NS_OK;
 }
 
-ns_status results_claim_next(results_store *store, int64_t run_id, int64_t pid, int64_t reserve_ms,
-                             results_claim *out, ns_error *err) {
+ns_status results_claim_trial(results_store *store, int64_t run_id, int number, int64_t pid,
+                              int64_t reserve_ms, results_claim *out, ns_error *err) {
     *out = (results_claim){0};
     NS_TRY(results__begin(store, err));
     const ns_status status =
-        results__end(store, claim_next(store, run_id, pid, reserve_ms, out, err), err);
+        results__end(store, claim_trial(store, run_id, number, pid, reserve_ms, out, err), err);
     if (status != NS_OK) {
         results_claim_clear(out);
     }
@@ -230,6 +237,20 @@ static ns_status set_value(results_store *store, int64_t trial_id, const char *o
                                err);
 }
 
+static ns_status set_correct(results_store *store, int64_t trial_id, const results_outcome *outcome,
+                             ns_error *err) {
+    return outcome->correct == NULL
+               ? NS_OK
+               : results__exec(
+                     store,
+                     "INSERT INTO trial_correct (trial_id, image_count, bits)"
+                     "  VALUES (?1, ?2, ?3)",
+                     RESULTS__ARGS(results__int(trial_id),
+                                   results__int((int64_t)outcome->image_count),
+                                   results__blob(outcome->correct, (outcome->image_count + 7) / 8)),
+                     err);
+}
+
 static ns_status requeue(results_store *store, int64_t trial_id, ns_error *err) {
     return results__exec(store, "UPDATE trials SET state = 'WAITING' WHERE trial_id = ?1",
                          RESULTS__ARGS(results__int(trial_id)), err);
@@ -242,6 +263,7 @@ static ns_status finish(results_store *store, int64_t trial_id, const results_ou
     NS_TRY(set_value(store, trial_id, "val_loss", outcome->val_loss, err));
     NS_TRY(set_value(store, trial_id, "latency_ms",
                      outcome->latency_ms > 0 ? outcome->latency_ms : (double)NAN, err));
+    NS_TRY(set_correct(store, trial_id, outcome, err));
     return results__exec(
         store,
         "UPDATE trials SET state = ?2, fail_reason = ?3, detail = coalesce(?4, ''),"

@@ -95,7 +95,7 @@ static ns_status require_filled(results_store *store, int version, ns_error *err
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static ns_status open_read(results_store *store, ns_error *err) {
+static ns_status open_read(results_store *store, bool *is_old, ns_error *err) {
     int version = 0;
     ns_status status = connect_to(store, store->path, SQLITE_OPEN_READONLY, err);
     if (status == NS_OK) {
@@ -115,12 +115,7 @@ static ns_status open_read(results_store *store, ns_error *err) {
     }
     NS_TRY(status);
     NS_TRY(require_filled(store, version, err));
-    if (version < results__migration_count) {
-        return ns_fail(err, NS_ERR_VERSION,
-                       "store %s has the older schema version %d; resume a study in it to bring it "
-                       "to version %d",
-                       store->path, version, results__migration_count);
-    }
+    *is_old = version < results__migration_count;
     return NS_OK;
 }
 
@@ -161,6 +156,28 @@ static ns_status open_write(results_store *store, results_mode mode, ns_error *e
     return results__migrate(store, results__migrations, results__migration_count, err);
 }
 
+/* ---- an older store, for reading --------------------------------------------------------------
+ */
+
+// A reader knows one schema only; changes of it add to what is there, so a search of an older
+// program that holds the store goes on beside it.
+static ns_status open_read_or_update(results_store *store, ns_error *err) {
+    bool is_old = false;
+    ns_error why = {0};
+    NS_TRY(open_read(store, &is_old, err));
+    if (!is_old) {
+        return NS_OK;
+    }
+    disconnect(store);
+    if (open_write(store, RESULTS_WRITE, &why) != NS_OK) {
+        return ns_fail(err, NS_ERR_VERSION,
+                       "store %s has an older schema and cannot be changed: %s", store->path,
+                       why.text);
+    }
+    disconnect(store);
+    return open_read(store, &is_old, err);
+}
+
 /* ---- public ---------------------------------------------------------------------------------- */
 
 ns_status results_open(const char *path, results_mode mode, results_store **out, ns_error *err) {
@@ -173,7 +190,7 @@ ns_status results_open(const char *path, results_mode mode, results_store **out,
     }
     store->pid = getpid();
     const ns_status status =
-        mode == RESULTS_READ ? open_read(store, err) : open_write(store, mode, err);
+        mode == RESULTS_READ ? open_read_or_update(store, err) : open_write(store, mode, err);
     if (status != NS_OK) {
         results_close(store);
         return status;

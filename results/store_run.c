@@ -238,3 +238,23 @@ ns_status results_phase_end(results_store *store, int64_t attempt_id, int64_t ch
     NS_TRY(results__begin(store, err));
     return results__end(store, phase_end(store, attempt_id, charged_ms, err), err);
 }
+
+/* ---- what it went to ------------------------------------------------------------------------- */
+
+ns_status results_usage_get(results_store *store, int64_t study_id, results_usage *out,
+                            ns_error *err) {
+    int64_t row[5] = {0};
+    bool found;
+    NS_TRY(results__read(store,
+                         "SELECT sum(CASE WHEN t.purpose = 'search' THEN charged_ms ELSE 0 END),"
+                         "  sum(CASE WHEN t.purpose = 'confirm' THEN charged_ms ELSE 0 END),"
+                         "  sum(CASE WHEN a.purpose = 'retrain' THEN charged_ms ELSE 0 END),"
+                         "  sum(CASE WHEN a.purpose = 'finish' THEN charged_ms ELSE 0 END),"
+                         "  sum(CASE WHEN a.purpose = 'overhead' THEN charged_ms ELSE 0 END)"
+                         "  FROM attempts AS a LEFT JOIN trials AS t USING (trial_id)"
+                         "  WHERE a.study_id = ?1",
+                         RESULTS__ARGS(results__int(study_id)), row, NS_COUNT_OF(row), &found,
+                         err));
+    *out = (results_usage){row[0], row[1], row[2], row[3], row[4]};
+    return NS_OK;
+}

@@ -83,6 +83,11 @@ static int bind(sqlite3_stmt *stmt, int at, const results__arg *arg) {
         return sqlite3_bind_int64(stmt, at, arg->integer);
     case RESULTS__REAL:
         return sqlite3_bind_double(stmt, at, arg->real);
+    case RESULTS__BLOB:
+        return sqlite3_bind_blob64(stmt, at, arg->blob, (sqlite3_uint64)arg->integer,
+                                   SQLITE_STATIC);
+    case RESULTS__NULL:
+        return sqlite3_bind_null(stmt, at);
     default: // borrowed: every statement is reset or finished before its caller returns
         return sqlite3_bind_text(stmt, at, arg->text, -1, SQLITE_STATIC);
     }

@@ -15,13 +15,18 @@ const char *results_trial_state_name(results_trial_state state) {
     return trial_state_names[state];
 }
 
+const char *results_purpose_name(results_purpose purpose) {
+    return purpose == RESULTS_CONFIRM ? "confirm" : "search";
+}
+
 /* ---- the list -------------------------------------------------------------------------------- */
 
 static const char list_sql[] =
     "SELECT t.trial_id, t.number, t.state, t.fail_reason, t.detail, t.genotype, t.hash, t.recipe,"
     "  t.fidelity_ms, t.seed, t.params, t.flops, accuracy.value, loss.value,"
     "  (SELECT sum(charged_ms) FROM attempts AS a WHERE a.trial_id = t.trial_id),"
-    "  t.sample_count, t.finished_node_ms, latency.value"
+    "  t.sample_count, t.finished_node_ms, latency.value, t.purpose = 'confirm', t.rung,"
+    "  coalesce(t.source_number, -1)"
     "  FROM trials AS t"
     "  LEFT JOIN trial_values AS accuracy"
     "    ON accuracy.trial_id = t.trial_id AND accuracy.objective = 'val_accuracy'"
@@ -54,6 +59,9 @@ static ns_status read_row(sqlite3_stmt *stmt, results_trial *out, ns_error *err)
     out->sample_count = sqlite3_column_int64(stmt, 15);
     out->finished_node_ms = sqlite3_column_int64(stmt, 16);
     out->latency_ms = results__column_real(stmt, 17);
+    out->purpose = sqlite3_column_int(stmt, 18) != 0 ? RESULTS_CONFIRM : RESULTS_SEARCH;
+    out->rung = sqlite3_column_int(stmt, 19);
+    out->source_number = sqlite3_column_int(stmt, 20);
     NS_TRY(results__column_text(stmt, 3, &out->fail_reason, err));
     NS_TRY(results__column_text(stmt, 4, &out->detail, err));
     NS_TRY(results__column_text(stmt, 5, &out->genotype, err));
@@ -168,4 +176,30 @@ ns_status results_values_at(results_store *store, int64_t trial_id, double fract
         *count = 0;
     }
     return status;
+}
+
+/* ---- what a trial got right --------------------------------------------------------------------
+ */
+
+ns_status results_correct_get(results_store *store, int64_t trial_id, uint8_t **bits,
+                              size_t *image_count, ns_error *err) {
+    sqlite3_stmt *stmt;
+    bool found;
+    *bits = NULL;
+    *image_count = 0;
+    NS_TRY(results__query(store, "SELECT image_count, bits FROM trial_correct WHERE trial_id = ?1",
+                          RESULTS__ARGS(results__int(trial_id)), &stmt, err));
+    NS_TRY(results__next(store, stmt, &found, err));
+    if (!found) {
+        return ns_fail(err, NS_ERR_NOT_FOUND, "store %s does not know what this trial got right",
+                       store->path);
+    }
+    const size_t size_bytes = (size_t)sqlite3_column_bytes(stmt, 1);
+    *bits = malloc(size_bytes);
+    if (*bits != NULL) {
+        memcpy(*bits, sqlite3_column_blob(stmt, 1), size_bytes);
+        *image_count = (size_t)sqlite3_column_int64(stmt, 0);
+    }
+    (void)sqlite3_reset(stmt);
+    return *bits != NULL ? NS_OK : ns_fail(err, NS_ERR_MEMORY, "out of memory reading the store");
 }

@@ -38,8 +38,8 @@ ns_status search__ask(const search__run *run, results_store *store, results_clai
                       ns_error *err) {
     const int64_t pid = getpid();
     for (;;) {
-        const ns_status status = results_claim_next(
-            store, run->run_id, pid, WORKER_SLICE_MS / run->worker_count, claim, err);
+        const ns_status status = results_claim_trial(
+            store, run->run_id, -1, pid, WORKER_SLICE_MS / run->worker_count, claim, err);
         if (status != NS_ERR_NOT_FOUND) {
             return status;
         }

@@ -85,7 +85,7 @@ static inline results_claim claim_new(const fixture *f, uint64_t seed, int64_t p
     results_claim claim;
     int number;
     assert_status(propose_seed(f->store, f->study_id, seed, &number), NS_OK);
-    assert_ok(results_claim_next(f->store, f->run_id, pid, reserve_ms, &claim, &err), &err);
+    assert_ok(results_claim_trial(f->store, f->run_id, -1, pid, reserve_ms, &claim, &err), &err);
     assert_int_equal(claim.number, number);
     return claim;
 }

@@ -1,5 +1,7 @@
 // The five calls and their promises, in one process: what each does to states, fences and ledger.
 
+#include <stdlib.h>
+
 #include "tests/results/store_fixture.h"
 
 static void test_trial_goes_its_way(void **unused) {
@@ -61,13 +63,87 @@ static void test_claim_refuses(void **unused) {
     fixture f = fixture_new("claim", 1000);
     results_claim claim;
     int number;
-    assert_status(results_claim_next(f.store, f.run_id, 2, 10, &claim, NULL), NS_ERR_NOT_FOUND);
+    assert_status(results_claim_trial(f.store, f.run_id, -1, 2, 10, &claim, NULL),
+                  NS_ERR_NOT_FOUND);
     assert_status(propose_seed(f.store, f.study_id, 1, &number), NS_OK);
-    assert_status(results_claim_next(f.store, f.run_id, 2, 1001, &claim, NULL), NS_ERR_BUDGET);
+    assert_status(results_claim_trial(f.store, f.run_id, -1, 2, 1001, &claim, NULL), NS_ERR_BUDGET);
     assert_int_equal(state_of(&f, 0), RESULTS_WAITING);
-    assert_status(results_claim_next(f.store, f.run_id, 2, 1000, &claim, NULL), NS_OK);
+    assert_status(results_claim_trial(f.store, f.run_id, -1, 2, 1000, &claim, NULL), NS_OK);
     results_claim_clear(&claim);
-    assert_status(results_claim_next(f.store, f.run_id + 1, 2, 1, &claim, NULL), NS_ERR_NOT_FOUND);
+    assert_status(results_claim_trial(f.store, f.run_id + 1, -1, 2, 1, &claim, NULL),
+                  NS_ERR_NOT_FOUND);
+    fixture_free(&f);
+}
+
+static void test_claim_of_a_trial_by_its_number(void **unused) {
+    (void)unused;
+    ns_error err = {0};
+    fixture f = fixture_new("number", 1000);
+    results_claim claim;
+    int number;
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        assert_status(propose_seed(f.store, f.study_id, seed, &number), NS_OK);
+    }
+    assert_ok(results_claim_trial(f.store, f.run_id, 1, 2, 0, &claim, &err), &err);
+    assert_int_equal(claim.number, 1);
+    results_claim_clear(&claim);
+    assert_status(results_claim_trial(f.store, f.run_id, 1, 2, 0, &claim, &err), NS_ERR_NOT_FOUND);
+    assert_status(results_claim_trial(f.store, f.run_id, 9, 2, 0, &claim, &err), NS_ERR_NOT_FOUND);
+    fixture_free(&f);
+}
+
+/// A repeat says of what, and keeps what it got right; usage tells search from confirmation.
+static void test_repeat(void **unused) {
+    (void)unused;
+    ns_error err = {0};
+    fixture f = fixture_new("repeat", 10000);
+    results_claim first = claim_new(&f, 1, 2, 0), second;
+    results_outcome outcome = complete(0.5, 70);
+    assert_ok(results_settle(f.store, &first, &outcome, &err), &err);
+    const results_proposal repeat = {.genotype = "{\"g\":1}",
+                                     .hash = "0123456789abcdef",
+                                     .recipe = "lr=0.4",
+                                     .fidelity_ms = 60000,
+                                     .seed = 7,
+                                     .purpose = RESULTS_CONFIRM,
+                                     .rung = 1,
+                                     .is_repeat = true,
+                                     .source_number = 0};
+    int number;
+    assert_ok(results_propose(f.store, f.study_id, &repeat, &number, &err), &err);
+    assert_ok(results_claim_trial(f.store, f.run_id, number, 2, 0, &second, &err), &err);
+    assert_int_equal(second.purpose, RESULTS_CONFIRM);
+    assert_int_equal(second.rung, 1);
+    const uint8_t bits[2] = {0xa5, 0x03};
+    outcome = complete(0.6, 30);
+    outcome.correct = bits;
+    outcome.image_count = 10;
+    assert_ok(results_settle(f.store, &second, &outcome, &err), &err);
+
+    results_trial *trials;
+    uint8_t *kept;
+    size_t count, image_count;
+    assert_ok(results_trials(f.store, f.study_id, &trials, &count, &err), &err);
+    assert_int_equal(count, 2);
+    assert_int_equal(trials[0].purpose, RESULTS_SEARCH);
+    assert_int_equal(trials[0].source_number, -1);
+    assert_int_equal(trials[1].purpose, RESULTS_CONFIRM);
+    assert_int_equal(trials[1].rung, 1);
+    assert_int_equal(trials[1].source_number, 0);
+    assert_ok(results_correct_get(f.store, trials[1].id, &kept, &image_count, &err), &err);
+    assert_int_equal(image_count, 10);
+    assert_memory_equal(kept, bits, sizeof(bits));
+    free(kept);
+    assert_status(results_correct_get(f.store, trials[0].id, &kept, &image_count, &err),
+                  NS_ERR_NOT_FOUND);
+    results_usage usage;
+    assert_ok(results_usage_get(f.store, f.study_id, &usage, &err), &err);
+    assert_int_equal(usage.search_ms, 70);
+    assert_int_equal(usage.confirm_ms, 30);
+    assert_int_equal(usage.retrain_ms, 0);
+    results_trials_free(trials, count);
+    results_claim_clear(&first);
+    results_claim_clear(&second);
     fixture_free(&f);
 }
 
@@ -80,7 +156,7 @@ static void test_claim_takes_the_lowest_number(void **unused) {
     assert_status(propose_seed(f.store, f.study_id, 2, &number), NS_OK);
     const results_outcome outcome = give_back(10);
     assert_ok(results_settle(f.store, &first, &outcome, &err), &err);
-    assert_ok(results_claim_next(f.store, f.run_id, 2, 0, &again, &err), &err);
+    assert_ok(results_claim_trial(f.store, f.run_id, -1, 2, 0, &again, &err), &err);
     assert_int_equal(again.number, 0);
     assert_int_equal(again.fence, 2);
     results_claim_clear(&first);
@@ -126,7 +202,7 @@ static void test_late_worker_is_fenced(void **unused) {
     const results_outcome outcome = complete(0.9, 200);
     assert_status(results_settle(f.store, &late, &outcome, &err), NS_ERR_FENCED);
 
-    assert_ok(results_claim_next(f.store, f.run_id, 9, 50, &now, &err), &err);
+    assert_ok(results_claim_trial(f.store, f.run_id, -1, 9, 50, &now, &err), &err);
     assert_status(results_beat(f.store, &late, 500, 500, &err), NS_ERR_FENCED);
     assert_status(results_settle(f.store, &late, &outcome, &err), NS_ERR_FENCED);
     assert_status(results_report(f.store, &late, 0.1, 0.1, &err), NS_ERR_FENCED);
@@ -149,11 +225,11 @@ static void test_trial_that_kills_its_workers_fails(void **unused) {
     for (int died = 0; died < 2; died++) {
         assert_ok(results_settle(f.store, &claim, &outcome, &err), &err); // no death
         results_claim_clear(&claim);
-        assert_ok(results_claim_next(f.store, f.run_id, 10, 5, &claim, &err), &err);
+        assert_ok(results_claim_trial(f.store, f.run_id, -1, 10, 5, &claim, &err), &err);
         assert_ok(results_reap(f.store, f.study_id, 10, 3, &reaped, &err), &err);
         results_claim_clear(&claim);
         assert_int_equal(state_of(&f, 0), RESULTS_WAITING);
-        assert_ok(results_claim_next(f.store, f.run_id, 10, 5, &claim, &err), &err);
+        assert_ok(results_claim_trial(f.store, f.run_id, -1, 10, 5, &claim, &err), &err);
     }
     assert_ok(results_reap(f.store, f.study_id, 10, 3, &reaped, &err), &err);
     results_trial *trials;
@@ -275,6 +351,8 @@ int main(void) {
         cmocka_unit_test(test_proposals_are_unique),
         cmocka_unit_test(test_claim_refuses),
         cmocka_unit_test(test_claim_takes_the_lowest_number),
+        cmocka_unit_test(test_claim_of_a_trial_by_its_number),
+        cmocka_unit_test(test_repeat),
         cmocka_unit_test(test_settle_is_safe_to_repeat),
         cmocka_unit_test(test_late_worker_is_fenced),
         cmocka_unit_test(test_trial_that_kills_its_workers_fails),

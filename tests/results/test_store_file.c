@@ -143,6 +143,34 @@ static void test_migration(void **unused) {
     fixture_free(&f);
 }
 
+// A store of the first schema, with a trial in it, is brought up to date by whoever opens it.
+static void test_old_store_is_read(void **unused) {
+    (void)unused;
+    ns_error err = {0};
+    fixture f = fixture_new("old", 1000);
+    results_close(f.store);
+    remove_store(f.path);
+    assert_int_equal(raw_sql(f.path, results__migrations[0]), SQLITE_OK);
+    assert_int_equal(
+        raw_sql(f.path,
+                "INSERT INTO version_info VALUES (1, 1, '0.1.0');"
+                "INSERT INTO datasets VALUES (1, 'x.nsd', 'abc');"
+                "INSERT INTO studies VALUES (1, 's', 1, '{}', 'COMPLETE', 'done', '', '{}', 9, 0);"
+                "INSERT INTO trials (study_id, number, state, genotype, hash, recipe, fidelity_ms,"
+                " seed, params, flops) VALUES (1, 0, 'COMPLETE', '{}', 'h', 'r', 1, 1, 1, 1)"),
+        SQLITE_OK);
+    results_trial *trials;
+    size_t count;
+    assert_ok(results_open(f.path, RESULTS_READ, &f.store, &err), &err);
+    assert_ok(results_trials(f.store, 1, &trials, &count, &err), &err);
+    assert_int_equal(count, 1);
+    assert_int_equal(trials[0].purpose, RESULTS_SEARCH);
+    assert_int_equal(trials[0].rung, 0);
+    assert_int_equal(trials[0].source_number, -1);
+    results_trials_free(trials, count);
+    fixture_free(&f);
+}
+
 static void test_reader_beside_writer(void **unused) {
     (void)unused;
     ns_error err = {0};
@@ -245,6 +273,8 @@ static void test_tables_keep_the_rules(void **unused) {
         "UPDATE trials SET state = 'FAIL' WHERE number = 1", // without a reason
         second_owner,
         "UPDATE studies SET result = 'no JSON'",
+        "INSERT INTO trial_correct VALUES (1, 9, x'00')", // two bytes hold nine images
+        "UPDATE trials SET purpose = 'fun' WHERE number = 1",
     };
     for (size_t i = 0; i < NS_COUNT_OF(forbidden); i++) {
         if (raw_sql(f.path, forbidden[i]) != SQLITE_CONSTRAINT) {
@@ -312,6 +342,7 @@ int main(void) {
         cmocka_unit_test(test_damaged_file),
         cmocka_unit_test(test_newer_and_nameless_versions),
         cmocka_unit_test(test_migration),
+        cmocka_unit_test(test_old_store_is_read),
         cmocka_unit_test(test_reader_beside_writer),
         cmocka_unit_test(test_folder_that_cannot_be_written),
         cmocka_unit_test(test_tables_keep_the_rules),

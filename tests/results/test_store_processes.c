@@ -41,7 +41,7 @@ static bool work_once(results_store *store, int64_t run_id, ns_rng *rng, int fil
     ns_error err = {0};
     results_claim claim;
     char line[64];
-    const ns_status status = results_claim_next(store, run_id, getpid(), 10, &claim, &err);
+    const ns_status status = results_claim_trial(store, run_id, -1, getpid(), 10, &claim, &err);
     if (status == NS_ERR_NOT_FOUND) {
         return false;
     }

@@ -49,7 +49,7 @@ static void test_run_ends_exactly(void **unused) {
     assert_ledger(f.store, 5321, 0);
     results_claim claim;
     assert_status(results_run_beat(f.store, f.run_id, 6000, 1, &reserved_ms, &err), NS_ERR_FENCED);
-    assert_status(results_claim_next(f.store, f.run_id, 2, 1, &claim, &err), NS_ERR_FENCED);
+    assert_status(results_claim_trial(f.store, f.run_id, -1, 2, 1, &claim, &err), NS_ERR_FENCED);
     assert_status(results_phase_begin(f.store, f.run_id, "finish", 1, &phase_id, &err),
                   NS_ERR_FENCED);
     fixture_free(&f);
@@ -64,7 +64,7 @@ static void test_reservations_stay_inside(void **unused) {
     assert_ledger(f.store, 0, 10000);
     int number;
     assert_status(propose_seed(f.store, f.study_id, 2, &number), NS_OK);
-    assert_status(results_claim_next(f.store, f.run_id, 3, 1, &other, &err), NS_ERR_BUDGET);
+    assert_status(results_claim_trial(f.store, f.run_id, -1, 3, 1, &other, &err), NS_ERR_BUDGET);
     assert_ok(results_beat(f.store, &claim, 3000, 9000, &err), &err); // gets 3000 of it
     assert_ledger(f.store, 3000, 7000);
     assert_ok(results_beat(f.store, &claim, 5000, 1000, &err), &err);
