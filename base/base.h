@@ -254,6 +254,8 @@ const ns_json *ns_json_at(const ns_json *array, size_t index);
 size_t ns_json_count(const ns_json *array_or_object);
 /// Key of the `index`-th member of an object, or NULL.
 const char *ns_json_key_at(const ns_json *object, size_t index);
+bool ns_json_is_object(const ns_json *value); // false for NULL, too
+bool ns_json_is_array(const ns_json *value);
 /// Typed reads with a fallback for what is missing or of another type.
 const char *ns_json_string(const ns_json *object, const char *key, const char *fallback);
 int64_t ns_json_int(const ns_json *object, const char *key, int64_t fallback);

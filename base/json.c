@@ -317,6 +317,14 @@ const char *ns_json_key_at(const ns_json *object, size_t index) {
     return member != NULL ? member->string : NULL;
 }
 
+bool ns_json_is_object(const ns_json *value) {
+    return cJSON_IsObject(const_node_of(value));
+}
+
+bool ns_json_is_array(const ns_json *value) {
+    return cJSON_IsArray(const_node_of(value));
+}
+
 const char *ns_json_string(const ns_json *object, const char *key, const char *fallback) {
     return ns_json_value_string(ns_json_get(object, key), fallback);
 }

@@ -119,7 +119,7 @@ static ns_status decode_genotype(const char *text, nn_graph *graph, ns_error *er
         if (text != NULL) {
             status = ns_json_parse(text, &json, err);
             status =
-                status == NS_OK ? search_genotype_from_json(space, json, &genotype, err) : status;
+                status == NS_OK ? search_genotype_from_hand(space, json, &genotype, err) : status;
         }
         status = status == NS_OK ? search_decode(space, &genotype, candidate, err) : status;
         *graph = candidate->graph;

@@ -53,13 +53,13 @@ static ns_status parse_epochs(const char *text, void *value, ns_error *err) {
 
 /// A genotype, or an object with one under "genotype", as trials --json lists; `source` is for the
 /// sentence.
-static ns_status parse_genotype(const char *text, const char *source, const search_space *space,
+static ns_status parse_genotype(const char *text, const char *source, search_space *space,
                                 search_genotype *out, ns_error *err) {
     ns_json *json = NULL;
     ns_status status = ns_json_parse(text, &json, err);
     if (status == NS_OK) {
         const ns_json *member = ns_json_get(json, "genotype");
-        status = search_genotype_from_json(space, member != NULL ? member : json, out, err);
+        status = search_genotype_from_hand(space, member != NULL ? member : json, out, err);
     }
     if (status != NS_OK) {
         ns_error_prefix(err, "cannot read a genotype from %s", source);
@@ -68,7 +68,7 @@ static ns_status parse_genotype(const char *text, const char *source, const sear
     return status;
 }
 
-static ns_status read_genotype(const char *path, const search_space *space, search_genotype *out,
+static ns_status read_genotype(const char *path, search_space *space, search_genotype *out,
                                ns_error *err) {
     uint8_t *text = NULL;
     size_t size_bytes = 0;
@@ -364,7 +364,8 @@ int cli__train(int argc, char **argv) {
     train_words words = {0};
     const cli_option rows[] = {
         {"genotype", 'g', "anchor|FILE.json|JSON",
-         "What to train: the hand-made anchor, or a genotype as trials --json lists it",
+         "What to train: the hand-made anchor, or a genotype as trials --json lists it; "
+         "genes that it does not name are the anchor's",
          cli__parse_text, &words.genotype},
         {"recipe", 'r', "FIELD=VALUE,...",
          "Change the genotype's recipe: average=ema,rate_peak=0.2. A wrong FIELD lists them all",

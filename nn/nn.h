@@ -322,6 +322,9 @@ nn_recipe nn_recipe_default(void);
 ns_status nn_recipe_set(nn_recipe *recipe, const char *name, const char *text, ns_error *err);
 /// All fields by name.
 ns_json *nn_recipe_to_json(const nn_recipe *recipe);
+/// "batch_size=128 rate_peak=0.2 ...", all fields but those that are 0, off or their first word. Of
+/// equal recipes equal, and of different ones different, for keys.
+void nn_recipe_print(const nn_recipe *recipe, char *out, size_t size_bytes);
 /// Learning rate at `fraction` of the budget, in [0, 1].
 float nn_rate_at(const nn_recipe *recipe, double fraction);
 

@@ -210,3 +210,45 @@ ns_json *nn_recipe_to_json(const nn_recipe *recipe) {
     }
     return json;
 }
+
+/// The field's value as text; empty when it is 0, off or the first word.
+static void print_value(const nn_recipe *recipe, const field *f, char *out, size_t size_bytes) {
+    const void *member = (const char *)recipe + f->offset;
+    int whole = 0;
+    float real = 0;
+    bool flag = false;
+    out[0] = '\0';
+    switch (f->kind) {
+    case FIELD_INT:
+        memcpy(&whole, member, sizeof whole);
+        (void)snprintf(out, whole != 0 ? size_bytes : 0, "%d", whole);
+        break;
+    case FIELD_REAL:
+    case FIELD_SHARE:
+        memcpy(&real, member, sizeof real);
+        (void)snprintf(out, real != 0.0F ? size_bytes : 0, "%.9g", shortest(real));
+        break;
+    case FIELD_FLAG:
+        memcpy(&flag, member, sizeof flag);
+        (void)snprintf(out, flag ? size_bytes : 0, "1");
+        break;
+    case FIELD_WORD:
+        memcpy(&whole, member, sizeof whole);
+        (void)snprintf(out, whole != 0 ? size_bytes : 0, "%s", f->word[whole]);
+        break;
+    }
+}
+
+void nn_recipe_print(const nn_recipe *recipe, char *out, size_t size_bytes) {
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < NS_COUNT_OF(fields); i++) {
+        char value[32];
+        print_value(recipe, &fields[i], value, sizeof value);
+        if (value[0] != '\0' && used < size_bytes) {
+            used += (size_t)snprintf(out + used, size_bytes - used, "%s%s=%s", used > 0 ? " " : "",
+                                     fields[i].name, value);
+        }
+    }
+    assert(used < size_bytes);
+}

@@ -1,9 +1,10 @@
 // From a genotype to the network and recipe that it names (the picture is in search/space.c).
 //
 // Genes are read by name, never by position, so that a space may grow genes without touching this
-// file's order. What is fixed rather than searched: ReLU, batch norm after every convolution,
-// momentum 0.9, and the factor on the logits: a maximum over the map is several times a mean, and a
-// quarter of it keeps the first steps' softmax from saturating (as in the DAWNBench ResNet-9).
+// file's order. What is fixed rather than searched: batch norm after every convolution, momentum
+// 0.9, squeeze-excite's reduction to a quarter of a block's input, and the factor on the logits: a
+// maximum over the map is several times a mean, and a quarter of it keeps the first steps' softmax
+// from saturating (as in the DAWNBench ResNet-9).
 
 #include <assert.h>
 #include <math.h>
@@ -12,10 +13,11 @@
 
 #include "search/search_internal.h"
 
-#define MOMENTUM        0.9F
-#define MAX_POOL_LOGITS 0.25F
-#define RATE_BATCH_SIZE 256.0
-#define GENE_MISSING    "genotype: this space has no gene \"%s\", which a network needs"
+#define MOMENTUM         0.9F
+#define MAX_POOL_LOGITS  0.25F
+#define RATE_BATCH_SIZE  256.0
+#define EXCITE_WIDTH_MIN 4
+#define GENE_MISSING     "genotype: this space has no gene \"%s\", which a network needs"
 
 /* ---- reading genes --------------------------------------------------------------------------- */
 
@@ -42,11 +44,15 @@ static double number(reader *in, const char *name) {
     return gene >= 0 ? in->space->gene[gene].value[in->genotype->choice[gene]] : 1;
 }
 
-/// Whether a gene's choice is `word`; false when missing.
-static bool is_word(reader *in, const char *name, const char *word) {
+/// NULL when missing, or no word.
+static const char *text(reader *in, const char *name) {
     const int gene = find(in, name);
-    const char *text = gene >= 0 ? in->space->gene[gene].text[in->genotype->choice[gene]] : NULL;
-    return text != NULL && strcmp(text, word) == 0;
+    return gene >= 0 ? in->space->gene[gene].text[in->genotype->choice[gene]] : NULL;
+}
+
+static bool is_word(reader *in, const char *name, const char *word) {
+    const char *chosen = text(in, name);
+    return chosen != NULL && strcmp(chosen, word) == 0;
 }
 
 static int stage_int(reader *in, int stage, const char *part) {
@@ -63,45 +69,105 @@ static bool stage_is(reader *in, int stage, const char *part, const char *word) 
 
 // All maps are (N, C, H, W); functions return the node of their output.
 
-static int add_conv_norm_relu(nn_graph *graph, int node, int width, int kernel, int stride) {
-    node = nn_add_conv(graph, node, width, kernel, stride, 1, false);
-    return nn_add_batch_norm(graph, node, NN_ACTIVATION_RELU);
+/// What all blocks of a stage have in common.
+typedef struct stage {
+    nn_activation activation;
+    int width, kernel, expansion;
+    bool excites; // squeeze-excite
+    bool inverted;
+} stage;
+
+static nn_shape shape_of(const nn_graph *graph, int node) {
+    return node < 0 ? (nn_shape){1, 1, 1} : graph->node[node].shape;
+}
+
+static int add_conv_norm(nn_graph *graph, int node, int width, int kernel, int stride, int groups,
+                         nn_activation activation) {
+    node = nn_add_conv(graph, node, width, kernel, stride, groups, false);
+    return nn_add_batch_norm(graph, node, activation);
 }
 
 static int add_halving(nn_graph *graph, int node, bool average) {
     return nn_add_pool(graph, average ? NN_OP_AVERAGE_POOL : NN_OP_MAX_POOL, node, 2, 2, 0);
 }
 
+static nn_activation read_activation(reader *in) {
+    return is_word(in, "activation", "silu")   ? NN_ACTIVATION_SILU
+           : is_word(in, "activation", "gelu") ? NN_ACTIVATION_GELU
+                                               : NN_ACTIVATION_RELU;
+}
+
 static int add_stem(reader *in, const search__layout *layout, nn_graph *graph) {
+    const int width = search__stem_width(in->space, layout, number(in, "stem_width"));
+    const nn_activation activation = read_activation(in);
     int node = nn_add_input(graph, in->space->image);
-    node = add_conv_norm_relu(graph, node, (int)number(in, "stem_width"), layout->stem_kernel,
-                              layout->stem_stride);
+    if (layout->stem_whitens) {
+        node = nn_add_conv(graph, node, width, layout->stem_kernel, layout->stem_stride, 1, false);
+        node = nn_set_frozen(graph, nn_set_init(graph, node, NN_INIT_WHITENING));
+        node = nn_add_activation(graph, node, activation);
+    } else {
+        node = add_conv_norm(graph, node, width, layout->stem_kernel, layout->stem_stride, 1,
+                             activation);
+    }
     for (int i = 0; i < layout->stem_pool_count; i++) {
         node = add_halving(graph, node, false);
     }
     return node;
 }
 
-static int add_residual_block(nn_graph *graph, int node, int width, int kernel) {
-    int branch = add_conv_norm_relu(graph, node, width, kernel, 1);
-    branch = add_conv_norm_relu(graph, branch, width, kernel, 1);
+static int add_excite(nn_graph *graph, int node, int channels) {
+    return nn_add_squeeze_excite(graph, node,
+                                 channels / 4 > EXCITE_WIDTH_MIN ? channels / 4 : EXCITE_WIDTH_MIN);
+}
+
+static int add_residual_block(nn_graph *graph, int node, const stage *s) {
+    int branch = add_conv_norm(graph, node, s->width, s->kernel, 1, 1, s->activation);
+    branch = add_conv_norm(graph, branch, s->width, s->kernel, 1, 1, s->activation);
+    branch = s->excites ? add_excite(graph, branch, s->width) : branch;
     return nn_add_add(graph, node, branch);
 }
 
-static int add_stage(reader *in, const search__layout *layout, int stage, nn_graph *graph,
-                     int node) {
-    const int width = stage_int(in, stage, "width");
-    const int kernel = stage_int(in, stage, "kernel");
-    const int depth = stage_int(in, stage, "depth");
-    const bool residual = stage_is(in, stage, "block", "residual");
-    const bool average = stage_is(in, stage, "pool", "average");
-    node = add_conv_norm_relu(graph, node, width, kernel, 1);
-    if (layout->stage_pools[stage - 1]) {
-        node = add_halving(graph, node, average);
+static int add_inverted_block(nn_graph *graph, int node, const stage *s, int stride) {
+    const nn_shape in = shape_of(graph, node);
+    const int wide = in.channels * s->expansion;
+    int branch = node;
+    if (s->expansion > 1) {
+        branch = add_conv_norm(graph, branch, wide, 1, 1, 1, s->activation);
     }
+    branch = add_conv_norm(graph, branch, wide, s->kernel, stride, wide, s->activation);
+    branch = s->excites ? add_excite(graph, branch, in.channels) : branch;
+    branch = add_conv_norm(graph, branch, s->width, 1, 1, 1, NN_ACTIVATION_NONE);
+    const nn_shape out = shape_of(graph, branch);
+    const bool same =
+        out.channels == in.channels && out.height == in.height && out.width == in.width;
+    return same ? nn_add_add(graph, node, branch) : branch;
+}
+
+static int add_entry(nn_graph *graph, int node, const stage *s, search__shrink shrink) {
+    const int stride = shrink == SEARCH__SHRINK_STRIDED ? 2 : 1;
+    node = s->inverted ? add_inverted_block(graph, node, s, stride)
+                       : add_conv_norm(graph, node, s->width, s->kernel, stride, 1, s->activation);
+    const bool pools = shrink == SEARCH__SHRINK_MAX || shrink == SEARCH__SHRINK_AVERAGE;
+    return pools ? add_halving(graph, node, shrink == SEARCH__SHRINK_AVERAGE) : node;
+}
+
+static int add_stage(reader *in, const search__layout *layout, int index, nn_graph *graph,
+                     int node) {
+    const stage s = {
+        .activation = read_activation(in),
+        .width = stage_int(in, index, "width"),
+        .kernel = stage_int(in, index, "kernel"),
+        .expansion = stage_int(in, index, "expansion"),
+        .excites = stage_int(in, index, "squeeze_excite") != 0,
+        .inverted = stage_is(in, index, "block", "inverted"),
+    };
+    const bool residual = stage_is(in, index, "block", "residual");
+    const int depth = stage_int(in, index, "depth");
+    node = add_entry(graph, node, &s, layout->stage_shrink[index - 1]);
     for (int i = residual ? 0 : 1; i < depth; i++) {
-        node = residual ? add_residual_block(graph, node, width, kernel)
-                        : add_conv_norm_relu(graph, node, width, kernel, 1);
+        node = residual     ? add_residual_block(graph, node, &s)
+               : s.inverted ? add_inverted_block(graph, node, &s, 1)
+                            : add_conv_norm(graph, node, s.width, s.kernel, 1, 1, s.activation);
     }
     return node;
 }
@@ -122,8 +188,8 @@ ns_status search__lower(const search_space *space, const search_genotype *genoty
     const search__layout layout = search__layout_of(space, genotype);
     nn_graph_init(graph);
     int node = add_stem(&in, &layout, graph);
-    for (int stage = 1; stage <= layout.stage_count; stage++) {
-        node = add_stage(&in, &layout, stage, graph, node);
+    for (int i = 1; i <= layout.stage_count; i++) {
+        node = add_stage(&in, &layout, i, graph, node);
     }
     add_head(&in, graph, node);
     NS_TRY(in.status);
@@ -153,34 +219,15 @@ static ns_status read_recipe(const search_space *space, const search_genotype *g
         .mirror = number(&in, "mirror") != 0,
         .shift_px = search__percent_px(space, number(&in, "shift_percent")),
         .cutout_px = search__percent_px(space, number(&in, "cutout_percent")),
+        .rotation_degrees = (float)number(&in, "rotation_degrees"),
+        .zoom_percent = (float)number(&in, "zoom_percent"),
+        .shear_degrees = (float)number(&in, "shear_degrees"),
+        .erase_probability = (float)number(&in, "erase_probability"),
+        .mixup_alpha = (float)number(&in, "mixup_alpha"),
     };
-    return in.status;
-}
-
-/// Appends " name=value" unless the value is 0: no such change.
-static void print_change(char out[SEARCH_RECIPE_TEXT_MAX], const char *name, float value) {
-    const size_t length = strlen(out);
-    if (value != 0.0F) {
-        (void)snprintf(out + length, SEARCH_RECIPE_TEXT_MAX - length, " %s=%.6g", name,
-                       (double)value);
-    }
-}
-
-/// What a recipe comes to, so that genotypes of equal effect have equal texts.
-static void print_recipe(const nn_recipe *recipe, char out[SEARCH_RECIPE_TEXT_MAX]) {
-    const data_augment *augment = &recipe->augment;
-    (void)snprintf(out, SEARCH_RECIPE_TEXT_MAX,
-                   "batch=%d rate=%.6g momentum=%.6g decay=%.6g smoothing=%.6g warmup=%.6g "
-                   "mirror=%d shift=%d cutout=%d",
-                   recipe->batch_size, (double)recipe->rate_peak, (double)recipe->momentum,
-                   (double)recipe->weight_decay, (double)recipe->label_smoothing,
-                   (double)recipe->warmup_fraction, augment->mirror ? 1 : 0, augment->shift_px,
-                   augment->cutout_px);
-    print_change(out, "rotation", augment->rotation_degrees);
-    print_change(out, "zoom", augment->zoom_percent);
-    print_change(out, "shear", augment->shear_degrees);
-    print_change(out, "erase", augment->erase_probability);
-    print_change(out, "mixup", augment->mixup_alpha);
+    const char *average = text(&in, "average");
+    NS_TRY(in.status);
+    return nn_recipe_set(out, "average", average, err);
 }
 
 /* ---- both ------------------------------------------------------------------------------------ */
@@ -191,7 +238,7 @@ ns_status search_decode(const search_space *space, const search_genotype *genoty
     search_genotype_canonicalise(space, &out->genotype);
     NS_TRY(search__lower(space, &out->genotype, &out->graph, err));
     NS_TRY(read_recipe(space, &out->genotype, &out->recipe, err));
-    print_recipe(&out->recipe, out->recipe_text);
+    nn_recipe_print(&out->recipe, out->recipe_text, sizeof out->recipe_text);
     out->counts = nn_graph_count(&out->graph);
     return nn_graph_hash(&out->graph, out->hash, err);
 }

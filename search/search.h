@@ -34,42 +34,53 @@ typedef struct search_gene {
     double value[SEARCH_CHOICES_MAX];
     const char *text[SEARCH_CHOICES_MAX]; // NULL: the choice is its number
     bool recipe;                          // a recipe gene; else an architecture gene
+    double anchor_share; // of random draws: how often they take the anchor's choice outright
 } search_gene;
-
-/// A search space for images of one size; a plain value.
-typedef struct search_space {
-    int gene_count;
-    search_gene gene[SEARCH_GENES_MAX];
-    nn_shape image;
-    int label_count;
-    size_t train_count; // images, for batch sizes
-} search_space;
 
 /// One point of a space: the index of a choice for each gene, in the space's order.
 typedef struct search_genotype {
     uint8_t choice[SEARCH_GENES_MAX];
 } search_genotype;
 
+/// A search space for images of one size; a plain value. Benchmarks may build one by hand, which
+/// has no stages and decodes to nothing.
+typedef struct search_space {
+    char name[32];
+    int gene_count;
+    search_gene gene[SEARCH_GENES_MAX];
+    search_genotype anchor; // see search_genotype_anchor()
+    int stage_count;        // of its networks
+    nn_shape image;
+    int label_count;
+    size_t train_count; // images, for batch sizes
+} search_space;
+
 /// The stage-based space for images like those of `info`.
 void search_space_default(const data_info *info, search_space *out);
 /// Where a choice lies between the gene's first (0) and last (1) on its scale; 0 where the gene has
 /// a single choice or no scale.
 double search_gene_position(const search_gene *gene, int choice);
-/// The hand-made genotype that is always tried first.
+/// The hand-made genotype that is always tried first, or what is nearest to it in this space.
 void search_genotype_anchor(const search_space *space, search_genotype *out);
+/// Each gene takes the anchor's choice with probability `anchor_share`, else any of its choices.
 void search_genotype_random(const search_space *space, ns_rng *rng, search_genotype *out);
 /// Changes one active gene to another of its choices (Real et al. 2019).
 void search_genotype_mutate(const search_space *space, ns_rng *rng, search_genotype *genotype);
-/// Zeroes genes that mean nothing given the others (widths of absent stages), so that equal points
-/// have equal vectors.
+/// Zeroes genes that mean nothing given the others (expansions of plain stages), so that equal
+/// points have equal vectors.
 void search_genotype_canonicalise(const search_space *space, search_genotype *genotype);
 /// {"stem_width": 32, "stage1_block": "residual", ...}; NULL when memory runs out.
 ns_json *search_genotype_to_json(const search_space *space, const search_genotype *genotype);
 /// Unknown, missing or illegal genes are NS_ERR_INPUT, named.
 ns_status search_genotype_from_json(const search_space *space, const ns_json *json,
                                     search_genotype *out, ns_error *err);
+/// The same for what people write: genes that are not named are the anchor's, and any legal value
+/// will do. One that is no choice of `space` yet becomes its gene's only one, and the (canonical)
+/// genotype becomes the anchor of `space`.
+ns_status search_genotype_from_hand(search_space *space, const ns_json *json, search_genotype *out,
+                                    ns_error *err);
 
-#define SEARCH_RECIPE_TEXT_MAX 512
+#define SEARCH_RECIPE_TEXT_MAX 640
 
 /// A genotype made concrete.
 typedef struct search_candidate {

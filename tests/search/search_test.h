@@ -45,6 +45,9 @@ static inline int test_gene(const search_space *space, const char *name) {
     return 0; // not reached
 }
 
+/// A mutation changes one gene, and at most two more that mean nothing then (of an inverted stage).
+#define TEST_CHILD_DISTANCE_MAX 3
+
 /// Genes in which two genotypes differ.
 static inline int test_distance(const search_genotype *left, const search_genotype *right) {
     int distance = 0;

@@ -68,8 +68,9 @@ static void test_anchor_recipe(void **state) {
     static search_candidate candidate;
     decode(&space, &anchor, &candidate);
     assert_string_equal(candidate.recipe_text,
-                        "batch=128 rate=0.2 momentum=0.9 decay=0.005 smoothing=0.1 warmup=0.2 "
-                        "mirror=1 shift=2 cutout=8");
+                        "batch_size=128 rate_peak=0.2 momentum=0.9 weight_decay=0.005 "
+                        "label_smoothing=0.1 warmup_fraction=0.2 norm_rate_factor=1 "
+                        "average_window=0.05 mirror=1 shift_px=2 cutout_px=8");
 }
 
 static void test_anchor_takes_smaller_batches_of_few_images(void **state) {
@@ -152,6 +153,9 @@ static void test_inactive_genes_change_nothing(void **state) {
     other.choice[test_gene(&space, "head_pool")] = 1;
     other.choice[test_gene(&space, "shift_percent")] = 1; // 4 % of 3 px
     assert_true(same_effect(&space, &plain, &other));
+    other.choice[test_gene(&space, "stage2_expansion")] = 2; // the stage is plain
+    other.choice[test_gene(&space, "stage2_squeeze_excite")] = 1;
+    assert_true(same_effect(&space, &plain, &other));
     other.choice[test_gene(&space, "stage1_pool")] = 1;
     assert_false(same_effect(&space, &plain, &other));
 }
@@ -164,6 +168,96 @@ static int count_kind(const nn_graph *graph, nn_op_kind kind) {
         count += graph->node[i].kind == kind ? 1 : 0;
     }
     return count;
+}
+
+/// Decodes the anchor with the genes of `text`.
+static void from_hand(search_space *space, const char *text, search_candidate *out) {
+    ns_error err = {0};
+    ns_json *json = NULL;
+    search_genotype genotype;
+    assert_ok(ns_json_parse(text, &json, &err), &err);
+    assert_ok(search_genotype_from_hand(space, json, &genotype, &err), &err);
+    ns_json_free(json);
+    decode(space, &genotype, out);
+}
+
+/// Says which of two sequences of ops differs from the other, and where.
+static void check_ops(const nn_graph *graph, int first, const nn_op_kind *kinds, int count) {
+    for (int i = 0; i < count; i++) {
+        if (graph->node[first + i].kind != kinds[i]) {
+            fail_msg("node %d is %s, want %s", first + i, nn_op_name(graph->node[first + i].kind),
+                     nn_op_name(kinds[i]));
+        }
+    }
+}
+
+static void test_inverted_block(void **state) {
+    (void)state;
+    search_space space = test_space(IMAGE_CASES[0], 10);
+    static search_candidate candidate;
+    from_hand(&space,
+              "{\"stage1_block\":\"inverted\",\"stage1_depth\":2,\"stage1_kernel\":5,"
+              "\"stage1_expansion\":4,\"stage1_pool\":\"strided\","
+              "\"stage1_squeeze_excite\":1,\"activation\":\"silu\"}",
+              &candidate);
+    static const nn_op_kind ENTRY[] = {
+        NN_OP_CONV, NN_OP_BATCH_NORM, NN_OP_CONV, NN_OP_BATCH_NORM, NN_OP_GLOBAL_AVERAGE_POOL,
+        NN_OP_CONV, NN_OP_ACTIVATION, NN_OP_CONV, NN_OP_ACTIVATION, NN_OP_MULTIPLY,
+        NN_OP_CONV, NN_OP_BATCH_NORM,
+    };
+    enum { FIRST = 3, ENTRY_COUNT = NS_COUNT_OF(ENTRY) };
+    const nn_node *node = candidate.graph.node;
+    check_ops(&candidate.graph, FIRST, ENTRY, ENTRY_COUNT);
+    check_ops(&candidate.graph, FIRST + ENTRY_COUNT, ENTRY, ENTRY_COUNT);
+    assert_int_equal(node[FIRST + 2 * ENTRY_COUNT].kind, NN_OP_ADD); // only where shapes are equal
+    assert_int_equal(node[FIRST].out_channels, 4 * 16);
+    assert_int_equal(node[FIRST + 1].activation, NN_ACTIVATION_SILU);
+    assert_int_equal(node[FIRST + 2].groups, 4 * 16);
+    assert_int_equal(node[FIRST + 2].kernel, 5);
+    assert_int_equal(node[FIRST + 2].stride, 2);
+    assert_int_equal(node[FIRST + 5].out_channels, 16 / 4);
+    assert_int_equal(node[FIRST + 10].out_channels, 32);
+    assert_int_equal(node[FIRST + 11].activation, NN_ACTIVATION_NONE);
+    assert_int_equal(node[FIRST + 11].shape.height, 14);
+    assert_int_equal(node[FIRST + ENTRY_COUNT].out_channels, 4 * 32);
+}
+
+static void test_whitening_stem(void **state) {
+    (void)state;
+    search_space space = test_space(IMAGE_CASES[0], 10);
+    static search_candidate candidate;
+    from_hand(&space, "{\"stem\":\"whitening\",\"stem_width\":64,\"activation\":\"gelu\"}",
+              &candidate);
+    const nn_node *node = candidate.graph.node;
+    assert_int_equal(node[1].init, NN_INIT_WHITENING);
+    assert_true(node[1].frozen);
+    assert_int_equal(node[1].out_channels, 2 * 3 * 3); // no more than there are components
+    assert_int_equal(node[2].kind, NN_OP_ACTIVATION);
+    assert_int_equal(node[2].activation, NN_ACTIVATION_GELU);
+}
+
+static void test_squeeze_excite_of_residual_blocks(void **state) {
+    (void)state;
+    search_space space = test_space(IMAGE_CASES[0], 10);
+    static search_candidate candidate;
+    from_hand(&space, "{\"stage1_squeeze_excite\":1,\"stage2_squeeze_excite\":1}", &candidate);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_MULTIPLY), 1); // stage 2 is plain
+}
+
+static void test_recipe_genes(void **state) {
+    (void)state;
+    search_space space = test_space(IMAGE_CASES[0], 10);
+    static search_candidate candidate;
+    from_hand(&space,
+              "{\"rotation_degrees\":10,\"zoom_percent\":5,\"shear_degrees\":5,"
+              "\"erase_probability\":0.25,\"mixup_alpha\":0.2,\"average\":\"ema\","
+              "\"cutout_percent\":0,\"mirror\":0}",
+              &candidate);
+    assert_string_equal(candidate.recipe_text,
+                        "batch_size=128 rate_peak=0.2 momentum=0.9 weight_decay=0.005 "
+                        "label_smoothing=0.1 warmup_fraction=0.2 norm_rate_factor=1 average=ema "
+                        "average_window=0.05 shift_px=2 rotation_degrees=10 zoom_percent=5 "
+                        "shear_degrees=5 erase_probability=0.25 mixup_alpha=0.2");
 }
 
 static void test_depth_of_both_blocks(void **state) {
@@ -185,20 +279,26 @@ static void test_depth_of_both_blocks(void **state) {
 
 static void test_pools(void **state) {
     (void)state;
-    const search_space space = test_space(IMAGE_CASES[0], 10);
+    search_space space = test_space(IMAGE_CASES[0], 10);
     static search_candidate candidate;
     search_genotype genotype = {0};
     decode(&space, &genotype, &candidate);
     assert_int_equal(count_kind(&candidate.graph, NN_OP_MAX_POOL), 3);
     assert_int_equal(count_kind(&candidate.graph, NN_OP_SCALE), 1);
-    genotype.choice[test_gene(&space, "stage1_pool")] = 1; // average
-    genotype.choice[test_gene(&space, "stage3_pool")] = 2; // none
-    genotype.choice[test_gene(&space, "head_pool")] = 1;   // average
-    decode(&space, &genotype, &candidate);
+    from_hand(&space,
+              "{\"stage1_pool\":\"average\",\"stage2_pool\":\"strided\","
+              "\"stage3_pool\":\"none\",\"head_pool\":\"average\"}",
+              &candidate);
     assert_int_equal(count_kind(&candidate.graph, NN_OP_AVERAGE_POOL), 1);
-    assert_int_equal(count_kind(&candidate.graph, NN_OP_MAX_POOL), 1);
+    assert_int_equal(count_kind(&candidate.graph, NN_OP_MAX_POOL), 0);
     assert_int_equal(count_kind(&candidate.graph, NN_OP_GLOBAL_AVERAGE_POOL), 1);
     assert_int_equal(count_kind(&candidate.graph, NN_OP_SCALE), 0);
+    const nn_graph *graph = &candidate.graph;
+    int pool = 0;
+    while (graph->node[pool].kind != NN_OP_GLOBAL_AVERAGE_POOL) {
+        pool++;
+    }
+    assert_int_equal(graph->node[graph->node[pool].input[0]].shape.height, 7);
 }
 
 static void test_stem_stride_by_size(void **state) {
@@ -247,6 +347,10 @@ int main(void) {
         cmocka_unit_test(test_canonical_form_tells_networks_apart),
         cmocka_unit_test(test_inactive_genes_change_nothing),
         cmocka_unit_test(test_depth_of_both_blocks),
+        cmocka_unit_test(test_inverted_block),
+        cmocka_unit_test(test_whitening_stem),
+        cmocka_unit_test(test_squeeze_excite_of_residual_blocks),
+        cmocka_unit_test(test_recipe_genes),
         cmocka_unit_test(test_pools),
         cmocka_unit_test(test_stem_stride_by_size),
         cmocka_unit_test(test_a_space_of_other_genes_is_refused),
