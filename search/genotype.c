@@ -73,7 +73,7 @@ static void fold(search_genotype *genotype, int gene, const int *effect) {
 static void fold_gene(const search_space *space, search_genotype *genotype, const char *name,
                       int (*effect_of)(const search_space *space, double value)) {
     const int gene = search__gene_find(space, name);
-    int effect[SEARCH_CHOICES_MAX];
+    int effect[SEARCH_CHOICES_MAX] = {0};
     for (int i = 0; i < space->gene[gene].choice_count; i++) {
         effect[i] = effect_of(space, space->gene[gene].value[i]);
     }
@@ -83,7 +83,7 @@ static void fold_gene(const search_space *space, search_genotype *genotype, cons
 static void fold_stem(const search_space *space, const search__layout *layout,
                       search_genotype *genotype) {
     const int gene = search__gene_find(space, "stem_width");
-    int effect[SEARCH_CHOICES_MAX];
+    int effect[SEARCH_CHOICES_MAX] = {0};
     for (int i = 0; i < space->gene[gene].choice_count; i++) {
         effect[i] = search__stem_width(space, layout, space->gene[gene].value[i]);
     }
@@ -159,12 +159,12 @@ static void list_choices(const search_gene *gene, char *out, size_t size_bytes) 
     }
 }
 
-int search__choice_find(const search_gene *gene, const ns_json *json) {
-    const double value = ns_json_value_number(json, NAN);
-    const char *text = ns_json_value_string(json, NULL);
+int search__choice_find(const search_gene *gene, const ns_json *value) {
+    const double number = ns_json_value_number(value, NAN);
+    const char *text = ns_json_value_string(value, NULL);
     for (int i = 0; i < gene->choice_count; i++) {
         const bool found = gene->text[i] != NULL ? text != NULL && strcmp(text, gene->text[i]) == 0
-                                                 : value == gene->value[i];
+                                                 : number == gene->value[i];
         if (found) {
             return i;
         }
