@@ -156,6 +156,9 @@ ns_cpu_set ns_cpu_set_part(const ns_cpu_set *set, int first, int count);
 /// Memory this process may still take: the least of what the machine and its cgroup have left.
 size_t ns_mem_available_bytes(void);
 
+/// Memory of the machine, or what its cgroup may ever take; the same however much is in use.
+size_t ns_mem_total_bytes(void);
+
 /* ---- files ---------------------------------------------------------------------------------- */
 
 /// A file that appears under its name whole or not at all: temporary file beside it, fsync, rename,

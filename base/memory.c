@@ -1,5 +1,5 @@
-// How much memory this process may still take: the least of what the machine has available and of
-// what each control group has left. Page cache that the kernel would drop on demand counts as free
+// How much memory this process may still take, or might ever: the least of what the machine has and
+// of what each control group allows. Page cache that the kernel would drop on demand counts as free
 // in both.
 
 #include <stdlib.h>
@@ -34,19 +34,30 @@ typedef struct cgroup_files {
     const char *cache_key; // in memory.stat
 } cgroup_files;
 
-// What the cgroup in `folder` has left; UINT64_MAX when it has no limit.
-static uint64_t cgroup_left_bytes(const char *folder, int version) {
+static const cgroup_files *files_of(int version) {
     static const cgroup_files v1 = {"memory.limit_in_bytes", "memory.usage_in_bytes",
                                     "total_inactive_file "};
     static const cgroup_files v2 = {"memory.max", "memory.current", "inactive_file "};
-    const cgroup_files *files = version == 1 ? &v1 : &v2;
+    return version == 1 ? &v1 : &v2;
+}
+
+// What the cgroup in `folder` may take in all; UINT64_MAX when it has no limit.
+static uint64_t cgroup_limit_bytes(const char *folder, int version) {
     char path[NS_PATH_MAX + 64];
     uint64_t limit = 0;
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, files_of(version)->limit);
+    return read_number(path, "", &limit) ? limit : UINT64_MAX; // no such file, or "max"
+}
+
+// What the cgroup in `folder` has left; UINT64_MAX when it has no limit.
+static uint64_t cgroup_left_bytes(const char *folder, int version) {
+    const cgroup_files *files = files_of(version);
+    const uint64_t limit = cgroup_limit_bytes(folder, version);
+    char path[NS_PATH_MAX + 64];
     uint64_t used = 0;
     uint64_t cache = 0;
-    (void)snprintf(path, sizeof(path), "%s/%s", folder, files->limit);
-    if (!read_number(path, "", &limit)) { // no such file, or "max"
-        return UINT64_MAX;
+    if (limit == UINT64_MAX) {
+        return limit;
     }
     (void)snprintf(path, sizeof(path), "%s/%s", folder, files->used);
     (void)read_number(path, "", &used);
@@ -56,12 +67,21 @@ static uint64_t cgroup_left_bytes(const char *folder, int version) {
     return limit > held ? limit - held : 0;
 }
 
-size_t ns_mem_available_bytes(void) {
+// The least of the machine's `key` in /proc/meminfo and of what `of_cgroup` says.
+static size_t least_bytes(const char *key, uint64_t (*of_cgroup)(const char *folder, int version)) {
     uint64_t machine_kib = 0;
-    if (!read_number("/proc/meminfo", "MemAvailable:", &machine_kib)) {
+    if (!read_number("/proc/meminfo", key, &machine_kib)) {
         machine_kib = UINT64_MAX >> 10;
     }
     const uint64_t machine_bytes = machine_kib << 10;
-    const uint64_t cgroup_bytes = ns__cgroup_least("memory", cgroup_left_bytes);
+    const uint64_t cgroup_bytes = ns__cgroup_least("memory", of_cgroup);
     return (size_t)(machine_bytes < cgroup_bytes ? machine_bytes : cgroup_bytes);
+}
+
+size_t ns_mem_available_bytes(void) {
+    return least_bytes("MemAvailable:", cgroup_left_bytes);
+}
+
+size_t ns_mem_total_bytes(void) {
+    return least_bytes("MemTotal:", cgroup_limit_bytes);
 }

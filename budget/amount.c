@@ -1,9 +1,10 @@
 // Budgets as people write and read them.
 //
-// A budget is a sum of numbers with units ("1h30m"), one number of node-hours ("0.5nh"), or a name
-// ("free", "paid"). A study runs on one machine, so that its node-hours are hours of the wall
-// clock. Numbers are read by hand in fixed point with six decimals: no locale, no "inf", no
-// hexadecimal, and every amount the same integer on every machine.
+// A budget of time is a sum of numbers with units ("1h30m"), one number of node-hours ("0.5nh"), or
+// a name ("free", "paid"). A study runs on one machine, so that its node-hours are hours of the wall
+// clock. A budget of compute is one number of FLOPs ("60tflop"). Numbers are read by hand in fixed
+// point with six decimals: no locale, no "inf", no hexadecimal, and every amount the same integer on
+// every machine.
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -36,12 +37,15 @@ static const unit NAMED_AMOUNTS[] = {
     {"paid", 24 * HOUR_MS},
 };
 
-static ns_status fail_form(const char *text, ns_error *err) {
-    return ns_fail(err, NS_ERR_USAGE,
-                   "\"%.40s\" is not a budget: write 90s, 10m, 8h, 1d, 1h30m, 0.5nh (node-hours), "
-                   "free (1nh) or paid (24nh)",
-                   text);
-}
+// Largest first, as they are printed.
+static const unit COMPUTE_UNITS[] = {
+    {"pflop", INT64_C(1000000000000000) / BUDGET_FLOP_PER_MS},
+    {"tflop", INT64_C(1000000000000) / BUDGET_FLOP_PER_MS},
+    {"gflop", INT64_C(1000000000) / BUDGET_FLOP_PER_MS},
+};
+
+#define TIME_FORMS    "90s, 10m, 8h, 1d, 1h30m, 0.5nh (node-hours), free (1nh) or paid (24nh)"
+#define COMPUTE_FORMS "500gflop, 60tflop or 1.5pflop"
 
 typedef struct fixed {
     int64_t whole, fraction; // value = whole + fraction / FRACTION_SCALE
@@ -116,19 +120,60 @@ static bool read_name(const char *text, int64_t *node_ms) {
     return false;
 }
 
-ns_status budget_parse(const char *text, int64_t *node_ms, ns_error *err) {
-    int64_t amount_ms = 0;
-    if (!read_name(text, &amount_ms) && !read_node_hours(text, &amount_ms) &&
-        !read_sum(text, &amount_ms)) {
-        return fail_form(text, err);
+static bool read_time(const char *text, int64_t *ms) {
+    return read_name(text, ms) || read_node_hours(text, ms) || read_sum(text, ms);
+}
+
+static bool read_compute(const char *text, int64_t *ms) {
+    fixed number;
+    if (!read_fixed(&text, &number)) {
+        return false;
     }
-    if (amount_ms <= 0) {
+    for (size_t i = 0; i < NS_COUNT_OF(COMPUTE_UNITS); i++) {
+        if (strcmp(text, COMPUTE_UNITS[i].name) == 0) {
+            *ms = fixed_times(number, COMPUTE_UNITS[i].ms);
+            return true;
+        }
+    }
+    return false;
+}
+
+static ns_status check_size(const char *text, const budget_amount *amount, ns_error *err) {
+    if (amount->ms <= 0) {
         return ns_fail(err, NS_ERR_USAGE, "a budget of \"%.40s\" is nothing at all", text);
     }
-    if (amount_ms > BUDGET_NODE_MS_MAX) {
-        return ns_fail(err, NS_ERR_USAGE, "a budget of \"%.40s\" is more than 366 days", text);
+    if (amount->ms > BUDGET_NODE_MS_MAX) {
+        char most[32];
+        budget_amount_format(&(budget_amount){amount->kind, BUDGET_NODE_MS_MAX}, most);
+        return ns_fail(err, NS_ERR_USAGE, "a budget of \"%.40s\" is more than %s", text,
+                       amount->kind == BUDGET_TIME ? "366 days" : most);
     }
-    *node_ms = amount_ms;
+    return NS_OK;
+}
+
+ns_status budget_parse(const char *text, int64_t *node_ms, ns_error *err) {
+    budget_amount amount = {BUDGET_TIME, 0};
+    if (!read_time(text, &amount.ms)) {
+        return ns_fail(err, NS_ERR_USAGE, "\"%.40s\" is not a budget: write " TIME_FORMS, text);
+    }
+    NS_TRY(check_size(text, &amount, err));
+    *node_ms = amount.ms;
+    return NS_OK;
+}
+
+ns_status budget_amount_parse(const char *text, budget_amount *out, ns_error *err) {
+    budget_amount amount = {BUDGET_COMPUTE, 0};
+    if (!read_compute(text, &amount.ms)) {
+        amount.kind = BUDGET_TIME;
+        if (!read_time(text, &amount.ms)) {
+            return ns_fail(err, NS_ERR_USAGE,
+                           "\"%.40s\" is not a budget: write " TIME_FORMS
+                           "; or, for results that can be repeated, " COMPUTE_FORMS,
+                           text);
+        }
+    }
+    NS_TRY(check_size(text, &amount, err));
+    *out = amount;
     return NS_OK;
 }
 
@@ -144,6 +189,20 @@ void budget_format(int64_t node_ms, char out[32]) {
     } else {
         (void)snprintf(out, 32, "%" PRId64 "s", seconds);
     }
+}
+
+void budget_amount_format(const budget_amount *amount, char out[32]) {
+    if (amount->kind == BUDGET_TIME) {
+        budget_format(amount->ms, out);
+        return;
+    }
+    const unit *in = COMPUTE_UNITS;
+    const unit *smallest = &COMPUTE_UNITS[NS_COUNT_OF(COMPUTE_UNITS) - 1];
+    while (in < smallest && amount->ms < in->ms) {
+        in++;
+    }
+    const int64_t ms = amount->ms > 0 ? amount->ms : 0;
+    (void)snprintf(out, 32, "%.4g %s", (double)ms / (double)in->ms, in->name);
 }
 
 double budget_cost(int64_t node_ms, double price) {

@@ -16,6 +16,26 @@
 ns_status budget_parse(const char *text, int64_t *node_ms, ns_error *err);
 /// "9m 58s", "1h 00m"; `out` holds 32 bytes.
 void budget_format(int64_t node_ms, char out[32]);
+
+/// A budget of compute is the time of a *nominal node*, which does exactly so many FLOPs in each
+/// millisecond (100 GFLOP/s), one piece of work after the other. So plan and shares are reckoned in
+/// milliseconds whatever the kind; only the clock differs (search/study_clock.c).
+#define BUDGET_FLOP_PER_MS INT64_C(100000000)
+
+typedef enum budget_kind {
+    BUDGET_TIME,    // of the wall clock
+    BUDGET_COMPUTE, // of the nominal node
+} budget_kind;
+
+typedef struct budget_amount {
+    budget_kind kind;
+    int64_t ms;
+} budget_amount;
+
+/// As budget_parse, or compute: "500gflop", "60tflop", "1.5pflop".
+ns_status budget_amount_parse(const char *text, budget_amount *out, ns_error *err);
+/// "9m 58s", "58.73 tflop".
+void budget_amount_format(const budget_amount *amount, char out[32]);
 /// Money for `node_ms` at `price` per node-hour.
 double budget_cost(int64_t node_ms, double price);
 

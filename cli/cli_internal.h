@@ -74,6 +74,7 @@ ns_status cli__parse_count(const char *text, void *value, ns_error *err);  // in
 ns_status cli__parse_dtype(const char *text, void *value, ns_error *err);  // nn_dtype
 ns_status cli__parse_seed(const char *text, void *value, ns_error *err);   // uint64_t
 ns_status cli__parse_budget(const char *text, void *value, ns_error *err); // int64_t, node ms
+ns_status cli__parse_amount(const char *text, void *value, ns_error *err); // budget_amount
 
 /// For parse functions of a command's own: a number in [min, max] and nothing after it.
 ns_status cli__integer_between(const char *text, int64_t min, int64_t max, int64_t *out,
@@ -136,6 +137,8 @@ ns_json *cli__set_json(const data_set *set, const char *path);
 ns_status cli__set_print(const data_set *set, const char *path, ns_error *err);
 /// A study as search, resume and status print it, from search_status_json(). `store_path` is for
 /// the commands it suggests.
+/// What of a study's budget is used, and all of it, in the units of its kind.
+budget_kind cli__study_spent(const ns_json *study, char used[32], char budget[32]);
 void cli__study_print(const ns_json *study, const char *store_path);
 
 /* ---- running a study (run_study.c) ----------------------------------------------------------- */

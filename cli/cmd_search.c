@@ -13,7 +13,7 @@
 /// What was typed; what was not stays as search_options_none() has it.
 typedef struct search_options {
     const char *study, *store_path, *sampler;
-    int64_t budget_node_ms;
+    budget_amount budget;
     uint64_t seed;
     nn_dtype dtype; // AUTO: not typed
     int thread_count, worker_count;
@@ -73,8 +73,10 @@ static void apply_goal(const search_options *options, search_goal *goal) {
 }
 
 static void apply_options(const search_options *options, search_config *config) {
-    config->budget_node_ms =
-        options->budget_node_ms > 0 ? options->budget_node_ms : config->budget_node_ms;
+    if (options->budget.ms > 0) {
+        config->budget_kind = options->budget.kind;
+        config->budget_node_ms = options->budget.ms;
+    }
     config->sampler = options->sampler != NULL ? options->sampler : config->sampler;
     config->seed = options->seed != SEED_NONE ? options->seed : config->seed;
     config->dtype = options->dtype != NN_DTYPE_AUTO ? options->dtype : config->dtype;
@@ -107,9 +109,9 @@ static ns_status make_config(const char *set_path, const search_options *options
         ns_file_exists(options->store_path)
             ? search_config_load(options->store_path, options->study, config, storage, err)
             : NS_ERR_NOT_FOUND;
-    if (status == NS_ERR_NOT_FOUND && options->budget_node_ms == 0) {
+    if (status == NS_ERR_NOT_FOUND && options->budget.ms == 0) {
         return ns_fail(err, NS_ERR_USAGE,
-                       "cannot begin study \"%s\" without --budget (as 10m, 8h or 1nh)",
+                       "cannot begin study \"%s\" without --budget (as 10m, 8h, 1nh or 60tflop)",
                        options->study);
     }
     if (status != NS_OK && status != NS_ERR_NOT_FOUND) {
@@ -144,8 +146,9 @@ int cli__search(int argc, char **argv) {
     const cli_option rows[] = {
         {"budget", 'b', "B",
          "Node-hours the study may use, all in all: 10m, 8h, 1nh, free (1 node-hour), "
-         "paid (24 node-hours)",
-         cli__parse_budget, &options.budget_node_ms},
+         "paid (24 node-hours). Or compute: 60tflop, 1.5pflop; with one worker, the default then, "
+         "the same seed, threads and kind of processor give the same trials and weights again",
+         cli__parse_amount, &options.budget},
         {"study", 0, "NAME", "The study's name (default: the set's)", cli__parse_text,
          &options.study},
         CLI_OPTION_STORE(&options.store_path),

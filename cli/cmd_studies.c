@@ -5,8 +5,7 @@
 static void study_row(cli_table *table, const ns_json *study) {
     char used[32];
     char budget[32];
-    budget_format(ns_json_int(study, "node_ms_used", 0), used);
-    budget_format(ns_json_int(study, "budget_node_ms", 0), budget);
+    (void)cli__study_spent(study, used, budget);
     cli__table_cell(table, "%s", ns_json_string(study, "study", ""));
     cli__table_cell(table, "%s", ns_json_string(study, "state", ""));
     cli__table_cell(table, "%s", ns_json_string(study, "phase", ""));

@@ -180,3 +180,7 @@ ns_status cli__parse_dtype(const char *text, void *value, ns_error *err) {
 ns_status cli__parse_budget(const char *text, void *value, ns_error *err) {
     return budget_parse(text, value, err);
 }
+
+ns_status cli__parse_amount(const char *text, void *value, ns_error *err) {
+    return budget_amount_parse(text, value, err);
+}

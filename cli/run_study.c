@@ -24,12 +24,15 @@ static void on_progress(void *context, const search_progress *now) {
     const int64_t left_ms = now->budget_ms > now->spent_ms ? now->budget_ms - now->spent_ms : 0;
     char used[32];
     char left[32];
-    char end[16];
-    budget_format(now->spent_ms, used);
-    budget_format(left_ms, left);
-    cli__progress_finish_time(left_ms, end);
-    cli__progress_show(line, "%s%s  best %s  used %s  left %s  ends %s", now->phase, what, best,
-                       used, left, end);
+    char end[32] = "";
+    budget_amount_format(&(budget_amount){now->budget_kind, now->spent_ms}, used);
+    budget_amount_format(&(budget_amount){now->budget_kind, left_ms}, left);
+    if (now->budget_kind == BUDGET_TIME) { // nobody has measured how long compute takes
+        (void)stpcpy(end, "  ends ");
+        cli__progress_finish_time(left_ms, end + strlen(end));
+    }
+    cli__progress_show(line, "%s%s  best %s  used %s  left %s%s", now->phase, what, best, used,
+                       left, end);
 }
 
 static ns_status run_with_progress(const search_config *config, ns_error *err) {

@@ -181,16 +181,39 @@ static void print_division(const ns_json *study) {
                          (long long)ns_json_int(split, "threads_per_worker", 0), images_per_s);
         }
     }
-    (void)printf("; calibrated in %.1f s\n", (double)ns_json_int(calibration, "took_ms", 0) / 1000);
+    const int64_t took_ms = ns_json_int(calibration, "took_ms", 0);
+    if (took_ms > 0) {
+        (void)printf("; calibrated in %.1f s", (double)took_ms / 1000);
+    }
+    (void)printf("\n");
+}
+
+budget_kind cli__study_spent(const ns_json *study, char used[32], char budget[32]) {
+    const int64_t flop = ns_json_int(study, "budget_flop", 0);
+    const bool compute = flop > 0;
+    const budget_kind kind = compute ? BUDGET_COMPUTE : BUDGET_TIME;
+    const budget_amount all = {kind, compute ? flop / BUDGET_FLOP_PER_MS
+                                             : ns_json_int(study, "budget_node_ms", 0)};
+    const budget_amount part = {kind, compute
+                                          ? ns_json_int(study, "flop_used", 0) / BUDGET_FLOP_PER_MS
+                                          : ns_json_int(study, "node_ms_used", 0)};
+    budget_amount_format(&part, used);
+    budget_amount_format(&all, budget);
+    return kind;
 }
 
 static void print_spent(const ns_json *study) {
     char used[32];
     char budget[32];
-    budget_format(ns_json_int(study, "node_ms_used", 0), used);
-    budget_format(ns_json_int(study, "budget_node_ms", 0), budget);
-    (void)printf("%-21s%s of %s; %.2f at %.2f per node-hour\n", "node time", used, budget,
-                 ns_json_number(study, "cost", 0), ns_json_number(study, "price", 0));
+    char node_time[32];
+    if (cli__study_spent(study, used, budget) == BUDGET_COMPUTE) {
+        (void)printf("%-21s%s of %s\n", "compute", used, budget);
+    }
+    budget_format(ns_json_int(study, "node_ms_used", 0), node_time);
+    const bool limited = ns_json_int(study, "budget_node_ms", 0) > 0;
+    (void)printf("%-21s%s%s%s; %.2f at %.2f per node-hour\n", "node time", node_time,
+                 limited ? " of " : "", limited ? budget : "", ns_json_number(study, "cost", 0),
+                 ns_json_number(study, "price", 0));
 }
 
 static void print_word(const char *name, const ns_json *study, const char *key) {

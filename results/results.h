@@ -115,6 +115,24 @@ ns_status results_phase_beat(results_store *store, int64_t attempt_id, int64_t c
 ns_status results_phase_end(results_store *store, int64_t attempt_id, int64_t charged_ms,
                             ns_error *err);
 
+/* ---- work: what budgets of compute count ----------------------------------------------------- */
+
+/// FLOPs that are part of a study's result. What an attempt did that died or gave its trial back has
+/// to be done again and is no work; its time is `lost_node_ms`.
+typedef struct results_work {
+    int64_t trial_flop;          // of finished trials
+    int64_t phase_flop;          // of retraining and finish
+    int64_t running_fidelity_ms; // granted to trials that are RUNNING
+    int64_t lost_node_ms;
+} results_work;
+
+/// Says how much work a phase's attempt has done by now; with what an earlier, interrupted attempt
+/// did that it went on from.
+ns_status results_phase_work(results_store *store, int64_t attempt_id, int64_t work_flop,
+                             ns_error *err);
+ns_status results_work_get(results_store *store, int64_t study_id, results_work *out,
+                           ns_error *err);
+
 /* ---- trials ---------------------------------------------------------------------------------- */
 
 typedef enum results_trial_state {
@@ -183,6 +201,7 @@ typedef struct results_outcome {
     double val_loss;           // NaN: none
     double latency_ms;         // of one image; 0 or NaN: not measured
     int64_t charged_ms;        // node time of the attempt, in all
+    int64_t work_flop;         // of the attempt, in all; not kept of a trial given back
     int64_t sample_count;      // images trained on
     const uint8_t *correct;    // one bit a validation image, lowest first; NULL: not kept
     size_t image_count;        // of them

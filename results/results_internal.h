@@ -122,6 +122,11 @@ ns_status results__run_study(results_store *store, int64_t run_id, int64_t *stud
 ns_status results__run_close(results_store *store, int64_t run_id, const char *state,
                              ns_error *err);
 
+/* ---- work (store_work.c) --------------------------------------------------------------------- */
+
+ns_status results__attempt_work(results_store *store, int64_t attempt_id, int64_t work_flop,
+                                ns_error *err);
+
 /* ---- trials (store_trial.c) ------------------------------------------------------------------ */
 
 /// A fraction of a schedule as the integer it is stored by.

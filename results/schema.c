@@ -201,7 +201,12 @@ static const char version_2[] =
     "CREATE TRIGGER trial_correct_kept BEFORE UPDATE ON trial_correct"
     "  BEGIN SELECT raise(ABORT, 'what a trial got right is never changed'); END;";
 
-const char *const results__migrations[] = {version_1, version_2};
+// Work under a budget of compute: what of an attempt's FLOPs is part of the result (store_work.c).
+static const char version_3[] =
+    "ALTER TABLE attempts ADD COLUMN work_flop INTEGER NOT NULL DEFAULT 0 CHECK (work_flop >= 0);"
+    "CREATE INDEX attempts_work ON attempts (study_id, purpose, state, work_flop, charged_ms);";
+
+const char *const results__migrations[] = {version_1, version_2, version_3};
 const int results__migration_count = (int)NS_COUNT_OF(results__migrations);
 
 /* ---- which version is it ----------------------------------------------------------------------

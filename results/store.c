@@ -286,6 +286,8 @@ static ns_status settle(results_store *store, const results_claim *claim,
     }
     NS_TRY(require_owner(store, claim, err));
     const bool returned = outcome->state == RESULTS_WAITING;
+    NS_TRY(returned ? NS_OK
+                    : results__attempt_work(store, claim->attempt_id, outcome->work_flop, err));
     NS_TRY(results__attempt_end(store, claim->attempt_id, outcome->charged_ms,
                                 returned ? "RETURNED" : "DONE", err));
     return returned ? requeue(store, claim->trial_id, err)

@@ -168,7 +168,7 @@ double search__predict_step_ms(const search__run *run, const search_candidate *c
                                bool whole_machine) {
     const search__calibration *found = &run->calibration;
     if (found->model == NULL) {
-        return 0;
+        return search__clock_step_ms(run, candidate);
     }
     return model_ms(run, candidate) * (whole_machine ? found->machine_factor : found->factor);
 }
@@ -374,7 +374,7 @@ ns_status search__calibrate(search__children *children, search__round_fn round, 
     if (resumed) {
         calibration_read(before, run);
         samples_read(ns_json_get(result, "calibration_samples"), &run->calibration);
-    } else if (run->plan.search_end_ms > 0) {
+    } else if (run->plan.search_end_ms > 0 && run->config->budget_kind == BUDGET_TIME) {
         ns_error why = {0};
         status = calibrate_shared(&c, &why);
         if (status == NS_ERR_STOPPED || status == NS_ERR_BUDGET || status == NS_ERR_IO) {

@@ -132,7 +132,7 @@ static ns_status notes_write(const finish *f, double test_accuracy, ns_error *er
     ns_json_set_string(notes, "dataset", f->run->config->dataset_path);
     ns_json_set_string(notes, "dataset_sha256", f->run->info->sha256);
     ns_json_set_int(notes, "seed", (int64_t)f->run->config->seed);
-    ns_json_set_int(notes, "budget_node_ms", f->run->config->budget_node_ms);
+    search__budget_to_json(f->run->config, notes);
     ns_json_set_int(notes, "made_unix_ms", ns_clock_unix_ms());
     ns_json_set_number(notes, "val_accuracy", f->val_accuracy);
     ns_json_set_number(notes, "test_accuracy", test_accuracy);
@@ -233,6 +233,16 @@ out:
     return status;
 }
 
+static ns_status book_work(const finish *f, int64_t attempt_id, ns_error *err) {
+    if (f->model == NULL) {
+        return NS_OK; // an earlier life did it all
+    }
+    const nn_counts counts = nn_graph_count(nn_model_describe(f->model)->graph);
+    const data_info *info = f->run->info;
+    const size_t count = info->split_count[DATA_VALIDATION] + info->split_count[DATA_TEST];
+    return results_phase_work(f->store, attempt_id, search__work_flop(&counts, 0, count), err);
+}
+
 int search__finish_main(search__run *run, int slot) {
     ns_error *err = &run->slot[slot].error;
     const int64_t start_ms = ns_clock_ms();
@@ -244,6 +254,9 @@ int search__finish_main(search__run *run, int slot) {
     }
     if (status == NS_OK) {
         status = finish_study(&f, err);
+    }
+    if (status == NS_OK) {
+        status = book_work(&f, attempt_id, err);
     }
     if (status == NS_OK) {
         status = results_phase_end(f.store, attempt_id, ns_clock_ms() - start_ms, err);

@@ -127,7 +127,8 @@ static ns_status fits_memory(const search__run *run, const search_candidate *can
 static ns_status fits_time(const search__run *run, const search_candidate *candidate,
                            int64_t fidelity_ms, ns_error *err) {
     const double step_ms = search__predict_step_ms(run, candidate, false);
-    if (run->calibration.split_count > 0 && step_ms * STEPS_MIN > (double)fidelity_ms) {
+    const bool sure = run->calibration.split_count > 0 || search__clock_step_ms(run, candidate) > 0;
+    if (sure && step_ms * STEPS_MIN > (double)fidelity_ms) {
         return ns_fail(err, NS_ERR_LIMIT, "a step would take %.0f ms of a trial's %lld ms", step_ms,
                        (long long)fidelity_ms);
     }

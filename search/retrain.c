@@ -27,6 +27,7 @@ typedef struct retraining {
     results_store *store;
     int64_t attempt_id;
     int64_t start_ms, beat_ms; // clock
+    nn_counts counts;          // of the network
     ns_status status;          // the store's, in a callback
     ns_error *err;
 } retraining;
@@ -78,15 +79,20 @@ static ns_status measure(const search__run *run, const nn_graph *graph, budget_r
 /// Ledger position at which training must end: every validation and test image still has to be
 /// classified once. The plan's guess holds where nothing could be measured.
 static int64_t deadline_ms(const search__run *run, const nn_graph *graph) {
+    const nn_counts counts = nn_graph_count(graph);
+    const size_t image_count =
+        run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST];
+    const int64_t known_ms = search__clock_classify_ms(run, &counts, image_count);
+    if (known_ms > 0) {
+        return run->plan.total_ms - known_ms;
+    }
     budget_rate rate = {0};
     ns_error why = {0};
     if (measure(run, graph, &rate, &why) != NS_OK) {
         ns_log_write(run->config->log, NS_LOG_WARN, "finish not measured: %s", why.text);
         return run->plan.retrain_end_ms;
     }
-    const double image_count =
-        (double)(run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST]);
-    const double flops = image_count * (double)nn_graph_count(graph).forward_flops * FINISH_SAFETY;
+    const double flops = (double)image_count * (double)counts.forward_flops * FINISH_SAFETY;
     const int64_t finish_ms = FINISH_BASE_MS + budget_rate_predict_ms(&rate, flops, 0);
     int64_t margin_ms = run->plan.total_ms / 200;
     margin_ms = margin_ms < MARGIN_MS_MIN ? MARGIN_MS_MIN : margin_ms;
@@ -100,6 +106,11 @@ static int64_t charged_ms(const retraining *r) {
     return ns_clock_ms() - r->start_ms;
 }
 
+static ns_status book_work(const retraining *r, uint64_t sample_count) {
+    return results_phase_work(r->store, r->attempt_id,
+                              search__work_flop(&r->counts, sample_count, 0), r->err);
+}
+
 static nn_verdict on_step(void *context, const nn_progress *progress) {
     retraining *r = context;
     const int64_t now_ms = ns_clock_ms();
@@ -111,15 +122,10 @@ static nn_verdict on_step(void *context, const nn_progress *progress) {
     if (now_ms - r->beat_ms >= BEAT_MS) {
         r->beat_ms = now_ms;
         r->status = results_phase_beat(r->store, r->attempt_id, charged_ms(r), r->err);
+        r->status = r->status == NS_OK ? book_work(r, progress->sample_count) : r->status;
         r->status = r->status == NS_ERR_BUSY ? NS_OK : r->status; // the next beat books it all
     }
     return r->status == NS_OK ? NN_CONTINUE : NN_STOP;
-}
-
-/// Training time that a usable checkpoint stands for.
-static int64_t checkpoint_ms(const char *path) {
-    nn_progress progress;
-    return nn_checkpoint_progress(path, &progress, NULL) == NS_OK ? progress.used_ms : 0;
 }
 
 /// Says how far the time will go.
@@ -128,10 +134,10 @@ static void expect_epochs(const search__run *run, const search_candidate *candid
     const double step_ms = search__predict_step_ms(run, candidate, true);
     const double images = (double)run->info->split_count[DATA_TRAIN];
     if (step_ms > 0) {
-        ns_log_write(run->config->log, NS_LOG_INFO,
-                     "retraining for %.1f s: about %.1f epochs, steps of %.1f ms",
-                     (double)left_ms / 1000,
-                     (double)left_ms / step_ms * candidate->recipe.batch_size / images, step_ms);
+        char left[32];
+        budget_amount_format(&(budget_amount){run->config->budget_kind, left_ms}, left);
+        ns_log_write(run->config->log, NS_LOG_INFO, "retraining for %s: about %.1f epochs", left,
+                     (double)left_ms / step_ms * candidate->recipe.batch_size / images);
     }
 }
 
@@ -140,7 +146,8 @@ static void expect_epochs(const search__run *run, const search_candidate *candid
 static ns_status train_until(retraining *r, const search_candidate *candidate,
                              const char *checkpoint, int64_t end_ms, nn_model **model,
                              ns_error *err) {
-    const int64_t done_ms = checkpoint_ms(checkpoint);
+    const int64_t done_ms = search__clock_counted_ms(r->run, checkpoint);
+    NS_TRY(search__clock_update(r->run, r->store, err));
     const int64_t left_ms = end_ms - search__position_ms(r->run);
     if (left_ms < TRAIN_MS_MIN && done_ms == 0) {
         return ns_fail(err, NS_ERR_BUDGET, "no time is left for it");
@@ -150,7 +157,7 @@ static ns_status train_until(retraining *r, const search_candidate *candidate,
     expect_epochs(r->run, candidate, left_ms);
     options.step_ms_guess = search__predict_step_ms(r->run, candidate, true);
     options.recipe = candidate->recipe;
-    options.ms_max = done_ms + (left_ms > 0 ? left_ms : 0);
+    search__clock_grant(r->run, candidate, done_ms + (left_ms > 0 ? left_ms : 0), &options);
     options.seed = r->run->config->seed;
     options.thread_count = r->run->thread_count;
     options.dtype = r->run->config->dtype;
@@ -158,8 +165,10 @@ static ns_status train_until(retraining *r, const search_candidate *candidate,
     options.context = r;
     options.checkpoint_path = checkpoint;
     options.checkpoint_interval_ms = CHECKPOINT_INTERVAL_MS;
+    r->counts = candidate->counts;
     NS_TRY(nn_train(&candidate->graph, r->run->set, &options, &result, model, err));
     NS_TRY(r->status);
+    NS_TRY(book_work(r, result.last.sample_count));
     if (result.recovery_reason.text[0] != '\0') { // in this life
         ns_log_write(r->run->config->log, NS_LOG_WARN,
                      "retraining broke %d times and went on at a lower rate, last: %s",

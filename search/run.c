@@ -1,15 +1,11 @@
-// What every process of a run asks: where the study stands on its ledger, where its files are, what
-// it has found so far, and how a child's end is told to the supervisor.
+// What every process of a run asks: where the study's files are, what it has found so far, and how a
+// child's end is told to the supervisor.
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "search/search_internal.h"
-
-int64_t search__position_ms(const search__run *run) {
-    return run->base_ms + ns_clock_ms() - run->config->process_start_ms;
-}
 
 ns_status search__dir(const char *store_path, const char *study, char out[NS_PATH_MAX],
                       ns_error *err) {

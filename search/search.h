@@ -174,8 +174,9 @@ typedef struct search_progress {
     const char *phase; // "search", "retrain", "finish"
     int trial_done_count, trial_running_count, trial_planned_count;
     double best_val_accuracy; // NaN: none yet
-    int64_t spent_ms, budget_ms;
-    double phase_fraction; // of retraining, 0-1; NaN: unknown
+    budget_kind budget_kind;
+    int64_t spent_ms, budget_ms; // of that kind
+    double phase_fraction;       // of retraining, 0-1; NaN: unknown
 } search_progress;
 
 typedef struct search_config {
@@ -183,7 +184,8 @@ typedef struct search_config {
     const char *store_path;
     const char *dataset_path; // absolute
     const char *command;      // as typed, for the record
-    int64_t budget_node_ms;
+    budget_kind budget_kind;
+    int64_t budget_node_ms; // of the nominal node where the kind is BUDGET_COMPUTE
     const char *sampler;
     nn_dtype dtype; // AUTO becomes this machine's when a study begins, and stays it
     uint64_t seed;

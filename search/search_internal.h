@@ -93,13 +93,52 @@ typedef struct search__run {
     char dir[NS_PATH_MAX];    // the study's files
     search__slot *slot;       // SEARCH_SLOTS_MAX of them, shared
     search__history *history; // each process has its own
+    results_work work;        // as this process last read it; 0 under a budget of time
 } search__run;
+
+/* ---- study_clock.c: what "now" means to a budget --------------------------------------------- */
+
+/// Where the study stands in its budget. By the wall clock: what earlier runs were charged plus this
+/// process's life so far. Under a budget of compute: the work of finished trials, and what is granted
+/// to those that run, as of the last search__clock_update().
+int64_t search__position_ms(const search__run *run);
+/// For people: the same, and under a budget of compute what retraining has done so far.
+int64_t search__spent_ms(const search__run *run);
+/// Whether processes are to be ended because the position is past `end_ms`. Never under a budget of
+/// compute: there each has its share of work, and ends by itself.
+bool search__clock_has_passed(const search__run *run, int64_t end_ms);
+/// Reads from the store what the position depends on besides the wall clock.
+ns_status search__clock_update(search__run *run, results_store *store, ns_error *err);
+
+/// Fixes what a budget of compute may not leave to chance: how many threads and workers.
+void search__clock_settle(search_config *config);
+/// Memory that trials may plan for.
+size_t search__clock_mem_bytes(const search_config *config);
+/// How long the study may hold the node.
+int64_t search__clock_node_ms_max(const search_config *config);
+/// Trials that the clock sees side by side.
+int search__clock_worker_count(const search__run *run);
+/// The budget as "budget_node_ms" or "budget_flop".
+void search__budget_to_json(const search_config *config, ns_json *to);
+/// The opposite, the kind included.
+void search__budget_from_json(const ns_json *from, search_config *config);
+
+/// Gives a training so much time, or the images that so much time of the nominal node buys.
+void search__clock_grant(const search__run *run, const search_candidate *candidate,
+                         int64_t train_ms, nn_train_options *options);
+/// Training time in a checkpoint that the position has counted; 0 without a checkpoint, and under a
+/// budget of compute, whose position counts no retraining.
+int64_t search__clock_counted_ms(const search__run *run, const char *checkpoint_path);
+/// What a step of training, and classifying so many images, takes where no measurement is needed to
+/// know that; 0 under a budget of time.
+double search__clock_step_ms(const search__run *run, const search_candidate *candidate);
+int64_t search__clock_classify_ms(const search__run *run, const nn_counts *counts,
+                                  size_t image_count);
+/// FLOPs of having trained on so many images and classified so many.
+int64_t search__work_flop(const nn_counts *counts, uint64_t trained_count, size_t classified_count);
 
 /* ---- run.c ----------------------------------------------------------------------------------- */
 
-/// Where the study stands on its ledger now, by the clock: what earlier runs were charged plus this
-/// process's life so far.
-int64_t search__position_ms(const search__run *run);
 /// Path of a study's file into `out`.
 ns_status search__file(const search__run *run, const char *name, char out[NS_PATH_MAX],
                        ns_error *err);

@@ -46,9 +46,24 @@ static ns_status members_copy(ns_json *to, const ns_json *result, ns_error *err)
     return NS_OK;
 }
 
+/// Budget and use: of node-hours, and of work.
+static void spent_fill(ns_json *json, const results_study *study, const results_work *work,
+                       const ns_json *settings) {
+    search_config budget = {0};
+    const double price = ns_json_number(settings, "price", 0);
+    search__budget_from_json(settings, &budget);
+    ns_json_set_null(json, "budget_node_ms"); // one of these two
+    ns_json_set_null(json, "budget_flop");
+    search__budget_to_json(&budget, json);
+    ns_json_set_int(json, "node_ms_used", study->charged_node_ms);
+    ns_json_set_int(json, "node_ms_lost", work->lost_node_ms);
+    ns_json_set_int(json, "flop_used", work->trial_flop + work->phase_flop);
+    ns_json_set_number(json, "price", price);
+    ns_json_set_number(json, "cost", budget_cost(study->charged_node_ms, price));
+}
+
 static ns_status study_fill(ns_json *json, const char *store_path, const results_study *study,
                             const ns_json *settings, const ns_json *result, ns_error *err) {
-    const double price = ns_json_number(settings, "price", 0);
     ns_json_set_string(json, "study", study->name);
     ns_json_set_string(json, "state", state_name(store_path, study));
     ns_json_set_string(json, "phase", study->phase);
@@ -60,10 +75,8 @@ static ns_status study_fill(ns_json *json, const char *store_path, const results
     ns_json_set_string(json, "sampler", ns_json_string(settings, "sampler", NULL));
     ns_json_set_string(json, "dtype", ns_json_string(settings, "dtype", NULL));
     ns_json_set_int(json, "seed", ns_json_int(settings, "seed", 0));
-    ns_json_set_int(json, "budget_node_ms", study->budget_node_ms);
-    ns_json_set_int(json, "node_ms_used", study->charged_node_ms);
-    ns_json_set_number(json, "price", price);
-    ns_json_set_number(json, "cost", budget_cost(study->charged_node_ms, price));
+    ns_json_set_int(json, "threads", ns_json_int(settings, "threads", 0));
+    ns_json_set_int(json, "workers", ns_json_int(settings, "workers", 0));
     return NS_OK;
 }
 
@@ -75,11 +88,14 @@ static ns_status study_json(const char *store_path, results_store *store,
     results_trial *trials = NULL;
     size_t count = 0;
     search_goal goal;
+    results_work work;
     ns_json *json = ns_json_object_new();
     NS_TRY_OUT(ns_json_parse(study->result, &result, err));
     NS_TRY_OUT(ns_json_parse(study->settings, &settings, err));
     NS_TRY_OUT(results_trials(store, study->id, &trials, &count, err));
+    NS_TRY_OUT(results_work_get(store, study->id, &work, err));
     NS_TRY_OUT(study_fill(json, store_path, study, settings, result, err));
+    spent_fill(json, study, &work, settings);
     NS_TRY_OUT(search__goal_from_json(settings, &goal, err));
     ns_json_set_number(json, "best_val_accuracy", best_val_accuracy(&goal, trials, count, result));
     search__goal_to_json(&goal, json);
@@ -107,7 +123,8 @@ ns_status search_status_json(const char *store_path, const char *study_name, ns_
     return status;
 }
 
-static ns_status trial_json(const results_trial *trial, ns_json *to, ns_error *err) {
+static ns_status trial_json(const results_trial *trial, budget_kind kind, ns_json *to,
+                            ns_error *err) {
     ns_json *genotype = NULL;
     NS_TRY(ns_json_parse(trial->genotype, &genotype, err));
     ns_json_set_int(to, "number", trial->number);
@@ -117,8 +134,10 @@ static ns_status trial_json(const results_trial *trial, ns_json *to, ns_error *e
     ns_json_set_string(to, "detail", trial->detail[0] != '\0' ? trial->detail : NULL);
     ns_json_set(to, "genotype", genotype);
     ns_json_set_string(to, "hash", trial->hash);
-    ns_json_set_int(to, "fidelity", trial->fidelity_ms);
-    ns_json_set_string(to, "fidelity_unit", "training ms of one worker");
+    const bool compute = kind == BUDGET_COMPUTE;
+    ns_json_set_int(to, "fidelity", trial->fidelity_ms * (compute ? BUDGET_FLOP_PER_MS : 1));
+    ns_json_set_string(to, "fidelity_unit",
+                       compute ? "training FLOPs" : "training ms of one worker");
     ns_json_set_int(to, "seed", (int64_t)trial->seed);
     ns_json_set_number(to, "val_accuracy", trial->val_accuracy);
     ns_json_set_number(to, "val_loss", trial->val_loss);
@@ -130,21 +149,35 @@ static ns_status trial_json(const results_trial *trial, ns_json *to, ns_error *e
     return NS_OK;
 }
 
+static ns_status kind_of(const results_study *study, budget_kind *kind, ns_error *err) {
+    ns_json *settings = NULL;
+    search_config config = {0};
+    NS_TRY(ns_json_parse(study->settings, &settings, err));
+    search__budget_from_json(settings, &config);
+    *kind = config.budget_kind;
+    ns_json_free(settings);
+    return NS_OK;
+}
+
 ns_status search_trials_json(const char *store_path, const char *study_name, ns_json **out,
                              ns_error *err) {
     results_store *store = NULL;
     results_study study = {0};
     results_trial *trials = NULL;
     size_t count = 0;
+    budget_kind kind = BUDGET_TIME;
     NS_TRY(results_open(store_path, RESULTS_READ, &store, err));
     ns_status status = results_study_get(store, study_name, &study, err);
+    if (status == NS_OK) {
+        status = kind_of(&study, &kind, err);
+    }
     if (status == NS_OK) {
         status = results_trials(store, study.id, &trials, &count, err);
     }
     ns_json *json = ns_json_object_new();
     ns_json *array = ns_json_set(json, "trials", ns_json_array_new());
     for (size_t i = 0; status == NS_OK && i < count; i++) {
-        status = trial_json(&trials[i], ns_json_add(array, ns_json_object_new()), err);
+        status = trial_json(&trials[i], kind, ns_json_add(array, ns_json_object_new()), err);
     }
     results_trials_free(trials, count);
     results_study_clear(&study);

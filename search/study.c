@@ -34,7 +34,7 @@ search_config search_config_default(void) {
 
 static ns_json *settings_of(const search_config *config) {
     ns_json *settings = ns_json_object_new();
-    ns_json_set_int(settings, "budget_node_ms", config->budget_node_ms);
+    search__budget_to_json(config, settings);
     ns_json_set_string(settings, "sampler", config->sampler);
     ns_json_set_string(settings, "dtype", nn_dtype_name(config->dtype));
     ns_json_set_int(settings, "seed", (int64_t)config->seed);
@@ -66,9 +66,23 @@ static void settings_differences(const ns_json *before, const ns_json *now, char
     ns_json_free(old);
 }
 
+static const char *kind_name(budget_kind kind) {
+    return kind == BUDGET_COMPUTE ? "compute" : "time";
+}
+
 static ns_status settings_check(const results_study *study, const search__run *run, ns_error *err) {
     ns_json *before = NULL;
     NS_TRY(ns_json_parse(study->settings, &before, err));
+    search_config its = *run->config;
+    search__budget_from_json(before, &its);
+    if (its.budget_kind != run->config->budget_kind) {
+        ns_json_free(before);
+        return ns_fail(err, NS_ERR_USAGE,
+                       "study '%s' has a budget of %s: resume it with its own, or choose another "
+                       "name for one of %s",
+                       study->name, kind_name(its.budget_kind),
+                       kind_name(run->config->budget_kind));
+    }
     ns_json *now = settings_of(run->config);
     char names[256] = "";
     settings_differences(before, now, names, sizeof(names));
@@ -115,7 +129,7 @@ ns_status search_config_load(const char *store_path, const char *study_name, sea
                             storage, err));
     config->study = study_name;
     config->store_path = store_path;
-    config->budget_node_ms = ns_json_int(settings, "budget_node_ms", 0);
+    search__budget_from_json(settings, config);
     NS_TRY_OUT(nn_dtype_parse(ns_json_string(settings, "dtype", "f32"), &config->dtype, err));
     config->seed = (uint64_t)ns_json_int(settings, "seed", 0);
     config->thread_count = (int)ns_json_int(settings, "threads", 0);
@@ -158,8 +172,7 @@ static ns_status data_check(const data_info *info, const char *path, ns_error *e
 static void divide_machine(search__run *run) {
     const search_config *config = run->config;
     run->thread_count = config->thread_count > 0 ? config->thread_count : ns_cpu_count();
-    // A fifth is left for the page cache, which holds the data set, and for everybody else.
-    run->mem_bytes = ns_mem_available_bytes() / 5 * 4;
+    run->mem_bytes = search__clock_mem_bytes(config);
     int worker_count = config->worker_count > 0 ? config->worker_count : run->thread_count;
     worker_count = worker_count < SEARCH_SLOTS_MAX ? worker_count : SEARCH_SLOTS_MAX;
     if (worker_count > run->thread_count) {
@@ -170,15 +183,23 @@ static void divide_machine(search__run *run) {
     search__divide(run, worker_count, run->thread_count / worker_count);
 }
 
-ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error *err) {
+/// What evaluating and exporting the anchor is predicted to take, before anything is measured.
+static int64_t finish_ms(const search__run *run, const nn_counts *anchor) {
     const size_t image_count =
         run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST];
     const double flops = (double)anchor->forward_flops * (double)image_count;
+    const int64_t known_ms = search__clock_classify_ms(run, anchor, image_count);
+    return known_ms > 0
+               ? known_ms
+               : FINISH_BASE_MS + (int64_t)(flops / (INFER_FLOPS_PER_MS * run->thread_count));
+}
+
+ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error *err) {
     const budget_plan_input input = {
         .total_ms = run->config->budget_node_ms,
-        .finish_ms = FINISH_BASE_MS + (int64_t)(flops / (INFER_FLOPS_PER_MS * run->thread_count)),
+        .finish_ms = finish_ms(run, anchor),
         .calibration_ms = run->calibration.took_ms,
-        .worker_count = run->worker_count,
+        .worker_count = search__clock_worker_count(run),
     };
     return budget_plan_make(&input, &run->plan, err);
 }
@@ -258,7 +279,7 @@ static ns_status study_open(search__run *run, results_store *store, bool *done, 
             .settings = settings_text,
             .dataset_path = config->dataset_path,
             .dataset_sha256 = run->info->sha256,
-            .budget_node_ms = config->budget_node_ms,
+            .budget_node_ms = search__clock_node_ms_max(config),
         };
         status = results_study_add(store, &spec, &run->study_id, err);
     }
@@ -306,7 +327,8 @@ static ns_status open_and_begin(search__run *run, bool *done, ns_error *err) {
     if (status == NS_OK && !*done) {
         status = bury_earlier_runs(run, store, err);
     }
-    if (status == NS_OK && !*done && run->base_ms + RUN_MS_MIN > run->config->budget_node_ms) {
+    if (status == NS_OK && !*done &&
+        search__clock_has_passed(run, run->config->budget_node_ms - RUN_MS_MIN)) {
         *done = true;
         status = search__conclude(run, store, NS_ERR_BUDGET, err);
     } else if (status == NS_OK && !*done) {
@@ -361,6 +383,7 @@ ns_status search_run(const search_config *config, ns_error *err) {
     ns_lock *lock = NULL;
     search_config settled = *config;
     settled.dtype = nn_dtype_resolve(config->dtype);
+    search__clock_settle(&settled);
     search__history history = {0};
     search__run run = {
         .config = &settled, .sampler = search_sampler_find(config->sampler), .history = &history};

@@ -81,7 +81,7 @@ static ns_status book(supervisor *s, ns_error *err) {
 }
 
 static bool is_over(const supervisor *s) {
-    return search__position_ms(s->run) + EXIT_MS >= s->run->config->budget_node_ms;
+    return search__clock_has_passed(s->run, s->run->config->budget_node_ms - EXIT_MS);
 }
 
 static ns_status best_update(supervisor *s, ns_error *err) {
@@ -114,6 +114,7 @@ static ns_status show_progress(supervisor *s, const phase *p, ns_error *err) {
         NS_TRY(best_update(s, err));
         s->done_count = done_count;
     }
+    NS_TRY(search__clock_update(s->run, s->children.store, err));
     if (s->run->config->on_progress != NULL) {
         const search_progress progress = {
             .phase = p->name,
@@ -121,7 +122,8 @@ static ns_status show_progress(supervisor *s, const phase *p, ns_error *err) {
             .trial_running_count = running_count,
             .trial_planned_count = s->run->plan.trial_count,
             .best_val_accuracy = s->best_val_accuracy,
-            .spent_ms = search__position_ms(s->run),
+            .budget_kind = s->run->config->budget_kind,
+            .spent_ms = search__spent_ms(s->run),
             .budget_ms = s->run->config->budget_node_ms,
             .phase_fraction = p->process_count == 1 ? s->run->slot[0].fraction : (double)NAN,
         };
@@ -179,7 +181,7 @@ static ns_status run_children(supervisor *s, const phase *p, ns_error *err) {
         status = search__spawn(&s->children, slot, p->main, err);
     }
     while (status == NS_OK && search__alive_count(&s->children) > 0 &&
-           search__position_ms(s->run) < p->end_ms) {
+           !search__clock_has_passed(s->run, p->end_ms)) {
         status = tick(s, p, err);
         if (status == NS_OK) {
             status = tend_all(s, p, &crash_count, err);
@@ -282,7 +284,7 @@ ns_status search__supervise(search__run *run, ns_error *err) {
     supervisor s = {
         .run = run,
         .children = {.run = run},
-        .ledger = {.total_ms = run->config->budget_node_ms, .charged_ms = run->base_ms},
+        .ledger = {.total_ms = search__clock_node_ms_max(run->config), .charged_ms = run->base_ms},
         .done_count = -1,
         .best_val_accuracy = (double)NAN,
     };

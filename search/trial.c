@@ -49,6 +49,8 @@ typedef struct trial {
     bool pruned;
     double pruned_accuracy;
     uint64_t sample_count;
+    size_t classified_count; // images, at marks and in the end
+    nn_counts counts;        // of the network
     ns_error *err;
 } trial;
 
@@ -83,7 +85,9 @@ static nn_verdict on_step(void *context, const nn_progress *progress) {
 /// Compares with what other trials had at the same mark of the same schedule.
 static nn_verdict on_mark(void *context, const nn_progress *progress) {
     trial *t = context;
+    const size_t val_count = t->run->info->split_count[DATA_VALIDATION];
     double mark = MARKS[0];
+    t->classified_count += val_count < MARK_IMAGE_COUNT_MAX ? val_count : MARK_IMAGE_COUNT_MAX;
     for (size_t i = 0; i < NS_COUNT_OF(MARKS); i++) {
         mark = progress->fraction >= MARKS[i] ? MARKS[i] : mark;
     }
@@ -108,7 +112,7 @@ static bool stop_evaluation(void *context) {
 static nn_train_options train_options(trial *t, const search_candidate *candidate) {
     nn_train_options options = nn_train_options_default();
     options.recipe = candidate->recipe;
-    options.ms_max = t->claim->fidelity_ms;
+    search__clock_grant(t->run, candidate, t->claim->fidelity_ms, &options);
     options.step_ms_guess = search__predict_step_ms(t->run, candidate, false);
     options.seed = t->claim->seed;
     options.thread_count = t->run->worker_thread_count;
@@ -134,6 +138,7 @@ static ns_status validate(trial *t, const nn_model *model, results_outcome *outc
     options.thread_count = t->run->worker_thread_count;
     const ns_status status =
         search__predict(model, t->run->set, DATA_VALIDATION, &options, stop_evaluation, t, &p, err);
+    t->classified_count += p.count;
     if (status == NS_OK) {
         outcome->val_accuracy = results_accuracy(p.probabilities, p.labels, p.count, label_count);
         outcome->val_loss = results_log_loss(p.probabilities, p.labels, p.count, label_count);
@@ -178,6 +183,7 @@ static ns_status train_and_validate(trial *t, results_outcome *outcome, ns_error
         return ns_fail(err, NS_ERR_MEMORY, "cannot hold a candidate network");
     }
     NS_TRY_OUT(candidate_of(t, candidate, err));
+    t->counts = candidate->counts;
     const nn_train_options options = train_options(t, candidate);
     NS_TRY_OUT(nn_train(&candidate->graph, t->run->set, &options, &result, &model, err));
     if (result.recovery_count > 0) {
@@ -255,6 +261,7 @@ ns_status search__trial_run(const search__run *run, search__slot *slot, results_
     }
     outcome.charged_ms = charged_ms(&t);
     outcome.sample_count = (int64_t)t.sample_count;
+    outcome.work_flop = search__work_flop(&t.counts, t.sample_count, t.classified_count);
     NS_TRY(settle(&t, &outcome));
     ns_log_write(run->config->log, NS_LOG_INFO, "trial %d %s%s%s, validation accuracy %.4f",
                  claim->number, results_trial_state_name(outcome.state),

@@ -22,13 +22,19 @@ void search__pin(int slot, int worker_count, int thread_count) {
     (void)ns_cpu_set_use(&mine); // a refusal costs speed, nothing else
 }
 
-static bool has_room_for_trial(const search__run *run) {
+static ns_status has_room_for_trial(search__run *run, results_store *store, bool *has_room,
+                                    ns_error *err) {
+    NS_TRY(search__clock_update(run, store, err));
     const int64_t overtime_ms = run->plan.trial_ms * OVERTIME_PERCENT / 100;
-    return search__position_ms(run) + run->plan.trial_ms <= run->plan.search_end_ms + overtime_ms;
+    *has_room =
+        search__position_ms(run) + run->plan.trial_ms <= run->plan.search_end_ms + overtime_ms;
+    return NS_OK;
 }
 
 static ns_status work(search__run *run, int slot, results_store *store, ns_error *err) {
-    while (has_room_for_trial(run) && !search__stop_requested()) {
+    bool has_room = true;
+    NS_TRY(has_room_for_trial(run, store, &has_room, err));
+    while (has_room && !search__stop_requested()) {
         results_claim claim;
         run->slot[slot].alive_ms = ns_clock_ms();
         const ns_status asked = search__ask(run, store, &claim, err);
@@ -45,6 +51,7 @@ static ns_status work(search__run *run, int slot, results_store *store, ns_error
         if (status != NS_OK && status != NS_ERR_FENCED) {
             return status;
         }
+        NS_TRY(has_room_for_trial(run, store, &has_room, err));
     }
     return search__stop_requested() ? NS_ERR_STOPPED : NS_OK;
 }

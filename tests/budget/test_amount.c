@@ -64,6 +64,65 @@ static void test_refusal_shows_the_forms(void **state) {
     assert_non_null(strstr(err.text, "free"));
 }
 
+static void test_compute_forms(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        budget_amount amount;
+    } CASES[] = {
+        {"60tflop", {BUDGET_COMPUTE, 600000}},    {"300tflop", {BUDGET_COMPUTE, 3000000}},
+        {"1.5pflop", {BUDGET_COMPUTE, 15000000}}, {"500gflop", {BUDGET_COMPUTE, 5000}},
+        {"0.1gflop", {BUDGET_COMPUTE, 1}},        {"10m", {BUDGET_TIME, 600000}},
+        {"free", {BUDGET_TIME, 3600000}},         {"3000pflop", {BUDGET_COMPUTE, 30000000000}},
+    };
+    for (size_t i = 0; i < NS_COUNT_OF(CASES); i++) {
+        ns_error err = {0};
+        budget_amount amount = {BUDGET_TIME, -1};
+        assert_ok(budget_amount_parse(CASES[i].text, &amount, &err), &err);
+        if (amount.kind != CASES[i].amount.kind || amount.ms != CASES[i].amount.ms) {
+            fail_msg("%s: got kind %d, %lld ms, want kind %d, %lld ms", CASES[i].text,
+                     (int)amount.kind, (long long)amount.ms, (int)CASES[i].amount.kind,
+                     (long long)CASES[i].amount.ms);
+        }
+    }
+}
+
+static void test_compute_refused(void **state) {
+    (void)state;
+    static const char *const CASES[] = {
+        "",         "tflop",     "60 tflop",  "-60tflop",        "60tflops",     "60TFLOP",
+        "60tf",     "60flop",    "1h60tflop", "60tflop1h",       "1pflop5tflop", "0tflop",
+        "nantflop", "0.01gflop", "3200pflop", "9999999999tflop",
+    };
+    for (size_t i = 0; i < NS_COUNT_OF(CASES); i++) {
+        ns_error err = {0};
+        budget_amount amount = {BUDGET_TIME, -1};
+        const ns_status status = budget_amount_parse(CASES[i], &amount, &err);
+        if (status != NS_ERR_USAGE || amount.ms != -1 || strstr(err.text, CASES[i]) == NULL) {
+            fail_msg("\"%s\": got %s, %lld ms, \"%s\"", CASES[i], ns_status_text(status),
+                     (long long)amount.ms, err.text);
+        }
+    }
+}
+
+static void test_compute_format(void **state) {
+    (void)state;
+    static const struct {
+        budget_amount amount;
+        const char *text;
+    } CASES[] = {
+        {{BUDGET_COMPUTE, -5}, "0 gflop"},      {{BUDGET_COMPUTE, 1}, "0.1 gflop"},
+        {{BUDGET_COMPUTE, 5000}, "500 gflop"},  {{BUDGET_COMPUTE, 587312}, "58.73 tflop"},
+        {{BUDGET_COMPUTE, 600000}, "60 tflop"}, {{BUDGET_COMPUTE, 15000000}, "1.5 pflop"},
+        {{BUDGET_TIME, 598000}, "9m 58s"},
+    };
+    for (size_t i = 0; i < NS_COUNT_OF(CASES); i++) {
+        char text[32];
+        budget_amount_format(&CASES[i].amount, text);
+        assert_string_equal(text, CASES[i].text);
+    }
+}
+
 static void test_format(void **state) {
     (void)state;
     static const struct {
@@ -96,6 +155,9 @@ int main(void) {
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_refusal_shows_the_forms),
         cmocka_unit_test(test_format),
+        cmocka_unit_test(test_compute_forms),
+        cmocka_unit_test(test_compute_refused),
+        cmocka_unit_test(test_compute_format),
         cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
