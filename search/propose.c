@@ -102,6 +102,7 @@ static ns_status plan_bytes(const search__run *run, const nn_graph *graph, nn_mo
     options.dtype = mode == NN_MODE_TRAIN ? run->config->dtype : NN_DTYPE_F32;
     NS_TRY(nn_plan_make(graph, &options, &plan, err));
     *bytes += plan.arena_bytes;
+    *bytes += mode == NN_MODE_TRAIN ? plan.process_bytes : 0; // once a worker
     return NS_OK;
 }
 
