@@ -48,8 +48,17 @@ static ns_status load_final(const char *store_path, const char *name, nn_model *
     return status;
 }
 
+/// The model of a trial of the study `name`.
+static ns_status load_member(const char *store_path, const char *name, int number, nn_model **out,
+                             ns_error *err) {
+    char path[NS_PATH_MAX];
+    NS_TRY(search_member_path(store_path, name, number, path, err));
+    return nn_model_load(path, out, err);
+}
+
 typedef struct export_words {
     const char *model, *store_path, *out_path;
+    int member; // a trial's number; -1: the final model
     const export_format *format;
     bool json;
 } export_words;
@@ -62,8 +71,10 @@ static ns_status run_export(const export_words *words, ns_error *err) {
         return ns_fail(err, NS_ERR_USAGE, "cannot export without -o PATH");
     }
     nn_model *model = NULL;
-    NS_TRY(is_path(words->model) ? nn_model_load(words->model, &model, err)
-                                 : load_final(words->store_path, words->model, &model, err));
+    NS_TRY(words->member >= 0
+               ? load_member(words->store_path, words->model, words->member, &model, err)
+           : is_path(words->model) ? nn_model_load(words->model, &model, err)
+                                   : load_final(words->store_path, words->model, &model, err));
     const ns_status status = words->format->write(model, words->out_path, err);
     nn_model_free(model);
     if (status != NS_OK) {
@@ -79,11 +90,20 @@ static ns_status run_export(const export_words *words, ns_error *err) {
     return NS_OK;
 }
 
+static ns_status parse_member(const char *text, void *value, ns_error *err) {
+    int64_t number = 0;
+    NS_TRY(cli__integer_between(text, 0, INT32_MAX, &number, err));
+    *(int *)value = (int)number;
+    return NS_OK;
+}
+
 int cli__export(int argc, char **argv) {
-    export_words words = {.store_path = CLI_STORE_DEFAULT};
+    export_words words = {.store_path = CLI_STORE_DEFAULT, .member = -1};
     const cli_option rows[] = {
         {"format", 'f', "FORMAT", "nsm or onnx", parse_format, &words.format},
         {"output", 'o', "PATH", "The file to write", cli__parse_text, &words.out_path},
+        {"member", 0, "N", "Trial N of the study's Pareto front instead (see trials --pareto)",
+         parse_member, &words.member},
         CLI_OPTION_STORE(&words.store_path),
         CLI_OPTION_JSON(&words.json),
         {0},

@@ -1,5 +1,7 @@
 // nightshift trials: every trial of a study, one a line.
 
+#include <math.h>
+
 #include "cli/cli_internal.h"
 
 /// The values of all genes in the space's order: "32 residual 2 64 ...".
@@ -10,6 +12,15 @@ static void genotype_text(const ns_json *genotype, char *out, size_t size_bytes)
         char value[32];
         cli__json_text(ns_json_get(genotype, ns_json_key_at(genotype, i)), value, sizeof(value));
         used += (size_t)snprintf(out + used, size_bytes - used, "%s%s", i > 0 ? " " : "", value);
+    }
+}
+
+static void latency_cell(cli_table *table, const ns_json *trial) {
+    const double latency_ms = ns_json_number(trial, "latency_ms", (double)NAN);
+    if (isnan(latency_ms)) {
+        cli__table_cell(table, "-");
+    } else {
+        cli__table_cell(table, "%.3f", latency_ms);
     }
 }
 
@@ -25,15 +36,16 @@ static void trial_row(cli_table *table, const ns_json *trial) {
     cli__table_accuracy(table, trial, "val_accuracy");
     cli__table_cell(table, "%s", cli__group_digits(ns_json_int(trial, "params", 0), digits));
     cli__table_cell(table, "%.1f", (double)ns_json_int(trial, "flops", 0) / 1e6);
+    latency_cell(table, trial);
     cli__table_cell(table, "%.1f", (double)ns_json_int(trial, "node_ms", 0) / 1000);
     cli__table_cell(table, "%s", genes);
 }
 
 static ns_status print_trials(const ns_json *json, ns_error *err) {
-    const char *const heads[] = {"trial",  "state",  "val accuracy", "params",
-                                 "MFLOPs", "node s", "genotype"};
+    const char *const heads[] = {"trial",  "state",    "val accuracy", "params",
+                                 "MFLOPs", "ms/image", "node s",       "genotype"};
     const ns_json *trials = ns_json_get(json, "trials");
-    cli_table *table = cli__table_new("rlrrrrl");
+    cli_table *table = cli__table_new("rlrrrrrl");
     for (size_t i = 0; i < NS_COUNT_OF(heads); i++) {
         cli__table_cell(table, "%s", heads[i]);
     }
@@ -44,17 +56,33 @@ static ns_status print_trials(const ns_json *json, ns_error *err) {
 }
 
 int cli__trials(int argc, char **argv) {
-    cli_study_words words;
-    if (!cli__parse_study_words("NAME",
-                                "Lists a study's trials. The genotype column has the values of all "
-                                "genes in the order in which --json names them.",
-                                argc, argv, &words)) {
+    const char *store_path = CLI_STORE_DEFAULT;
+    bool json = false;
+    bool front_only = false;
+    const cli_option rows[] = {
+        {"pareto", 0, NULL,
+         "Only those that no other trial beats in accuracy, speed and size at once",
+         cli__parse_flag, &front_only},
+        CLI_OPTION_STORE(&store_path),
+        CLI_OPTION_JSON(&json),
+        {0},
+    };
+    const cli_syntax syntax = {
+        .operands = "NAME",
+        .doc = "Lists a study's trials. The genotype column has the values of all genes in the "
+               "order in which --json names them; ms/image is the time for one image on one core.",
+        .options = rows,
+        .operand_count_min = 1,
+        .operand_count_max = 1,
+    };
+    cli_operands operands;
+    if (!cli__parse(&syntax, argc, argv, &operands)) {
         return CLI_USAGE;
     }
     ns_error err = {0};
     ns_json *trials = NULL;
-    ns_status status = search_trials_json(words.store_path, words.name, &trials, &err);
-    if (status == NS_OK && words.json) {
+    ns_status status = search_trials_json(store_path, operands.text[0], front_only, &trials, &err);
+    if (status == NS_OK && json) {
         status = cli__print_json(trials, &err);
     } else if (status == NS_OK) {
         status = print_trials(trials, &err);

@@ -141,9 +141,40 @@ static void print_winner(const ns_json *study) {
     const int64_t params = ns_json_int(study, "params", 0);
     if (params > 0) {
         char digits[32];
-        (void)printf("%-21s%s parameters, %.1f MFLOPs an image\n", "size",
-                     cli__group_digits(params, digits),
+        (void)printf("%-21s%s parameters, %.2f MB, %.1f MFLOPs an image\n", "size",
+                     cli__group_digits(params, digits), ns_json_number(study, "mbytes", 0),
                      (double)ns_json_int(study, "flops", 0) / 1e6);
+    }
+}
+
+/// What the study wants besides accuracy, where it wants anything.
+static void print_goal(const ns_json *study) {
+    const char *target = ns_json_string(study, "target", "accuracy");
+    const double latency_ms = ns_json_number(study, "max_latency_ms", 0);
+    const int64_t params = ns_json_int(study, "max_params", 0);
+    const double mbytes = ns_json_number(study, "max_mbytes", 0);
+    if (strcmp(target, "accuracy") == 0 && latency_ms == 0 && params == 0 && mbytes == 0) {
+        return;
+    }
+    char digits[32];
+    (void)printf("%-21s%s", "target", target);
+    if (latency_ms > 0) {
+        (void)printf(", at most %g ms an image", latency_ms);
+    }
+    if (params > 0) {
+        (void)printf(", at most %s parameters", cli__group_digits(params, digits));
+    }
+    if (mbytes > 0) {
+        (void)printf(", at most %g MB", mbytes);
+    }
+    (void)printf("\n");
+}
+
+static void print_latency(const ns_json *study) {
+    const double one = ns_json_number(study, "latency_ms", (double)NAN);
+    const double all = ns_json_number(study, "latency_ms_all_cores", (double)NAN);
+    if (!isnan(one) && !isnan(all)) {
+        (void)printf("%-21s%.3f ms an image on one core, %.3f on all\n", "latency", one, all);
     }
 }
 
@@ -249,7 +280,9 @@ void cli__study_print(const ns_json *study, const char *store_path) {
     print_trials(study);
     print_percent("validation accuracy", study, "best_val_accuracy");
     print_percent("test accuracy", study, "test_accuracy");
+    print_goal(study);
     print_winner(study);
+    print_latency(study);
     print_spent(study);
     print_division(study);
     print_word("model", study, "model");

@@ -314,4 +314,43 @@ ns_status results_roc_auc(const float *probabilities, const int32_t *labels, siz
 ns_status results_macro_auc(const float *probabilities, const int32_t *labels, size_t count,
                             int label_count, double *out, ns_error *err);
 
+/* ---- comparison: pure functions -------------------------------------------------------------- */
+
+/// McNemar's test between two classifiers on the same images (results/compare.c).
+typedef struct results_mcnemar {
+    int64_t only_first, only_second; // images that one of them alone got right
+    bool exact;                      // by the binomial distribution; else chi-squared, corrected
+    double chi_squared;              // NaN when exact
+    double p;                        // two-sided: of a difference like this by chance
+} results_mcnemar;
+results_mcnemar results_mcnemar_of(int64_t only_first, int64_t only_second);
+
+/// Which images were classified right, as a text to keep: malloced, four images a character.
+ns_status results_correct_text(const float *probabilities, const int32_t *labels, size_t count,
+                               int label_count, char **out, ns_error *err);
+/// Images that the model of one text alone got right. NS_ERR_INPUT when they are of different
+/// counts, NS_ERR_CORRUPT when one is no such text.
+ns_status results_disagreements(const char *first, const char *second, int64_t *only_first,
+                                int64_t *only_second, ns_error *err);
+
+/// A value that was reached when the study had used so much.
+typedef struct results_point {
+    int64_t node_ms;
+    double value; // NaN: none
+} results_point;
+/// Sorts by time and keeps, at the front, the points that are better than all before them: the
+/// curve of the best value so far. Returns how many.
+size_t results_best_so_far(results_point *points, size_t count);
+/// The curve's value at a time; NaN before its first point.
+double results_best_at(const results_point *curve, size_t count, int64_t node_ms);
+
+/// What the last part of a study bought.
+typedef struct results_rise {
+    int64_t node_ms; // how long that part was; 0: there is none
+    double value;    // by how much the best value rose in it; NaN: there is none
+} results_rise;
+/// Over the last `window_ms` before `end_ms`, or since the curve began, if that is less.
+results_rise results_rise_of(const results_point *curve, size_t count, int64_t end_ms,
+                             int64_t window_ms);
+
 #endif

@@ -29,7 +29,7 @@ static bool stopped(void *context) {
     return search__stop_requested();
 }
 
-/// Accuracy of `model` on `split`; NaN when the split is empty.
+/// Accuracy of `model` on `split`; NaN when the split is empty. What it says of test images is kept.
 static ns_status accuracy_on(finish *f, const nn_model *model, data_split split, double *accuracy,
                              ns_error *err) {
     *accuracy = (double)NAN;
@@ -39,11 +39,15 @@ static ns_status accuracy_on(finish *f, const nn_model *model, data_split split,
     search__predictions predictions;
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = f->run->thread_count;
-    const ns_status status =
+    const int label_count = f->run->info->label_count;
+    ns_status status =
         search__predict(model, f->run->set, split, &options, stopped, f, &predictions, err);
     if (status == NS_OK) {
         *accuracy = results_accuracy(predictions.probabilities, predictions.labels,
-                                     predictions.count, f->run->info->label_count);
+                                     predictions.count, label_count);
+    }
+    if (status == NS_OK && split == DATA_TEST) {
+        status = search__test_figures(&predictions, label_count, f->result, err);
     }
     search__predictions_clear(&predictions);
     return status;
@@ -141,15 +145,13 @@ static ns_status notes_write(const finish *f, double test_accuracy, ns_error *er
 
 static ns_status result_write(finish *f, const char *model_path, const char *onnx_path,
                               double test_accuracy, ns_error *err) {
-    const nn_counts counts = nn_graph_count(nn_model_describe(f->model)->graph);
     ns_json_set_string(f->result, "model", model_path);
     ns_json_set_string(f->result, "onnx", onnx_path);
     ns_json_set_string(f->result, "model_origin", f->origin);
     ns_json_set_string(f->result, "weights_sha256", nn_model_describe(f->model)->weights_sha256);
     ns_json_set_number(f->result, "val_accuracy", f->val_accuracy);
     ns_json_set_number(f->result, "test_accuracy", test_accuracy);
-    ns_json_set_int(f->result, "params", counts.params);
-    ns_json_set_int(f->result, "flops", counts.forward_flops);
+    search__size_figures(f->model, f->result);
     NS_TRY(search__result_write(f->store, f->run, f->result, err));
     return results_model_set(f->store, f->run->study_id, "final", model_path,
                              nn_model_describe(f->model)->weights_sha256, f->val_accuracy,
@@ -166,14 +168,10 @@ static bool is_finished(const finish *f) {
            ns_file_exists(path);
 }
 
-/// The files of the way, no longer needed: all but model and exports.
+/// The files of the way, no longer needed: all but model, exports and the models of the front.
 static void tidy(const finish *f) {
-    char path[NS_PATH_MAX];
     search__file_remove(f->run, "retrain.ckpt");
     search__file_remove(f->run, "retrain.nsm");
-    if (f->trial_number >= 0 && search__trial_file(f->run, f->trial_number, path, NULL) == NS_OK) {
-        unlink(path);
-    }
 }
 
 /// Saves and exports the model that `f` holds, and records it as the study's final one.
@@ -212,6 +210,7 @@ static ns_status finish_study(finish *f, ns_error *err) {
                        "before training got anywhere",
                        f->run->config->study);
     }
+    search__speed_figures(f->run, f->model, f->result);
     NS_TRY(accuracy_on(f, f->model, DATA_TEST, &test_accuracy, err));
     return keep(f, test_accuracy, err);
 }

@@ -30,7 +30,7 @@ void search__file_remove(const search__run *run, const char *name) {
 ns_status search__trial_file(const search__run *run, int number, char out[NS_PATH_MAX],
                              ns_error *err) {
     char name[32];
-    snprintf(name, sizeof(name), "trial-%d.nsm", number);
+    snprintf(name, sizeof(name), SEARCH__TRIAL_FILE, number);
     return search__file(run, name, out, err);
 }
 

@@ -215,12 +215,23 @@ ns_status search_config_load(const char *store_path, const char *study, search_c
 ///  trials, budget_node_ms, node_ms_used, price, cost, model, ...}
 ns_status search_status_json(const char *store_path, const char *study, ns_json **out,
                              ns_error *err);
-/// {trials: [{number, state, fail_reason, genotype, hash, fidelity, seed, val_accuracy, params,
-///  flops, node_ms}]}
-ns_status search_trials_json(const char *store_path, const char *study, ns_json **out,
-                             ns_error *err);
+/// {trials: [{number, state, fail_reason, genotype, hash, fidelity, seed, val_accuracy, latency_ms,
+///  params, flops, node_ms}]}; with `front_only` those of the Pareto front, each with the path of its
+/// model (null where it was not kept).
+ns_status search_trials_json(const char *store_path, const char *study, bool front_only,
+                             ns_json **out, ns_error *err);
+/// Path of the model of a trial of the Pareto front. NS_ERR_NOT_FOUND.
+ns_status search_member_path(const char *store_path, const char *study, int number,
+                             char path[NS_PATH_MAX], ns_error *err);
 /// {studies: [{study, state, phase, best_val_accuracy, budget_node_ms, node_ms_used, ...}]}
 ns_status search_studies_json(const char *store_path, ns_json **out, ns_error *err);
+
+/// Several studies side by side, from the store alone: {studies: [as search_status_json(), with
+/// dataset_sha256, best_so_far: [{node_ms, val_accuracy}], last_node_hour: {node_ms,
+/// gain, gain_per_node_hour}], pairs: [{first, second, mcnemar: {only_first, only_second,
+/// method, chi_squared, p} or null, reason}]}. NS_ERR_NOT_FOUND names a study that is not there.
+ns_status search_compare_json(const char *store_path, char *const *names, size_t count,
+                              ns_json **out, ns_error *err);
 
 /// Accuracy, per-label precision and recall, confusion matrix, log loss and macro AUC of `model` on
 /// a split: {accuracy, count, labels, confusion, per_label, log_loss, macro_auc, ...}. The batch is

@@ -144,7 +144,8 @@ ns_status search__file(const search__run *run, const char *name, char out[NS_PAT
                        ns_error *err);
 /// Removes a study's file if it is there.
 void search__file_remove(const search__run *run, const char *name);
-/// trial-N.nsm
+#define SEARCH__TRIAL_FILE "trial-%d.nsm"
+/// Path of the model of a trial that is worth keeping.
 ns_status search__trial_file(const search__run *run, int number, char out[NS_PATH_MAX],
                              ns_error *err);
 /// The folder of a study's files, beside the store.
@@ -181,8 +182,19 @@ double search__mbytes(const nn_graph *graph);
 /// Whether `candidate` is small enough; NS_ERR_LIMIT names the limit that it exceeds.
 ns_status search__limits_ok(const search_goal *goal, const search_candidate *candidate,
                             ns_error *err);
-/// Whether retraining may make the winner larger than it was as a trial.
+/// Whether retraining may make the winner dearer to use than it was as a trial: wider, deeper, or
+/// judging mirror images too.
 bool search__may_widen(const search_goal *goal);
+
+/* ---- pareto.c -------------------------------------------------------------------------------- */
+
+/// Which COMPLETE trials within the limits no other beats in accuracy, speed and size at once;
+/// `in_front` has room for `count`. NS_ERR_MEMORY.
+ns_status search__front(const search_goal *goal, const results_trial *trials, size_t count,
+                        bool *in_front, ns_error *err);
+/// Which trials' models stay on disk: the best trial's and, at most 16, the front's.
+ns_status search__kept_models(const search_goal *goal, const results_trial *trials, size_t count,
+                              bool *kept, ns_error *err);
 
 /* ---- winner.c -------------------------------------------------------------------------------- */
 
@@ -300,6 +312,26 @@ void search__predictions_clear(search__predictions *predictions);
 ns_status search__mirror_choose(nn_model *model, const data_set *set,
                                 const nn_infer_options *options, bool (*stop)(void *context),
                                 void *context, ns_error *err);
+
+/* ---- latency.c, figures.c -------------------------------------------------------------------- */
+
+/// Time for one image by the inference path that ships, batch 1, measured for about `ms_max`.
+ns_status search__latency(const nn_model *model, int thread_count, int64_t ms_max,
+                          double *latency_ms, ns_error *err);
+/// Into the study's result: params, flops, mbytes.
+void search__size_figures(const nn_model *model, ns_json *result);
+/// latency_ms (one core) and latency_ms_all_cores; null where that failed. Takes half a second, and
+/// starts threads.
+void search__speed_figures(const search__run *run, const nn_model *model, ns_json *result);
+/// test_images, test_macro_auc (null where that takes long), test_log_loss, test_correct.
+ns_status search__test_figures(const search__predictions *p, int label_count, ns_json *result,
+                               ns_error *err);
+
+/* ---- status.c -------------------------------------------------------------------------------- */
+
+/// A study as search_status_json() tells it.
+ns_status search__study_json(const char *store_path, results_store *store,
+                             const results_study *study, ns_json **out, ns_error *err);
 
 /* ---- the life of a child process: each returns what the process exits with ------------------- */
 

@@ -37,9 +37,15 @@ static double best_val_accuracy(const search_goal *goal, const results_trial *tr
 }
 
 static ns_status members_copy(ns_json *to, const ns_json *result, ns_error *err) {
-    const char *const members[] = {"test_accuracy",  "val_accuracy", "winner",      "winner_trial",
-                                   "weights_sha256", "model",        "onnx",        "model_origin",
-                                   "params",         "flops",        "calibration", "plan"};
+    const char *const members[] = {"test_accuracy", "test_macro_auc",
+                                   "test_log_loss", "test_images",
+                                   "val_accuracy",  "winner",
+                                   "winner_trial",  "weights_sha256",
+                                   "model",         "onnx",
+                                   "model_origin",  "params",
+                                   "flops",         "mbytes",
+                                   "latency_ms",    "latency_ms_all_cores",
+                                   "calibration",   "plan"};
     for (size_t i = 0; i < NS_COUNT_OF(members); i++) {
         NS_TRY(search__member_copy(to, result, members[i], err));
     }
@@ -80,8 +86,8 @@ static ns_status study_fill(ns_json *json, const char *store_path, const results
     return NS_OK;
 }
 
-static ns_status study_json(const char *store_path, results_store *store,
-                            const results_study *study, ns_json **out, ns_error *err) {
+ns_status search__study_json(const char *store_path, results_store *store,
+                             const results_study *study, ns_json **out, ns_error *err) {
     ns_status status = NS_OK;
     ns_json *result = NULL;
     ns_json *settings = NULL;
@@ -116,7 +122,7 @@ ns_status search_status_json(const char *store_path, const char *study_name, ns_
     NS_TRY(results_open(store_path, RESULTS_READ, &store, err));
     ns_status status = results_study_get(store, study_name, &study, err);
     if (status == NS_OK) {
-        status = study_json(store_path, store, &study, out, err);
+        status = search__study_json(store_path, store, &study, out, err);
         results_study_clear(&study);
     }
     results_close(store);
@@ -149,35 +155,70 @@ static ns_status trial_json(const results_trial *trial, budget_kind kind, ns_jso
     return NS_OK;
 }
 
-static ns_status kind_of(const results_study *study, budget_kind *kind, ns_error *err) {
+/// What the study's settings say of its budget and its goal.
+static ns_status settings_read(const results_study *study, search_config *out, ns_error *err) {
     ns_json *settings = NULL;
-    search_config config = {0};
+    *out = (search_config){0};
     NS_TRY(ns_json_parse(study->settings, &settings, err));
-    search__budget_from_json(settings, &config);
-    *kind = config.budget_kind;
+    search__budget_from_json(settings, out);
+    const ns_status status = search__goal_from_json(settings, &out->goal, err);
     ns_json_free(settings);
-    return NS_OK;
+    return status;
 }
 
-ns_status search_trials_json(const char *store_path, const char *study_name, ns_json **out,
-                             ns_error *err) {
+/// Moves the trials of the front to the front of the array; `*front_count` says how many they are.
+static ns_status front_select(const search_goal *goal, results_trial *trials, size_t count,
+                              size_t *front_count, ns_error *err) {
+    bool *in_front = malloc(count + 1);
+    ns_status status = in_front == NULL ? ns_fail(err, NS_ERR_MEMORY, "out of memory")
+                                        : search__front(goal, trials, count, in_front, err);
+    *front_count = 0;
+    for (size_t i = 0; status == NS_OK && i < count; i++) {
+        if (in_front[i]) { // swapped, so that each is freed once
+            const results_trial member = trials[i];
+            trials[i] = trials[*front_count];
+            trials[(*front_count)++] = member;
+        }
+    }
+    free(in_front);
+    return status;
+}
+
+static void model_path_add(const char *store_path, const char *study_name, int number,
+                           ns_json *to) {
+    char path[NS_PATH_MAX];
+    const bool kept = search_member_path(store_path, study_name, number, path, NULL) == NS_OK;
+    ns_json_set_string(to, "model", kept ? path : NULL);
+}
+
+ns_status search_trials_json(const char *store_path, const char *study_name, bool front_only,
+                             ns_json **out, ns_error *err) {
     results_store *store = NULL;
     results_study study = {0};
+    search_config config;
     results_trial *trials = NULL;
     size_t count = 0;
-    budget_kind kind = BUDGET_TIME;
+    size_t shown_count = 0;
     NS_TRY(results_open(store_path, RESULTS_READ, &store, err));
     ns_status status = results_study_get(store, study_name, &study, err);
     if (status == NS_OK) {
-        status = kind_of(&study, &kind, err);
+        status = settings_read(&study, &config, err);
     }
     if (status == NS_OK) {
         status = results_trials(store, study.id, &trials, &count, err);
+        shown_count = count;
+    }
+    if (status == NS_OK && front_only) {
+        status = front_select(&config.goal, trials, count, &shown_count, err);
     }
     ns_json *json = ns_json_object_new();
     ns_json *array = ns_json_set(json, "trials", ns_json_array_new());
-    for (size_t i = 0; status == NS_OK && i < count; i++) {
-        status = trial_json(&trials[i], kind, ns_json_add(array, ns_json_object_new()), err);
+    for (size_t i = 0; status == NS_OK && i < shown_count; i++) {
+        ns_json *one = ns_json_add(array, ns_json_object_new());
+        status = trial_json(&trials[i], config.budget_kind, one, err);
+        if (front_only) {
+            model_path_add(store_path, study_name, trials[i].number, one);
+        }
     }
     results_trials_free(trials, count);
     results_study_clear(&study);
@@ -205,7 +246,7 @@ ns_status search_studies_json(const char *store_path, ns_json **out, ns_error *e
             status = results_study_get(store, names[i], &study, err);
         }
         if (status == NS_OK) {
-            status = study_json(store_path, store, &study, &one, err);
+            status = search__study_json(store_path, store, &study, &one, err);
             results_study_clear(&study);
             ns_json_add(array, one);
         }

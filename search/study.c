@@ -149,6 +149,11 @@ static ns_status config_check(const search_config *config, ns_error *err) {
     if (search_sampler_find(config->sampler) == NULL) {
         return ns_fail(err, NS_ERR_USAGE, "there is no sampler '%s'", config->sampler);
     }
+    if (config->budget_kind == BUDGET_COMPUTE && config->goal.latency_ms_max > 0) {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "a limit on latency needs a budget of time: a budget of compute takes no "
+                       "decision by the clock");
+    }
     if (config->worker_count > SEARCH_SLOTS_MAX) {
         return ns_fail(err, NS_ERR_USAGE,
                        "%d workers are more than the %d that one machine may run",

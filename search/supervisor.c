@@ -20,6 +20,7 @@
 // finish always gets its turn: retraining is ended FINISH_MS_MIN before the end, whatever it does.
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -90,16 +91,20 @@ static ns_status best_update(supervisor *s, ns_error *err) {
     NS_TRY(results_trials(s->children.store, s->run->study_id, &trials, &count, err));
     const int best = search__best_trial(&s->run->config->goal, trials, count);
     s->best_val_accuracy = best < 0 ? (double)NAN : trials[best].val_accuracy;
-    // Only the best trial's model is worth its place on disk.
-    for (size_t i = 0; best >= 0 && i < count; i++) {
+    bool *kept = malloc(count + 1);
+    const ns_status status =
+        kept == NULL ? ns_fail(err, NS_ERR_MEMORY, "cannot hold %zu trials", count)
+                     : search__kept_models(&s->run->config->goal, trials, count, kept, err);
+    for (size_t i = 0; status == NS_OK && i < count; i++) {
         char path[NS_PATH_MAX];
-        if ((int)i != best && trials[i].state == RESULTS_COMPLETE &&
+        if (!kept[i] && trials[i].state == RESULTS_COMPLETE &&
             search__trial_file(s->run, trials[i].number, path, NULL) == NS_OK) {
             unlink(path);
         }
     }
+    free(kept);
     results_trials_free(trials, count);
-    return NS_OK;
+    return status;
 }
 
 static ns_status show_progress(supervisor *s, const phase *p, ns_error *err) {

@@ -39,6 +39,19 @@ expect_json '[s["study"] for s in d["studies"]] == ["whole"]' studies --json
 expect 0 '^wrote w.onnx' export whole --format onnx -o w.onnx
 expect 0 '^accuracy' evaluate whole/model.nsm set.nsd
 
+# Targets, the front and comparisons.
+expect_json 'd["target"] == "accuracy" and d["latency_ms"] > 0 and d["latency_ms_all_cores"] > 0
+    and abs(d["mbytes"] * 1e6 - 4 * d["params"]) < 0.2 * 4 * d["params"]
+    and 0 <= d["test_macro_auc"] <= 1 and d["test_images"] > 0' status whole --json
+expect 0 '^latency .* ms an image' status whole
+expect_json 'd["trials"] == []' trials whole --pareto --json
+expect 1 'kept no model of trial 7' export whole --member 7 --format nsm -o x.nsm
+expect 2 'with itself' compare whole whole
+expect 1 'nosuch' compare whole nosuch
+expect 2 'accuracy, balanced, latency or size' search set.nsd --study fast --budget 20s --target speed
+expect 2 'needs a budget of time' search set.nsd --study fast --budget 20tflop --max-latency-ms 3
+expect 2 'max_params, target|target, max_params' search set.nsd --study whole --target size --max-params 9
+
 # Other settings and names are refused.
 expect 2 'budget' search set.nsd --study whole --budget 20s
 expect 2 'seed' search set.nsd --study whole --budget 12s --seed 5
@@ -58,6 +71,10 @@ done
 sleep 1
 expect_json 'd["state"] == "RUNNING"' status long --json
 expect 1 'another process|in use' resume long
+expect_json 'd["pairs"][0]["mcnemar"] is None and "not finished" in d["pairs"][0]["reason"]
+    and [s["study"] for s in d["studies"]] == ["whole", "long"]
+    and len(d["studies"][0]["best_so_far"]) == 1' compare whole long --json
+expect 0 '^no test of whole against long: .*not finished' compare whole long
 expect 1 'no final model' export long --format onnx -o x.onnx
 start=$(date +%s%N)
 kill -INT $pid

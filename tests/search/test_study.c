@@ -108,7 +108,7 @@ static void check_trials(const char *study, int64_t node_ms_used) {
     ns_json *json = NULL;
     ns_error err = {0};
     int64_t node_ms = 0;
-    assert_ok(search_trials_json(STORE, study, &json, &err), &err);
+    assert_ok(search_trials_json(STORE, study, false, &json, &err), &err);
     const ns_json *trials = ns_json_get(json, "trials");
     for (size_t i = 0; i < ns_json_count(trials); i++) {
         const ns_json *trial = ns_json_at(trials, i);

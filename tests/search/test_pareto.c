@@ -1,0 +1,134 @@
+// The Pareto front and which models are kept, against a plain definition of dominance.
+
+#include <math.h>
+
+#include "tests/search/search_test.h"
+
+#include "search/search_internal.h"
+
+static bool beats(const results_trial *a, const results_trial *b) {
+    const bool no_worse = a->val_accuracy >= b->val_accuracy && a->latency_ms <= b->latency_ms &&
+                          a->params <= b->params;
+    const bool better =
+        a->val_accuracy > b->val_accuracy || a->latency_ms < b->latency_ms || a->params < b->params;
+    return no_worse && better;
+}
+
+static void draw_trials(results_trial *trials, size_t count, uint64_t seed) {
+    ns_rng rng = ns_rng_stream(seed, 0, "pareto test");
+    for (size_t i = 0; i < count; i++) {
+        trials[i] = (results_trial){
+            .number = (int)i,
+            .state = RESULTS_COMPLETE,
+            .val_accuracy = 0.5 + 0.01 * (double)ns_rng_below(&rng, 40),
+            .latency_ms = 1 + (double)ns_rng_below(&rng, 40),
+            .params = 100 + (int64_t)ns_rng_below(&rng, 40),
+            .flops = 7,
+        };
+    }
+}
+
+static void test_front_is_what_none_beats(void **state) {
+    (void)state;
+    static results_trial trials[300];
+    bool in_front[300];
+    const search_goal goal = {0};
+    ns_error err = {0};
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        draw_trials(trials, 300, seed);
+        assert_int_equal(search__front(&goal, trials, 300, in_front, &err), NS_OK);
+        for (size_t i = 0; i < 300; i++) {
+            bool beaten = false;
+            for (size_t k = 0; k < 300; k++) {
+                const bool equal = trials[k].val_accuracy == trials[i].val_accuracy &&
+                                   trials[k].latency_ms == trials[i].latency_ms &&
+                                   trials[k].params == trials[i].params;
+                beaten = beaten || beats(&trials[k], &trials[i]) || (equal && k < i);
+            }
+            if (in_front[i] == beaten) {
+                fail_msg("seed %d, trial %zu: %s the front, %s", (int)seed, i,
+                         in_front[i] ? "in" : "not in", beaten ? "beaten" : "not beaten");
+            }
+        }
+    }
+}
+
+static void test_who_may_belong(void **state) {
+    (void)state;
+    results_trial trials[] = {
+        {.state = RESULTS_PRUNED, .val_accuracy = 0.99, .latency_ms = 1, .params = 1, .flops = 9},
+        {.state = RESULTS_COMPLETE, .val_accuracy = 0.9, .latency_ms = 2, .params = 10, .flops = 8},
+        {.state = RESULTS_COMPLETE, .val_accuracy = 0.8, .latency_ms = 1, .params = 10, .flops = 9},
+        {.state = RESULTS_COMPLETE, .val_accuracy = (double)NAN, .params = 1, .flops = 1},
+        {.state = RESULTS_COMPLETE,
+         .val_accuracy = 0.95,
+         .latency_ms = 9,
+         .params = 99,
+         .flops = 9},
+        {.state = RESULTS_COMPLETE,
+         .val_accuracy = 0.85,
+         .latency_ms = (double)NAN,
+         .params = 10,
+         .flops = 1},
+    };
+    bool in_front[6];
+    const search_goal none = {0};
+    const search_goal small = {.params_max = 50};
+    ns_error err = {0};
+    assert_int_equal(search__front(&none, trials, 6, in_front, &err), NS_OK);
+    const bool expected[] = {false, true, true, false, true, false};
+    assert_memory_equal(in_front, expected, sizeof expected);
+    assert_int_equal(search__front(&small, trials, 6, in_front, &err), NS_OK);
+    const bool expected_small[] = {false, true, true, false, false, false};
+    assert_memory_equal(in_front, expected_small, sizeof expected_small);
+    // Without any latency multiply-adds stand in for it.
+    for (size_t i = 0; i < 6; i++) {
+        trials[i].latency_ms = (double)NAN;
+    }
+    assert_int_equal(search__front(&none, trials, 6, in_front, &err), NS_OK);
+    const bool expected_flops[] = {false, true, false, false, true, true};
+    assert_memory_equal(in_front, expected_flops, sizeof expected_flops);
+    assert_int_equal(search__front(&none, NULL, 0, in_front, &err), NS_OK);
+}
+
+static void test_kept_models_are_few(void **state) {
+    (void)state;
+    static results_trial trials[200];
+    bool kept[200];
+    bool in_front[200];
+    ns_error err = {0};
+    for (size_t i = 0; i < 200; i++) { // all of them in the front
+        trials[i] = (results_trial){.state = RESULTS_COMPLETE,
+                                    .val_accuracy = 0.5 + 0.001 * (double)i,
+                                    .latency_ms = 1 + (double)i,
+                                    .params = 10 + (int64_t)i,
+                                    .flops = 7};
+    }
+    const search_goal goal = {0};
+    size_t kept_count = 0;
+    size_t front_count = 0;
+    assert_int_equal(search__front(&goal, trials, 200, in_front, &err), NS_OK);
+    assert_int_equal(search__kept_models(&goal, trials, 200, kept, &err), NS_OK);
+    for (size_t i = 0; i < 200; i++) {
+        kept_count += kept[i] ? 1 : 0;
+        front_count += in_front[i] ? 1 : 0;
+    }
+    assert_int_equal(front_count, 200);
+    assert_in_range(kept_count, 10, 17);
+    assert_true(kept[0] && kept[199] && kept[198]);
+    // Where none observes the limits the best is kept all the same.
+    const search_goal tiny = {.params_max = 1};
+    assert_int_equal(search__kept_models(&tiny, trials, 200, kept, &err), NS_OK);
+    assert_true(kept[0]);
+    assert_false(kept[1]);
+    assert_int_equal(search__kept_models(&goal, trials, 0, kept, &err), NS_OK);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_front_is_what_none_beats),
+        cmocka_unit_test(test_who_may_belong),
+        cmocka_unit_test(test_kept_models_are_few),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
