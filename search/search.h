@@ -57,6 +57,19 @@ typedef struct search_space {
 
 /// The stage-based space for images like those of `info`.
 void search_space_default(const data_info *info, search_space *out);
+/// The default space, restricted or extended as a file may say (search/space_file.c). NS_ERR_INPUT,
+/// naming the gene, for unknown keys and illegal choices.
+ns_status search_space_from_json(const data_info *info, const ns_json *json, search_space *out,
+                                 ns_error *err);
+/// Reads such a file; the sentence names it.
+ns_status search_space_load(const char *path, const data_info *info, search_space *out,
+                            ns_error *err);
+/// All genes and the anchor, to be read again; NULL when memory runs out.
+ns_json *search_space_to_json(const search_space *space);
+/// Different networks and recipes; exact while a double counts exactly.
+double search_space_point_count(const search_space *space);
+/// From {0} on, all canonical genotypes in turn; false behind the last.
+bool search_genotype_next(const search_space *space, search_genotype *genotype);
 /// Where a choice lies between the gene's first (0) and last (1) on its scale; 0 where the gene has
 /// a single choice or no scale.
 double search_gene_position(const search_gene *gene, int choice);
