@@ -26,6 +26,7 @@ int cli__import(int argc, char **argv);
 int cli__inspect(int argc, char **argv);
 int cli__search(int argc, char **argv);
 int cli__resume(int argc, char **argv);
+int cli__space(int argc, char **argv);
 int cli__status(int argc, char **argv);
 int cli__trials(int argc, char **argv);
 int cli__studies(int argc, char **argv);

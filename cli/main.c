@@ -18,6 +18,7 @@ static const command commands[] = {
     {"inspect", "show what is in a pack", cli__inspect},
     {"search", "find, train and export the best network a budget can buy", cli__search},
     {"resume", "go on with a study that was stopped or killed", cli__resume},
+    {"space", "show what can be searched", cli__space},
     {"status", "show how a study stands", cli__status},
     {"trials", "list the trials of a study", cli__trials},
     {"studies", "list the studies of a store", cli__studies},

@@ -200,7 +200,9 @@ typedef struct search_config {
     budget_kind budget_kind;
     int64_t budget_node_ms; // of the nominal node where the kind is BUDGET_COMPUTE
     const char *sampler;
-    nn_dtype dtype; // AUTO becomes this machine's when a study begins, and stays it
+    const char *space_path; // a file for search_space_load(); NULL: `space`, or the default space
+    const char *space;      // the study's own, as JSON: what search_config_load() found
+    nn_dtype dtype;         // AUTO becomes this machine's when a study begins, and stays it
     uint64_t seed;
     int thread_count; // of the whole study; 0: all cores
     int worker_count; // 0: chosen from the cores

@@ -45,6 +45,25 @@ static ns_json *settings_of(const search_config *config) {
     return settings;
 }
 
+/// The same of a run, whose space is known.
+static ns_json *settings_of_run(const search__run *run) {
+    ns_json *settings = settings_of(run->config);
+    ns_json_set(settings, "space", search_space_to_json(&run->space));
+    return settings;
+}
+
+static bool same_value(const ns_json *left, const ns_json *right) {
+    char *left_text = NULL;
+    char *right_text = NULL;
+    const bool same = left != NULL && right != NULL &&
+                      ns_json_print(left, false, &left_text, NULL) == NS_OK &&
+                      ns_json_print(right, false, &right_text, NULL) == NS_OK &&
+                      strcmp(left_text, right_text) == 0;
+    free(left_text);
+    free(right_text);
+    return same;
+}
+
 /// Appends the name of every member that differs to `names`. What `before` lacks is younger than
 /// the study, which has had the default.
 static void settings_differences(const ns_json *before, const ns_json *now, char *names,
@@ -54,11 +73,7 @@ static void settings_differences(const ns_json *before, const ns_json *now, char
     for (size_t i = 0; i < ns_json_count(now); i++) {
         const char *key = ns_json_key_at(now, i);
         const ns_json *known = ns_json_get(before, key) != NULL ? before : old;
-        const char *word = ns_json_string(now, key, NULL);
-        const bool equal =
-            word != NULL ? strcmp(word, ns_json_string(known, key, "")) == 0
-                         : ns_json_number(now, key, 0) == ns_json_number(known, key, (double)NAN);
-        if (!equal) {
+        if (!same_value(ns_json_get(now, key), ns_json_get(known, key))) {
             const size_t used = strlen(names);
             snprintf(names + used, names_bytes - used, "%s%s", used > 0 ? ", " : "", key);
         }
@@ -83,7 +98,7 @@ static ns_status settings_check(const results_study *study, const search__run *r
                        study->name, kind_name(its.budget_kind),
                        kind_name(run->config->budget_kind));
     }
-    ns_json *now = settings_of(run->config);
+    ns_json *now = settings_of_run(run);
     char names[256] = "";
     settings_differences(before, now, names, sizeof(names));
     if (strcmp(study->dataset_sha256, run->info->sha256) != 0) {
@@ -101,17 +116,20 @@ static ns_status settings_check(const results_study *study, const search__run *r
     return NS_OK;
 }
 
-/// Both strings in one allocation, which `*storage` owns.
+/// All strings in one allocation, which `*storage` owns. A study of a version that kept no space
+/// has an empty text.
 static ns_status strings_load(search_config *config, const char *dataset_path, const char *sampler,
-                              char **storage, ns_error *err) {
+                              const char *space, char **storage, ns_error *err) {
     const size_t path_bytes = strlen(dataset_path) + 1;
     const size_t sampler_bytes = strlen(sampler) + 1;
-    *storage = malloc(path_bytes + sampler_bytes);
+    const size_t space_bytes = strlen(space) + 1;
+    *storage = malloc(path_bytes + sampler_bytes + space_bytes);
     if (*storage == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "cannot hold the settings of a study");
     }
     config->dataset_path = memcpy(*storage, dataset_path, path_bytes);
     config->sampler = memcpy(*storage + path_bytes, sampler, sampler_bytes);
+    config->space = memcpy(*storage + path_bytes + sampler_bytes, space, space_bytes);
     return NS_OK;
 }
 
@@ -120,13 +138,17 @@ ns_status search_config_load(const char *store_path, const char *study_name, sea
     ns_status status = NS_OK;
     results_store *store = NULL;
     ns_json *settings = NULL;
+    char *space = NULL;
     results_study study = {0};
     *storage = NULL;
     NS_TRY_OUT(results_open(store_path, RESULTS_READ, &store, err));
     NS_TRY_OUT(results_study_get(store, study_name, &study, err));
     NS_TRY_OUT(ns_json_parse(study.settings, &settings, err));
+    if (ns_json_get(settings, "space") != NULL) {
+        NS_TRY_OUT(ns_json_print(ns_json_get(settings, "space"), false, &space, err));
+    }
     NS_TRY_OUT(strings_load(config, study.dataset_path, ns_json_string(settings, "sampler", ""),
-                            storage, err));
+                            space != NULL ? space : "", storage, err));
     config->study = study_name;
     config->store_path = store_path;
     search__budget_from_json(settings, config);
@@ -138,6 +160,7 @@ ns_status search_config_load(const char *store_path, const char *study_name, sea
     NS_TRY_OUT(search__goal_from_json(settings, &config->goal, err));
 out:
     ns_json_free(settings);
+    free(space);
     results_study_clear(&study);
     results_close(store);
     return status;
@@ -209,9 +232,29 @@ ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error 
     return budget_plan_make(&input, &run->plan, err);
 }
 
+/// The space that was asked for, else the study's own, else the default.
+static ns_status space_open(search__run *run, ns_error *err) {
+    const search_config *config = run->config;
+    if (config->space_path != NULL) {
+        return search_space_load(config->space_path, run->info, &run->space, err);
+    }
+    if (config->space == NULL || config->space[0] == '\0') {
+        search_space_default(run->info, &run->space);
+        return NS_OK;
+    }
+    ns_json *json = NULL;
+    ns_status status = ns_json_parse(config->space, &json, err);
+    status = status == NS_OK ? search_space_from_json(run->info, json, &run->space, err) : status;
+    if (status != NS_OK) {
+        ns_error_prefix(err, "cannot use the space of study '%s'", config->study);
+    }
+    ns_json_free(json);
+    return status;
+}
+
 /// A first plan, so that a budget that is too small is refused before anything is written.
 static ns_status plan_open(search__run *run, ns_error *err) {
-    search_space_default(run->info, &run->space);
+    NS_TRY(space_open(run, err));
     search_genotype anchor;
     search_genotype_anchor(&run->space, &anchor);
     search_candidate *candidate = malloc(sizeof(*candidate));
@@ -276,7 +319,7 @@ static ns_status study_open(search__run *run, results_store *store, bool *done, 
         return status;
     }
     char *settings_text = NULL;
-    ns_json *settings = settings_of(config);
+    ns_json *settings = settings_of_run(run);
     status = ns_json_print(settings, false, &settings_text, err);
     if (status == NS_OK) {
         const results_study_spec spec = {
