@@ -56,7 +56,7 @@ static bool next_vector(const search_space *space, const int *gene, int count,
 
 /// Canonical choices of the genes of one group, given any others.
 static double count_group(const search_space *space, const int *group, int which) {
-    int gene[SEARCH_GENES_MAX];
+    int gene[SEARCH_GENES_MAX] = {0};
     int count = 0;
     for (int i = 0; i < space->gene_count; i++) {
         if (group[i] == which) {
@@ -78,7 +78,7 @@ static double count_group(const search_space *space, const int *group, int which
 }
 
 double search_space_point_count(const search_space *space) {
-    int group[SEARCH_GENES_MAX];
+    int group[SEARCH_GENES_MAX] = {0};
     for (int i = 0; i < space->gene_count; i++) {
         group[i] = group_of(space, i);
     }
@@ -94,7 +94,7 @@ double search_space_point_count(const search_space *space) {
 }
 
 bool search_genotype_next(const search_space *space, search_genotype *genotype) {
-    int all[SEARCH_GENES_MAX];
+    int all[SEARCH_GENES_MAX] = {0};
     for (int i = 0; i < space->gene_count; i++) {
         all[i] = i;
     }
