@@ -77,6 +77,9 @@ typedef struct budget_sample {
     double took_ms;
 } budget_sample;
 
+/// How much the time of one says of the other's, from 0 to 1: of works that were not measured, too.
+double budget_work_likeness(const budget_work *a, const budget_work *b);
+
 /// Samples beyond so many are left out.
 #define BUDGET_SAMPLES_MAX 1024
 

@@ -52,6 +52,10 @@ static double correlation(const budget_work *a, const budget_work *b) {
     return (1 + distance) * exp(-distance);
 }
 
+double budget_work_likeness(const budget_work *a, const budget_work *b) {
+    return a->kind == b->kind ? correlation(a, b) : 0;
+}
+
 /* ---- fitting --------------------------------------------------------------------------------- */
 
 static bool is_usable(const budget_sample *sample) {

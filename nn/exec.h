@@ -14,7 +14,7 @@ typedef struct nn__stopwatch {
 void nn__stopwatch_lap(nn__stopwatch *stopwatch, const nn__layer *layer, nn_pass pass);
 
 struct nn_net {
-    nn__fused fused; // what runs, node by node the layers
+    nn_fused fused; // what runs, node by node the layers
     nn_net_options options;
     nn_plan plan;
     const nn__backend *backend;

@@ -21,7 +21,7 @@
 
 typedef struct fusing {
     const nn_graph *from;
-    nn__fused *to;
+    nn_fused *to;
     int target[NN_NODES_MAX]; // node of the result that makes this one's output, -1: none yet
     int reader_count[NN_NODES_MAX];
     int reader[NN_NODES_MAX]; // the last
@@ -140,7 +140,7 @@ static ns_status fuse_node(fusing *f, int index, bool joins, ns_error *err) {
                                                        : keep_norm(f, index, node, err);
 }
 
-ns_status nn__fuse(const nn_graph *graph, bool training, const bool *barred, nn__fused *out,
+ns_status nn__fuse(const nn_graph *graph, bool training, const bool *barred, nn_fused *out,
                    ns_error *err) {
     fusing f = {.from = graph, .to = out};
     memset(f.target, -1, sizeof f.target);
@@ -154,7 +154,15 @@ ns_status nn__fuse(const nn_graph *graph, bool training, const bool *barred, nn_
     return NS_OK;
 }
 
-void nn__fuse_nothing(const nn_graph *graph, nn__fused *out) {
+void nn_graph_fuse(const nn_graph *graph, nn_fused *out) {
+    const bool barred[NN_NODES_MAX] = {false};
+    ns_error err = {0};
+    if (nn__fuse(graph, true, barred, out, &err) != NS_OK) {
+        nn__fuse_nothing(graph, out);
+    }
+}
+
+void nn__fuse_nothing(const nn_graph *graph, nn_fused *out) {
     out->graph = *graph;
     for (int i = 0; i < graph->node_count; i++) {
         out->source[i] = i;

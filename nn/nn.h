@@ -139,6 +139,16 @@ nn_counts nn_graph_count(const nn_graph *graph);
 /// The same of each node alone; `out` has room for all.
 void nn_graph_count_nodes(const nn_graph *graph, nn_counts *out);
 
+/// A graph in which some nodes are several of another's, and for each the one that it stems from: of
+/// several, the batch norm.
+typedef struct nn_fused {
+    nn_graph graph;
+    int source[NN_NODES_MAX]; // never falls
+} nn_fused;
+/// As steps of training run the graph, as far as nothing stands in the way of their kernels. Profiles
+/// name nodes by their sources.
+void nn_graph_fuse(const nn_graph *graph, nn_fused *out);
+
 /* ---- execution ------------------------------------------------------------------------------- */
 
 typedef enum nn_backend {

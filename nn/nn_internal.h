@@ -129,19 +129,12 @@ struct nn__layer {
 
 /* ---- fusing ---------------------------------------------------------------------------------- */
 
-/// The graph that a net runs, and for each node the one of the caller's that it stems from: of
-/// several, the batch norm.
-typedef struct nn__fused {
-    nn_graph graph;
-    int source[NN_NODES_MAX];
-} nn__fused;
-
 /// For the oneDNN backend, by node of `graph`: nothing is fused with a `barred` batch norm.
 /// NS_ERR_LIMIT.
-ns_status nn__fuse(const nn_graph *graph, bool training, const bool *barred, nn__fused *out,
+ns_status nn__fuse(const nn_graph *graph, bool training, const bool *barred, nn_fused *out,
                    ns_error *err);
 /// For the reference.
-void nn__fuse_nothing(const nn_graph *graph, nn__fused *out);
+void nn__fuse_nothing(const nn_graph *graph, nn_fused *out);
 
 /* ---- memory plan ----------------------------------------------------------------------------- */
 

@@ -1,34 +1,30 @@
 // What a calibrating child process measures (calibrate.c says what for): how fast it trains the
 // anchor, beside its like, and how long the layers of some networks of the space take.
 //
-// The networks are drawn at random, the anchor first, so that their layers are like those that the
-// search will meet, whatever the space holds. Each runs three steps. The first, which finds cold
-// caches and memory that is not there yet, is not counted; of the others the faster is, layer by
-// layer, for a machine is never quite idle.
+// The anchor comes first, then the networks that tell most of the space (cover.c), each of which one
+// worker takes. Each runs three steps. The first, which finds cold caches and memory that is not there
+// yet, is not counted; of the others the faster is, layer by layer, for a machine is never quite
+// idle.
 
 #include <math.h>
 #include <stdlib.h>
 
 #include "search/search_internal.h"
 
-// Two small batches, for many networks, then a larger one, whose maps fill the caches.
-#define BATCH_SIZE_SMALL 16
-#define BATCH_SIZE_LARGE 64
-#define LARGE_EVERY      3
-#define SHARE_MAX        5 // of the time that is left, the part that one network may take
-#define STEP_COUNT       3 // the first is not counted
-#define NETS_MAX         64
-#define DRAWS_MAX        16   // for one network that is small enough
-#define STEPS_MIN        3    // of the anchor, which are worth a figure
-#define LATE_MS_MAX      1500 // past the job's end, for these
-#define FLOPS_PER_MS     50e6 // of one thread: a guess, until something was measured
+#define SHARE_MAX    4    // of the time that is left, the part that one network may take
+#define STEP_COUNT   3    // the first is not counted
+#define STEPS_MIN    3    // of the anchor, which are worth a figure
+#define LATE_MS_MAX  1500 // past the job's end, for these
+#define FLOPS_PER_MS 50e6 // of one thread: a guess, until something was measured
 
 /* ---- layers of networks ---------------------------------------------------------------------- */
 
 /// A network to be measured, and all that this takes: too large for the stack.
 typedef struct subject {
     double flops_per_ms; // of all threads, as far as is known
+    double done_flops, done_ms;
     search_candidate candidate;
+    search__works works;
     nn_profile profile; // of the steps that count, each row's least
     nn_profile step;
     search__setting setting;
@@ -42,21 +38,18 @@ static double guess_ms(const subject *s) {
     return flops(s) / s->flops_per_ms;
 }
 
-/// The candidate of number `index`: the anchor at its own batch, which real steps are compared with,
-/// others at a small or a larger one.
-static ns_status draw(const search_space *space, int index, int attempt, subject *s,
-                      ns_error *err) {
-    search_genotype genotype;
-    if (index == 0) {
-        search_genotype_anchor(space, &genotype);
-    } else {
-        ns_rng rng = ns_rng_stream((uint64_t)attempt, (uint64_t)index, "calibration");
-        search_genotype_random(space, &rng, &genotype);
+/// The network at place `index`: the anchor at its own batch, which real steps are compared with, then
+/// those of `nets`.
+static ns_status draw(const search_space *space, const search__cover_net *nets, int index,
+                      subject *s, ns_error *err) {
+    if (index > 0) {
+        s->setting.batch_size = nets[index - 1].batch_size;
+        return search__cover_draw(space, nets[index - 1].number, &s->candidate, err);
     }
+    search_genotype genotype;
+    search_genotype_anchor(space, &genotype);
     NS_TRY(search_decode(space, &genotype, &s->candidate, err));
-    const int wanted = index % LARGE_EVERY == LARGE_EVERY - 1 ? BATCH_SIZE_LARGE : BATCH_SIZE_SMALL;
-    const int batch_size = s->candidate.recipe.batch_size;
-    s->setting.batch_size = index == 0 || batch_size < wanted ? batch_size : wanted;
+    s->setting.batch_size = s->candidate.recipe.batch_size;
     return NS_OK;
 }
 
@@ -84,32 +77,37 @@ static ns_status profile(subject *s, nn_dtype dtype, double *update_ms, ns_error
     return NS_OK;
 }
 
+/// Profiles the network, unless that would take more than its part of the time that is left.
+static ns_status measure_net(const search__job *job, bool anchor, subject *s, search__report *out,
+                             ns_error *err) {
+    const double left_ms = (double)(job->end_ms - ns_clock_ms());
+    search__step_works(&s->candidate.graph, &s->setting, &s->works);
+    if (guess_ms(s) > (anchor ? left_ms : left_ms / SHARE_MAX) ||
+        out->sample_count + (size_t)s->works.count > SEARCH__SAMPLES_MAX) {
+        return NS_OK;
+    }
+    double update_ms = 0;
+    const int64_t begin_ms = ns_clock_ms();
+    NS_TRY(profile(s, job->dtype, &update_ms, err));
+    s->done_flops += flops(s);
+    s->done_ms += (double)(ns_clock_ms() - begin_ms + 1);
+    s->flops_per_ms = s->done_flops / s->done_ms;
+    out->sample_count +=
+        search__step_samples(&s->works, &s->profile, update_ms, out->sample + out->sample_count);
+    out->net_count++;
+    return NS_OK;
+}
+
 static ns_status measure_nets(const search_space *space, const search__job *job, int first,
                               subject *s, search__report *out, ns_error *err) {
-    const int64_t begin_ms = ns_clock_ms();
-    double done_flops = 0;
+    int count = 0;
+    search__cover_net nets[SEARCH__COVER_MAX];
+    NS_TRY(search__cover(space, &count, nets, err));
     s->setting.thread_count = job->thread_count;
     s->flops_per_ms = FLOPS_PER_MS * job->thread_count;
-    for (int i = first; i < NETS_MAX; i += job->worker_count) {
-        const double left_ms = (double)(job->end_ms - ns_clock_ms());
-        ns_status status = draw(space, i, 0, s, err);
-        for (int k = 1; k < DRAWS_MAX && status == NS_OK && guess_ms(s) > left_ms / SHARE_MAX;
-             k++) {
-            status = draw(space, i, k, s, err);
-        }
-        const size_t count = (size_t)s->candidate.graph.node_count;
-        if (status != NS_OK || guess_ms(s) > left_ms ||
-            out->sample_count + count > SEARCH__SAMPLES_MAX) {
-            return status;
-        }
-        double update_ms = 0;
-        NS_TRY(profile(s, job->dtype, &update_ms, err));
-        done_flops += flops(s);
-        s->flops_per_ms = done_flops / (double)(ns_clock_ms() - begin_ms + 1);
-        search__step_samples(&s->candidate.graph, &s->setting, &s->profile, update_ms,
-                             out->sample + out->sample_count);
-        out->sample_count += count;
-        out->net_count++;
+    for (int i = first; i <= count; i += job->worker_count) {
+        NS_TRY(draw(space, nets, i, s, err));
+        NS_TRY(measure_net(job, i == 0, s, out, err));
     }
     return NS_OK;
 }

@@ -221,16 +221,41 @@ typedef struct search__setting {
     int batch_size, thread_count;
 } search__setting;
 
-/// Samples of a profiled step and of the update after it: as many as the graph has nodes.
-void search__step_samples(const nn_graph *graph, const search__setting *setting,
-                          const nn_profile *profile, double update_ms, budget_sample *out);
+/// A training step in parts whose times add up: the layers that it runs, then the update.
+typedef struct search__works {
+    int count;
+    int node[NN_NODES_MAX + 1]; // that the layer stems from
+    budget_work work[NN_NODES_MAX + 1];
+} search__works;
+void search__step_works(const nn_graph *graph, const search__setting *setting, search__works *out);
+/// What each of them took in a profiled step; as many, which it returns.
+size_t search__step_samples(const search__works *works, const nn_profile *profile, double update_ms,
+                            budget_sample *out);
 /// A training step of one batch by a model of such samples.
 double search__step_ms(const budget_model *model, const nn_graph *graph,
                        const search__setting *setting);
 
+/* ---- cover.c --------------------------------------------------------------------------------- */
+
+#define SEARCH__COVER_MAX 64
+
+/// A network that calibration measures: a random one, by number, at a batch of its own.
+typedef struct search__cover_net {
+    int number;
+    int batch_size;
+} search__cover_net;
+/// Which to measure, the most telling first; `out` has room for SEARCH__COVER_MAX. The same for the
+/// same space. NS_ERR_MEMORY.
+ns_status search__cover(const search_space *space, int *count, search__cover_net *out,
+                        ns_error *err);
+/// The random network of that number.
+ns_status search__cover_draw(const search_space *space, int number, search_candidate *out,
+                             ns_error *err);
+
 /* ---- measure.c ------------------------------------------------------------------------------- */
 
-/// Profiles networks of the space from number `first` on until the job's time is over.
+/// Profiles networks of the space, from the `first` on those that are this worker's, until the job's
+/// time is over.
 ns_status search__measure_nets(const search_space *space, const search__job *job, int first,
                                search__report *out, ns_error *err);
 /// Trains the anchor until the job's time is over, or a little longer where steps are long. What is

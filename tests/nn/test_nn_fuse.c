@@ -63,7 +63,7 @@ static int kind_count(const nn_graph *graph, nn_op_kind kind) {
 }
 
 static const nn_graph *fuse(const nn_graph *graph, const bool *barred) {
-    static nn__fused fused;
+    static nn_fused fused;
     ns_error err = {0};
     assert_ok(nn_graph_check(graph, &err), &err);
     assert_ok(nn__fuse(graph, true, barred, &fused, &err), &err);

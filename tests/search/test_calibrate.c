@@ -78,19 +78,22 @@ static search_candidate *random_candidate(const search_space *space, uint64_t nu
     return candidate;
 }
 
-/// A step on a machine that does 120 GFLOP/s and moves 8 GB/s, one after the other; each node's in
+/// A step on a machine that does 120 GFLOP/s and moves 8 GB/s, one after the other; each layer's in
 /// two rows, as forward and backward have.
 static double fake_profile(const search_candidate *candidate, int batch_size, nn_profile *out,
                            double *update_ms) {
+    static nn_fused fused;
     nn_counts counts[NN_NODES_MAX];
     double step_ms = 0;
-    nn_graph_count_nodes(&candidate->graph, counts);
+    nn_graph_fuse(&candidate->graph, &fused);
+    nn_graph_count_nodes(&fused.graph, counts);
     out->row_count = 0;
-    for (int i = 1; i < candidate->graph.node_count; i++) {
+    for (int i = 1; i < fused.graph.node_count; i++) {
+        const int node = fused.source[i];
         const double ms = batch_size * ((double)counts[i].train_flops / 1.2e8 +
                                         (double)counts[i].train_bytes / 8e6);
-        out->row[out->row_count++] = (nn_profile_row){.node = i, .ms = 0.25 * ms};
-        out->row[out->row_count++] = (nn_profile_row){.node = i, .ms = 0.75 * ms};
+        out->row[out->row_count++] = (nn_profile_row){.node = node, .ms = 0.25 * ms};
+        out->row[out->row_count++] = (nn_profile_row){.node = node, .ms = 0.75 * ms};
         step_ms += ms;
     }
     *update_ms = 20.0 * (double)candidate->counts.params / 2e7;
@@ -100,14 +103,15 @@ static double fake_profile(const search_candidate *candidate, int batch_size, nn
 /// Samples of some networks at a small batch.
 static size_t fake_samples(const search_space *space, budget_sample *out) {
     static nn_profile profile;
+    static search__works works;
     const search__setting setting = {16, 1};
     size_t count = 0;
     for (uint64_t i = 0; i < 10; i++) {
         double update_ms = 0;
         search_candidate *candidate = random_candidate(space, i);
         fake_profile(candidate, setting.batch_size, &profile, &update_ms);
-        search__step_samples(&candidate->graph, &setting, &profile, update_ms, out + count);
-        count += (size_t)candidate->graph.node_count;
+        search__step_works(&candidate->graph, &setting, &works);
+        count += search__step_samples(&works, &profile, update_ms, out + count);
         free(candidate);
     }
     return count;
@@ -135,10 +139,34 @@ static void test_model_of_steps(void **state) {
     budget_model_free(model);
 }
 
+/// All of them once, whatever the space; the first say more than the last.
+static void test_cover_orders_all(void **state) {
+    (void)state;
+    for (size_t i = 0; i < NS_COUNT_OF(IMAGE_CASES); i++) {
+        const search_space space = test_space(IMAGE_CASES[i], 10);
+        search__cover_net nets[SEARCH__COVER_MAX], again[SEARCH__COVER_MAX];
+        bool seen[SEARCH__COVER_MAX] = {false};
+        int count = 0;
+        ns_error err = {0};
+        assert_ok(search__cover(&space, &count, nets, &err), &err);
+        assert_int_equal(count, SEARCH__COVER_MAX);
+        for (int k = 0; k < count; k++) {
+            assert_in_range(nets[k].batch_size, 1, 64);
+            assert_in_range(nets[k].number, 0, SEARCH__COVER_MAX - 1);
+            assert_false(seen[nets[k].number]);
+            seen[nets[k].number] = true;
+        }
+        assert_ok(search__cover(&space, &count, again, &err), &err);
+        assert_memory_equal(nets, again, sizeof nets);
+    }
+}
+
 static void test_nothing_known(void **state) {
     (void)state;
     search__run *run = calloc(1, sizeof *run);
     assert_non_null(run);
+    const search_config config = search_config_default();
+    run->config = &config;
     const search_space space = test_space(IMAGE_CASES[0], 10);
     search_candidate *candidate = random_candidate(&space, 0);
     assert_float_equal(search__predict_step_ms(run, candidate, false), 0, 0);
@@ -152,6 +180,7 @@ int main(void) {
         cmocka_unit_test(test_best_split),
         cmocka_unit_test(test_divide_shares_memory),
         cmocka_unit_test(test_model_of_steps),
+        cmocka_unit_test(test_cover_orders_all),
         cmocka_unit_test(test_nothing_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
