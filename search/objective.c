@@ -16,6 +16,9 @@
 // 0.35 % of its accuracy for half the cost, or the smallest network of the space would win every
 // search whose accuracies lie close together.
 //
+// Proposals are brought to that share of the anchor's cost before they are trained (admit.c), so a
+// search for lean networks spends its budget on lean networks.
+//
 // Limits are constraints: a trial that exceeds one ranks behind all that do not, the less it exceeds
 // them the better (Deb 2000, "An efficient constraint handling method for genetic algorithms").
 //

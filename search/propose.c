@@ -168,9 +168,10 @@ static ns_status propose_number(const search__run *run, results_store *store,
                                 uint64_t number, search_candidate *candidate, ns_error *err) {
     search_genotype genotype;
     if (number == 0) {
-        search_genotype_anchor(&run->space, &genotype);
+        NS_TRY(search__anchor(run, &genotype, err));
     } else {
         run->sampler->propose(&run->space, history, run->config->seed, number, &genotype);
+        NS_TRY(search__admit(run, number, &genotype, err));
     }
     NS_TRY(search_decode(&run->space, &genotype, candidate, err));
     NS_TRY(search__limits_ok(&run->config->goal, candidate, err));

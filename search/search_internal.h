@@ -186,6 +186,19 @@ ns_status search__limits_ok(const search_goal *goal, const search_candidate *can
 /// judging mirror images too.
 bool search__may_widen(const search_goal *goal);
 
+/* ---- admit.c: proposals within the limits ----------------------------------------------------- */
+
+/// Changes what the sampler proposed under `number` so that its network is within the limits of the
+/// study, and near the target's share of the anchor's cost. NS_ERR_LIMIT when that fails.
+ns_status search__admit(const search__run *run, uint64_t number, search_genotype *genotype,
+                        ns_error *err);
+/// The anchor, changed so that its network is within the limits.
+ns_status search__anchor(const search__run *run, search_genotype *out, ns_error *err);
+/// NS_ERR_USAGE when no network of the space is small enough. Starts no thread.
+ns_status search__limits_check(const search__run *run, ns_error *err);
+/// A child that finds out whether the anchor can be brought within the limits, latency included.
+int search__limits_main(search__run *run, int slot);
+
 /* ---- pareto.c -------------------------------------------------------------------------------- */
 
 /// Which COMPLETE trials within the limits no other beats in accuracy, speed and size at once;

@@ -442,6 +442,7 @@ ns_status search_run(const search_config *config, ns_error *err) {
     divide_machine(&run);
     NS_TRY_OUT(data_check(run.info, config->dataset_path, err));
     NS_TRY_OUT(plan_open(&run, err));
+    NS_TRY_OUT(search__limits_check(&run, err));
     NS_TRY_OUT(search__dir(config->store_path, config->study, run.dir, err));
     NS_TRY_OUT(dir_open(&run, err));
     NS_TRY_OUT(study_lock(&run, &lock, err));

@@ -35,6 +35,7 @@
 #define SEARCH_OVERTIME_MS 5000 // workers past the search's share by more than this are ended
 #define CRASHES_MAX        20   // of workers, in one run
 #define PHASE_ATTEMPTS_MAX 3    // of retrain and finish
+#define LIMITS_MS_MAX      5000 // for finding out whether limits can be kept
 
 typedef struct supervisor {
     search__run *run;
@@ -225,8 +226,23 @@ static bool may_go_on(const supervisor *s, const phase *p, ns_status status) {
            !isnan(s->best_val_accuracy);
 }
 
+/// A limit on latency that even the anchor, made as small as needed, cannot keep ends the study
+/// before it has cost anything.
+static ns_status check_latency(supervisor *s, ns_error *err) {
+    const search__run *run = s->run;
+    if (run->config->goal.latency_ms_max <= 0) {
+        return NS_OK;
+    }
+    const ns_status status = run_round(s, 1, search__limits_main, LIMITS_MS_MAX, err);
+    return status == NS_ERR_INTERNAL
+               ? ns_fail(err, NS_ERR_LIMIT, "study '%s' cannot keep its limits: %s",
+                         run->config->study, run->slot[0].error.text)
+               : status;
+}
+
 static ns_status run_phases(supervisor *s, const char *from, ns_error *err) {
     const search__run *run = s->run;
+    NS_TRY(check_latency(s, err));
     NS_TRY(search__calibrate(&s->children, run_round, s, err));
     const phase phases[] = {
         {"search", search__worker_main, run->worker_count, CRASHES_MAX,

@@ -35,9 +35,9 @@ static ns_status winner_choose(const search__run *run, results_store *store, ns_
         status = ns_json_parse(trials[best].genotype, winner, err);
     } else {
         search_genotype anchor;
-        search_genotype_anchor(&run->space, &anchor);
+        status = search__anchor(run, &anchor, err);
         *number = -1;
-        *winner = search_genotype_to_json(&run->space, &anchor);
+        *winner = status == NS_OK ? search_genotype_to_json(&run->space, &anchor) : NULL;
     }
     results_trials_free(trials, count);
     return status;

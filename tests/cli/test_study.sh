@@ -49,8 +49,9 @@ expect 1 'kept no model of trial 7' export whole --member 7 --format nsm -o x.ns
 expect 2 'with itself' compare whole whole
 expect 1 'nosuch' compare whole nosuch
 expect 2 'accuracy, balanced, latency or size' search set.nsd --study fast --budget 20s --target speed
+expect 2 'smallest found has' search set.nsd --study fast --budget 20s --max-params 9
 expect 2 'needs a budget of time' search set.nsd --study fast --budget 20tflop --max-latency-ms 3
-expect 2 'max_params, target|target, max_params' search set.nsd --study whole --target size --max-params 9
+expect 2 'max_params, target|target, max_params' search set.nsd --study whole --target size --max-params 50000
 
 # Other settings and names are refused.
 expect 2 'budget' search set.nsd --study whole --budget 20s

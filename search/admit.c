@@ -1,0 +1,215 @@
+// Admission: proposals are brought within the study's limits before they cost any training.
+//
+// Refusing what is too large would leave a strict limit with nothing to train: few of the points of
+// a large space are small. So a proposal is repaired: random changes of single genes are taken where
+// they bring it nearer to the limits, until it is within them. What the sampler then learns from is
+// the repaired point.
+//
+// Parameters and megabytes are counted. Latency is measured, with weights of no meaning, for it does
+// not depend on them; while it is too long, the cap on multiply-adds is lowered in proportion.
+//
+// The targets latency and size work the same way, softly: proposals beyond the target's share of the
+// anchor's cost would lose to it whatever they learn, so they are brought down to it as far as that
+// goes. The cap on multiply-adds is a little lower than the share of latency that is wanted, because
+// latency falls more slowly than they do. The anchor itself is repaired for limits alone.
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "search/search_internal.h"
+
+#define STEPS_MAX       600  // changes that are tried
+#define LEAN_FLOPS      0.2  // of the anchor's, for the target latency
+#define LEAN_PARAMS     0.25 // for the target size
+#define LATENCY_MS_MAX  30   // for measuring, each time
+#define LATENCY_ROUNDS  4
+#define LATENCY_SAFETY  0.97 // of the limit: the trial is measured again
+#define LATENCY_DESCENT 0.9
+
+/// What a network may cost; infinite: anything.
+typedef struct cap_set {
+    double params, mbytes, flops;
+} cap_set;
+
+typedef struct admission {
+    const search__run *run;
+    nn_graph *graph; // of the genotype, as last lowered
+    ns_rng rng;
+    cap_set caps;
+} admission;
+
+static double cap_or_none(double limit) {
+    return limit > 0 ? limit : INFINITY;
+}
+
+static double excess(double value, double cap) {
+    return value > cap ? value / cap - 1 : 0; // of an infinite cap nothing
+}
+
+/// By how much the graph exceeds the caps.
+static double violation(const cap_set *caps, const nn_graph *graph) {
+    const nn_counts counts = nn_graph_count(graph);
+    return excess((double)counts.params, caps->params) +
+           excess(search__mbytes(graph), caps->mbytes) +
+           excess((double)counts.forward_flops, caps->flops);
+}
+
+/// Another choice of one gene of the architecture.
+static void change_one(const search_space *space, ns_rng *rng, search_genotype *genotype) {
+    int gene;
+    do {
+        gene = (int)ns_rng_below(rng, (uint64_t)space->gene_count);
+    } while (space->gene[gene].recipe);
+    genotype->choice[gene] = (uint8_t)ns_rng_below(rng, (uint64_t)space->gene[gene].choice_count);
+    search_genotype_canonicalise(space, genotype);
+}
+
+/// Brings the genotype as near to the caps as random changes go; returns what is left to them.
+static double descend(admission *a, search_genotype *genotype, ns_error *err) {
+    const search_space *space = &a->run->space;
+    if (search__lower(space, genotype, a->graph, err) != NS_OK) {
+        return 0; // no network; decoding it will say why
+    }
+    double left = violation(&a->caps, a->graph);
+    for (int i = 0; i < STEPS_MAX && left > 0; i++) {
+        search_genotype changed = *genotype;
+        change_one(space, &a->rng, &changed);
+        if (search__lower(space, &changed, a->graph, NULL) == NS_OK) {
+            const double now = violation(&a->caps, a->graph);
+            if (now < left) {
+                left = now;
+                *genotype = changed;
+            }
+        }
+    }
+    return left;
+}
+
+/* ---- latency --------------------------------------------------------------------------------- */
+
+/// Latency and multiply-adds of the genotype's network.
+static ns_status measure(admission *a, const search_genotype *genotype, double *latency_ms,
+                         double *flops, ns_error *err) {
+    NS_TRY(search__lower(&a->run->space, genotype, a->graph, err));
+    const size_t state_count = nn_graph_state_count(a->graph);
+    float *state = malloc((state_count + 1) * sizeof(*state));
+    nn_model *model = NULL;
+    if (state == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "no memory for the weights of a network");
+    }
+    for (size_t i = 0; i < state_count; i++) {
+        state[i] = 0.01F; // variances must be positive
+    }
+    ns_status status = nn_model_new(a->graph, state, a->run->info, &model, err);
+    if (status == NS_OK) {
+        status = search__latency(model, 1, LATENCY_MS_MAX, latency_ms, err);
+    }
+    *flops = (double)nn_graph_count(a->graph).forward_flops;
+    nn_model_free(model);
+    free(state);
+    return status;
+}
+
+static ns_status descend_to_latency(admission *a, search_genotype *genotype, ns_error *err) {
+    const double limit_ms = a->run->config->goal.latency_ms_max;
+    double latency_ms = 0;
+    double flops = 0;
+    for (int round = 0; round < LATENCY_ROUNDS; round++) {
+        NS_TRY(measure(a, genotype, &latency_ms, &flops, err));
+        if (latency_ms <= LATENCY_SAFETY * limit_ms) {
+            return NS_OK;
+        }
+        a->caps.flops = flops * limit_ms / latency_ms * LATENCY_DESCENT;
+        (void)descend(a, genotype,
+                      err); // as far as it goes: the next round says whether it is enough
+    }
+    return ns_fail(err, NS_ERR_LIMIT, "the network takes %.3f ms for an image, the limit is %g ms",
+                   latency_ms, limit_ms);
+}
+
+/* ---- admitting ------------------------------------------------------------------------------- */
+
+/// Within the limits on size, or NS_ERR_LIMIT.
+static ns_status keep_size(admission *a, search_genotype *genotype, ns_error *err) {
+    const search_goal *goal = &a->run->config->goal;
+    a->caps = (cap_set){.params = cap_or_none((double)goal->params_max),
+                        .mbytes = cap_or_none(goal->mbytes_max),
+                        .flops = INFINITY};
+    if (descend(a, genotype, err) > 0) {
+        NS_TRY(search__lower(&a->run->space, genotype, a->graph, err));
+        return ns_fail(err, NS_ERR_LIMIT,
+                       "no network of the space was found within the limits on size: the smallest "
+                       "found has %lld parameters, %.3f MB",
+                       (long long)nn_graph_count(a->graph).params, search__mbytes(a->graph));
+    }
+    return NS_OK;
+}
+
+/// As near to the target's share of the anchor's cost as changes go.
+static void lean(admission *a, search_genotype *genotype) {
+    const search_target target = a->run->config->goal.target;
+    search_genotype anchor;
+    search_genotype_anchor(&a->run->space, &anchor);
+    if ((target != SEARCH_TARGET_LATENCY && target != SEARCH_TARGET_SIZE) ||
+        search__lower(&a->run->space, &anchor, a->graph, NULL) != NS_OK) {
+        return;
+    }
+    const nn_counts counts = nn_graph_count(a->graph);
+    a->caps = (cap_set){.params = INFINITY, .mbytes = INFINITY, .flops = INFINITY};
+    if (target == SEARCH_TARGET_SIZE) {
+        a->caps.params = LEAN_PARAMS * (double)counts.params;
+    } else {
+        a->caps.flops = LEAN_FLOPS * (double)counts.forward_flops;
+    }
+    (void)descend(a, genotype, NULL);
+}
+
+/// Which of the three are done.
+enum {
+    PART_LEAN = 1,
+    PART_SIZE = 2,
+    PART_LATENCY = 4,
+};
+
+static ns_status admit(const search__run *run, uint64_t number, int parts,
+                       search_genotype *genotype, ns_error *err) {
+    admission a = {.run = run,
+                   .graph = malloc(sizeof(*a.graph)), // too large for a stack
+                   .rng = ns_rng_stream(run->config->seed, number, "admission")};
+    if (a.graph == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot hold a network");
+    }
+    const bool by_clock =
+        run->config->goal.latency_ms_max > 0 && run->config->budget_kind == BUDGET_TIME;
+    if ((parts & PART_LEAN) != 0) {
+        lean(&a, genotype);
+    }
+    ns_status status = keep_size(&a, genotype, err);
+    if (status == NS_OK && by_clock && (parts & PART_LATENCY) != 0) {
+        status = descend_to_latency(&a, genotype, err);
+    }
+    free(a.graph);
+    return status;
+}
+
+ns_status search__admit(const search__run *run, uint64_t number, search_genotype *genotype,
+                        ns_error *err) {
+    return admit(run, number, PART_LEAN | PART_SIZE | PART_LATENCY, genotype, err);
+}
+
+ns_status search__anchor(const search__run *run, search_genotype *out, ns_error *err) {
+    search_genotype_anchor(&run->space, out);
+    return admit(run, 0, PART_SIZE | PART_LATENCY, out, err);
+}
+
+ns_status search__limits_check(const search__run *run, ns_error *err) {
+    search_genotype anchor;
+    search_genotype_anchor(&run->space, &anchor);
+    const ns_status status = admit(run, 0, PART_SIZE, &anchor, err);
+    return status == NS_ERR_LIMIT ? NS_ERR_USAGE : status;
+}
+
+int search__limits_main(search__run *run, int slot) {
+    search_genotype anchor;
+    return search__exit_code(search__anchor(run, &anchor, &run->slot[slot].error));
+}
