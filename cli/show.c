@@ -174,7 +174,9 @@ static void print_latency(const ns_json *study) {
     const double one = ns_json_number(study, "latency_ms", (double)NAN);
     const double all = ns_json_number(study, "latency_ms_all_cores", (double)NAN);
     if (!isnan(one) && !isnan(all)) {
-        (void)printf("%-21s%.3f ms an image on one core, %.3f on all\n", "latency", one, all);
+        const double limit_ms = ns_json_number(study, "max_latency_ms", 0);
+        (void)printf("%-21s%.3f ms an image on one core%s, %.3f on all\n", "latency", one,
+                     limit_ms > 0 && one > limit_ms ? " (above the limit)" : "", all);
     }
 }
 

@@ -231,7 +231,7 @@ ns_status search_config_load(const char *store_path, const char *study, search_c
 ns_status search_status_json(const char *store_path, const char *study, ns_json **out,
                              ns_error *err);
 /// {trials: [{number, state, fail_reason, genotype, hash, fidelity, seed, val_accuracy, latency_ms,
-///  params, flops, node_ms}]}; with `front_only` those of the Pareto front, each with the path of its
+///  params, flops, node_ms, objective}]}; with `front_only` those of the Pareto front, each with the path of its
 /// model (null where it was not kept).
 ns_status search_trials_json(const char *store_path, const char *study, bool front_only,
                              ns_json **out, ns_error *err);

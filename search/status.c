@@ -208,6 +208,7 @@ ns_status search_trials_json(const char *store_path, const char *study_name, boo
         status = results_trials(store, study.id, &trials, &count, err);
         shown_count = count;
     }
+    const search__reference reference = search__reference_of(trials, count);
     if (status == NS_OK && front_only) {
         status = front_select(&config.goal, trials, count, &shown_count, err);
     }
@@ -216,6 +217,8 @@ ns_status search_trials_json(const char *store_path, const char *study_name, boo
     for (size_t i = 0; status == NS_OK && i < shown_count; i++) {
         ns_json *one = ns_json_add(array, ns_json_object_new());
         status = trial_json(&trials[i], config.budget_kind, one, err);
+        ns_json_set_number(one, "objective",
+                           search__objective(&config.goal, &reference, &trials[i]));
         if (front_only) {
             model_path_add(store_path, study_name, trials[i].number, one);
         }
