@@ -102,17 +102,35 @@ typedef struct budget_plan_input {
     int64_t total_ms;
     int64_t finish_ms;      // predicted time of evaluation and export
     int64_t calibration_ms; // what of the search's share is gone before the first trial
+    int64_t trial_ms_min;   // what a trial of the anchor takes to say anything; 0: nobody knows
     int worker_count;
 } budget_plan_input;
 
+#define BUDGET_RUNGS_MAX         8
+#define BUDGET_CONFIRM_SEEDS_MAX 5
+#define BUDGET_RUNG_RATIO        3 // trials of a rung are so many times as long as those below it
+
+typedef struct budget_rung {
+    int64_t trial_ms; // training time of one trial, of one worker slot
+    int trial_count;  // planned, all workers together
+} budget_rung;
+
 /// Positions on the study's ledger: each phase ends when that much has been charged.
 typedef struct budget_plan {
+    int64_t calibration_ms; // the first part of the search
     int64_t search_end_ms;  // 0: no search, the anchor is trained straight away
+    int64_t confirm_end_ms;
     int64_t retrain_end_ms; // retraining's last step is before it
     int64_t total_ms;
-    int64_t trial_ms; // training time of one trial, of one worker slot
-    int trial_count;  // trials that fit the search, all workers together
+    int worker_count; // of the search
+    int rung_count;   // 0: no search
+    budget_rung rung[BUDGET_RUNGS_MAX];
+    int confirm_net_count;  // the best, the anchor among them
+    int confirm_seed_count; // new seeds for each, at the last rung's length
 } budget_plan;
+
+/// What a trial takes of a worker's time, with setting it up and validating it.
+int64_t budget_slot_ms(int64_t trial_ms);
 
 /// NS_ERR_BUDGET when the budget is too small to do anything useful (the sentence says how much
 /// is needed).

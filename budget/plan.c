@@ -1,27 +1,33 @@
 // Who gets what share of a budget.
 //
-//   0          search_end          retrain_end            total
-//   |  search   |      retrain      |  finish + margin      |
-//   | trials of every worker | one process, all cores | evaluation, export, being late |
+//   0             search_end     confirm_end       retrain_end              total
+//   | calibration |                |                 |                        |
+//   | and search  |    confirm     |     retrain     |    finish + margin     |
+//   | trials of every worker       | one process     | evaluation, export,    |
+//   |                              | on all cores    | being late             |
 //
 // The rule, and its reasons:
 //   finish   what evaluation and export are predicted to take, plus a margin of 1 % of the budget,
 //            at least 1 s and at most 30 s: a study that ends late has broken its promise, while
 //            1 % less training is not to be seen in the result.
-//   search   44 % of the rest up to ten minutes, growing with the logarithm of the budget to 75 %
-//            at 24 hours. Accuracy grows with the logarithm of training time: the first minutes of
-//            retraining are worth more than any search, while after hours another doubling of it
-//            buys little and a better architecture and recipe buy more.
-//            Calibration (search/calibrate.c) is part of it; the trials share what it leaves.
-//   skipped  below one minute the whole budget trains the anchor: trials of a few seconds rank
-//            start-up time, not networks.
-//   trials   12 of them in ten minutes on two workers, growing with the square root of budget times
-//            workers, so that more budget buys more trials and longer ones in equal measure;
-//            rankings by too short a schedule predict little. Trials run in rounds of one a worker.
-//   trial    a worker's share of a round, less 5 % (at least 1 s) for setting up the next and
-//            measuring it on the validation split; never below 5 s: rather fewer trials.
-//
-// All shares grow with the total.
+//   search   and confirm: 32 % of the rest up to ten minutes, growing with the logarithm of the
+//            budget to 70 % at 24 hours. Accuracy grows with the logarithm of training time: the
+//            first minutes of retraining are worth more than any search, while after hours another
+//            doubling of it buys little and a better architecture and recipe buy more. Calibration
+//            (search/calibrate.c) comes out of it first; of the rest confirm gets 35 %: what one
+//            noisy run has chosen is worth little before it is chosen again.
+//   skipped  where less than 3 trials and 2 confirmations of a sensible length fit, the whole budget
+//            trains the anchor: rankings of shorter trials are those of start-up time.
+//   trial    as long as the anchor needs to be worth ranking (`trial_ms_min`, about two epochs), at
+//            least 5 s. Budgets that hold more than 100 such trials buy more of them and longer ones
+//            (growing with the power 0.3); small ones fewer, then shorter ones, down to half of it,
+//            or to a twelfth of what retraining gets: short schedules rank for short ones.
+//   rungs    successive halving (Jamieson & Talwalkar 2016; asynchronous, on complete schedules:
+//            search/ladder.c): each rung has trials three times as long as the one below, and the
+//            same share of time, so a third of the trials. As many rungs as leave two trials on the
+//            last one and need no more than two thirds of the search one after the other.
+//   confirm  as many trials of the last rung's length as fit, about half as many new seeds as
+//            networks, at most 5 seeds of 8 networks; time that is then left goes to retraining.
 
 #include <assert.h>
 #include <inttypes.h>
@@ -29,26 +35,35 @@
 
 #include "budget/budget.h"
 
-#define MARGIN_MS_MIN     INT64_C(1000)
-#define MARGIN_MS_MAX     INT64_C(30000)
-#define TRAIN_MS_MIN      INT64_C(5000)  // less training than this is no use to anybody
-#define SEARCH_TOTAL_MIN  INT64_C(60000) // smaller budgets are all the anchor's
-#define TRIAL_MS_MIN      INT64_C(5000)
-#define TURNAROUND_MS_MIN INT64_C(1000)
-#define SHARE_SHORT       0.44
-#define SHARE_LONG        0.75
-#define TOTAL_SHORT_MS    600e3
-#define TOTAL_LONG_MS     86400e3
-#define TRIALS_AT_SHORT   12.0 // on WORKERS_AT_SHORT workers
-#define WORKERS_AT_SHORT  2.0
+#define MARGIN_MS_MIN      INT64_C(1000)
+#define MARGIN_MS_MAX      INT64_C(30000)
+#define TRAIN_MS_MIN       INT64_C(5000) // less training than this is no use to anybody
+#define TRIAL_MS_MIN       INT64_C(5000)
+#define TURNAROUND_MS_MIN  INT64_C(1000)
+#define SHARE_SHORT        0.32
+#define SHARE_LONG         0.70
+#define TOTAL_SHORT_MS     600e3
+#define TOTAL_LONG_MS      86400e3
+#define CONFIRM_SHARE      0.35
+#define SEARCH_TRIALS_MIN  3 // the anchor and two to compare it with
+#define CONFIRM_TRIALS_MIN 2
+#define TRIALS_OF_RETRAIN  12    // a trial may be so much shorter than retraining
+#define TRIALS_OF_ONE_SIZE 100.0 // that a whole budget holds, before they grow longer
+#define GROWTH_POWER       0.3
+#define TOP_TRIALS_MIN     2
+#define CHAIN_MAX          (2.0 / 3) // of the search, for one trial at every rung
+#define CONFIRM_NETS_MAX   8
 
 static int64_t at_least(int64_t value, int64_t least) {
     return value > least ? value : least;
 }
 
+static int64_t at_most(int64_t value, int64_t most) {
+    return value < most ? value : most;
+}
+
 static int64_t margin_ms(int64_t total_ms) {
-    const int64_t percent_ms = at_least(total_ms / 100, MARGIN_MS_MIN);
-    return percent_ms < MARGIN_MS_MAX ? percent_ms : MARGIN_MS_MAX;
+    return at_most(at_least(total_ms / 100, MARGIN_MS_MIN), MARGIN_MS_MAX);
 }
 
 /// Time for training, search and retraining together; may be negative.
@@ -72,22 +87,97 @@ static double search_share(int64_t total_ms) {
     return SHARE_SHORT + (SHARE_LONG - SHARE_SHORT) * fmin(fmax(grown, 0), 1);
 }
 
-static int64_t turnaround_ms(int64_t slot_ms) {
-    return at_least(slot_ms / 20, TURNAROUND_MS_MIN);
+int64_t budget_slot_ms(int64_t trial_ms) {
+    return trial_ms + at_least(trial_ms / 20, TURNAROUND_MS_MIN);
 }
 
-/// Rounds of trials: as many as the square-root rule wants, but none with a trial too short.
-static int64_t round_count(const budget_plan_input *input, int64_t trials_ms) {
-    const double workers = input->worker_count;
-    const double trials = TRIALS_AT_SHORT * sqrt((double)input->total_ms / TOTAL_SHORT_MS *
-                                                 (workers / WORKERS_AT_SHORT));
-    const int64_t wanted = at_least(llround(trials / workers), 1);
-    const int64_t fitting = at_least(trials_ms / (TRIAL_MS_MIN + TURNAROUND_MS_MIN), 1);
-    return wanted < fitting ? wanted : fitting;
+/// The longest trial whose slot is `slot_ms`.
+static int64_t trial_ms_of(int64_t slot_ms) {
+    return at_most(slot_ms - TURNAROUND_MS_MIN, slot_ms * 20 / 21);
+}
+
+static int64_t rounds_of(int64_t trial_count, int worker_count) {
+    return (trial_count + worker_count - 1) / worker_count;
+}
+
+/// How long trials of the first rung should be.
+static int64_t trial_ms_wanted(const budget_plan_input *input) {
+    const int64_t least_ms = at_least(input->trial_ms_min, TRIAL_MS_MIN);
+    const double held = (double)input->total_ms * input->worker_count / (double)least_ms;
+    return (int64_t)((double)least_ms * pow(fmax(held / TRIALS_OF_ONE_SIZE, 1), GROWTH_POWER));
+}
+
+/// How short they may be, where there is no time for that.
+static int64_t trial_ms_least(const budget_plan_input *input, const budget_plan *plan) {
+    const int64_t retrain_ms = plan->retrain_end_ms - plan->confirm_end_ms;
+    const int64_t least_ms =
+        at_most(input->trial_ms_min / 2, retrain_ms * input->worker_count / TRIALS_OF_RETRAIN);
+    return at_least(least_ms, TRIAL_MS_MIN);
+}
+
+/// Networks and seeds that `slots` trials confirm.
+static void confirm_divide(int64_t slots, budget_plan *out) {
+    const int64_t seeds =
+        at_most(at_least(llround(sqrt((double)slots / 2)), 1), BUDGET_CONFIRM_SEEDS_MAX);
+    out->confirm_seed_count = (int)seeds;
+    out->confirm_net_count = (int)at_most(at_least(slots / seeds, 2), CONFIRM_NETS_MAX);
+}
+
+/// A search of one rung in `ms_max`, in rounds of one trial a worker which fill the time. False when
+/// trials would be too short.
+static bool plan_one_rung(const budget_plan_input *input, int64_t ms_max, budget_plan *out) {
+    const int64_t workers = input->worker_count;
+    const int64_t search_min = rounds_of(SEARCH_TRIALS_MIN, input->worker_count);
+    const int64_t confirm_min = rounds_of(CONFIRM_TRIALS_MIN, input->worker_count);
+    const int64_t rounds =
+        at_least(ms_max / budget_slot_ms(trial_ms_wanted(input)), search_min + confirm_min);
+    const int64_t trial_ms = trial_ms_of(ms_max / rounds);
+    if (trial_ms < trial_ms_least(input, out)) {
+        return false;
+    }
+    const int64_t confirm_rounds = at_least(llround(CONFIRM_SHARE * (double)rounds), confirm_min);
+    out->rung_count = 1;
+    out->rung[0] = (budget_rung){trial_ms, (int)((rounds - confirm_rounds) * workers)};
+    out->search_end_ms = input->calibration_ms + (rounds - confirm_rounds) * (ms_max / rounds);
+    confirm_divide(confirm_rounds * workers, out);
+    return true;
+}
+
+/// A search of `rung_count` > 1 rungs. False when there is too little time for so many.
+static bool plan_rungs(const budget_plan_input *input, int64_t ms_max, int rung_count,
+                       budget_plan *out) {
+    const int64_t confirm_ms = (int64_t)(CONFIRM_SHARE * (double)ms_max);
+    const int64_t search_ms = ms_max - confirm_ms;
+    int64_t trial_ms = trial_ms_wanted(input);
+    int64_t chain_ms = 0;
+    for (int i = 0; i < rung_count; i++) {
+        const double share_ms = (double)search_ms / rung_count;
+        const double trials = share_ms / (double)budget_slot_ms(trial_ms) * input->worker_count;
+        out->rung[i] = (budget_rung){trial_ms, (int)fmin(trials, INT32_MAX)};
+        chain_ms += budget_slot_ms(trial_ms);
+        trial_ms *= BUDGET_RUNG_RATIO;
+    }
+    const budget_rung *top = &out->rung[rung_count - 1];
+    const int64_t slots = confirm_ms / budget_slot_ms(top->trial_ms) * input->worker_count;
+    out->rung_count = rung_count;
+    out->search_end_ms = input->calibration_ms + search_ms;
+    confirm_divide(slots, out);
+    return top->trial_count >= TOP_TRIALS_MIN && slots >= CONFIRM_TRIALS_MIN &&
+           (double)chain_ms <= CHAIN_MAX * (double)search_ms;
+}
+
+static bool plan_search(const budget_plan_input *input, int64_t ms_max, budget_plan *out) {
+    for (int rung_count = BUDGET_RUNGS_MAX; rung_count > 1; rung_count--) {
+        if (plan_rungs(input, ms_max, rung_count, out)) {
+            return true;
+        }
+    }
+    return plan_one_rung(input, ms_max, out);
 }
 
 ns_status budget_plan_make(const budget_plan_input *input, budget_plan *out, ns_error *err) {
-    assert(input->finish_ms >= 0 && input->calibration_ms >= 0 && input->worker_count > 0);
+    assert(input->finish_ms >= 0 && input->calibration_ms >= 0 && input->trial_ms_min >= 0);
+    assert(input->worker_count > 0);
     const int64_t needed_ms = total_ms_needed(input->finish_ms);
     if (input->total_ms < needed_ms) {
         return ns_fail(err, NS_ERR_BUDGET,
@@ -96,20 +186,15 @@ ns_status budget_plan_make(const budget_plan_input *input, budget_plan *out, ns_
                        input->total_ms / 1000, needed_ms / 1000);
     }
     const int64_t usable_ms = train_ms(input->total_ms, input->finish_ms);
-    *out = (budget_plan){.retrain_end_ms = usable_ms, .total_ms = input->total_ms};
-    if (input->total_ms < SEARCH_TOTAL_MIN) {
-        return NS_OK;
+    const int64_t share_ms = (int64_t)((double)usable_ms * search_share(input->total_ms));
+    const budget_plan none = {.calibration_ms = input->calibration_ms,
+                              .retrain_end_ms = usable_ms,
+                              .total_ms = input->total_ms,
+                              .worker_count = input->worker_count};
+    *out = none;
+    out->confirm_end_ms = share_ms;
+    if (!plan_search(input, share_ms - input->calibration_ms, out)) {
+        *out = none;
     }
-    const int64_t search_ms = (int64_t)((double)usable_ms * search_share(input->total_ms));
-    const int64_t trials_ms = search_ms - input->calibration_ms;
-    const int64_t rounds = round_count(input, trials_ms);
-    const int64_t slot_ms = trials_ms / rounds;
-    const int64_t trial_ms = slot_ms - turnaround_ms(slot_ms);
-    if (trial_ms < TRIAL_MS_MIN) {
-        return NS_OK; // finishing takes so long that there is no time for a search
-    }
-    out->search_end_ms = search_ms;
-    out->trial_ms = trial_ms;
-    out->trial_count = (int)(rounds * input->worker_count);
     return NS_OK;
 }

@@ -1,6 +1,7 @@
 // nightshift trials: every trial of a study, one a line.
 
 #include <math.h>
+#include <string.h>
 
 #include "cli/cli_internal.h"
 
@@ -33,6 +34,14 @@ static void trial_row(cli_table *table, const ns_json *trial) {
     cli__table_cell(table, "%s%s%s%s", ns_json_string(trial, "state", ""),
                     reason != NULL ? " (" : "", reason != NULL ? reason : "",
                     reason != NULL ? ")" : "");
+    const int64_t source = ns_json_int(trial, "of_trial", -1);
+    cli__table_cell(table, "%lld", (long long)ns_json_int(trial, "rung", 0));
+    if (source >= 0) {
+        const bool confirms = strcmp(ns_json_string(trial, "purpose", ""), "confirm") == 0;
+        cli__table_cell(table, "%s %lld", confirms ? "confirms" : "promotes", (long long)source);
+    } else {
+        cli__table_cell(table, "%s", "");
+    }
     cli__table_accuracy(table, trial, "val_accuracy");
     cli__table_cell(table, "%s", cli__group_digits(ns_json_int(trial, "params", 0), digits));
     cli__table_cell(table, "%.1f", (double)ns_json_int(trial, "flops", 0) / 1e6);
@@ -42,10 +51,10 @@ static void trial_row(cli_table *table, const ns_json *trial) {
 }
 
 static ns_status print_trials(const ns_json *json, ns_error *err) {
-    const char *const heads[] = {"trial",  "state",    "val accuracy", "params",
-                                 "MFLOPs", "ms/image", "node s",       "genotype"};
+    const char *const heads[] = {"trial",  "state",  "rung",     "repeats", "val accuracy",
+                                 "params", "MFLOPs", "ms/image", "node s",  "genotype"};
     const ns_json *trials = ns_json_get(json, "trials");
-    cli_table *table = cli__table_new("rlrrrrrl");
+    cli_table *table = cli__table_new("rlrlrrrrrl");
     for (size_t i = 0; i < NS_COUNT_OF(heads); i++) {
         cli__table_cell(table, "%s", heads[i]);
     }

@@ -235,6 +235,59 @@ budget_kind cli__study_spent(const ns_json *study, char used[32], char budget[32
     return kind;
 }
 
+/// What each phase has used of what it was given.
+static void print_plan(const ns_json *study) {
+    const ns_json *phases = ns_json_get(ns_json_get(study, "plan"), "phases");
+    const char *comma = "";
+    for (size_t i = 0; i < ns_json_count(phases); i++) {
+        const char *name = ns_json_key_at(phases, i);
+        const ns_json *phase = ns_json_get(phases, name);
+        const int64_t planned_ms = ns_json_int(phase, "planned_node_ms", 0);
+        const int64_t used_ms = ns_json_int(phase, "used_node_ms", 0);
+        if (planned_ms > 0 || used_ms > 0) {
+            (void)printf("%s%s %.1f of %.1f s", *comma == '\0' ? "plan                 " : comma,
+                         name, (double)used_ms / 1000, (double)planned_ms / 1000);
+            comma = ", ";
+        }
+    }
+    (void)printf("%s", *comma == '\0' ? "" : "\n");
+}
+
+static void print_rungs(const ns_json *study) {
+    const ns_json *plan = ns_json_get(study, "plan");
+    const ns_json *rungs = ns_json_get(plan, "rungs");
+    for (size_t i = 0; i < ns_json_count(rungs); i++) {
+        const ns_json *rung = ns_json_at(rungs, i);
+        (void)printf("%s%lld trials of %.1f s", i == 0 ? "ladder               " : ", ",
+                     (long long)ns_json_int(rung, "trials", 0),
+                     (double)ns_json_int(rung, "trial_ms", 0) / 1000);
+    }
+    if (ns_json_count(rungs) > 0) {
+        (void)printf("; confirm %lld networks with %lld new seeds\n",
+                     (long long)ns_json_int(plan, "confirm_networks", 0),
+                     (long long)ns_json_int(plan, "confirm_seeds", 0));
+    }
+}
+
+/// How the winner was chosen.
+static void print_confirmation(const ns_json *study) {
+    const ns_json *confirmation = ns_json_get(study, "confirmation");
+    const ns_json *rivals = ns_json_get(confirmation, "rivals");
+    const int64_t winner = ns_json_int(confirmation, "winner", -1);
+    for (size_t i = 0; i < ns_json_count(rivals); i++) {
+        const ns_json *rival = ns_json_at(rivals, i);
+        const int64_t number = ns_json_int(rival, "trial", -1);
+        (void)printf(
+            "%-21s%s %lld%s: %.2f %% over %lld seeds, %.2f +- %.2f behind, %.0f images/s\n",
+            i == 0 ? "confirmed" : "", number == winner ? "winner" : "trial", (long long)number,
+            ns_json_bool(rival, "anchor", false) ? " (anchor)" : "",
+            100 * ns_json_number(rival, "val_accuracy", 0),
+            (long long)ns_json_int(rival, "seeds", 0), 100 * ns_json_number(rival, "difference", 0),
+            100 * ns_json_number(rival, "standard_error", 0),
+            ns_json_number(rival, "images_per_s", 0));
+    }
+}
+
 static void print_spent(const ns_json *study) {
     char used[32];
     char budget[32];
@@ -285,7 +338,10 @@ void cli__study_print(const ns_json *study, const char *store_path) {
     print_goal(study);
     print_winner(study);
     print_latency(study);
+    print_confirmation(study);
     print_spent(study);
+    print_plan(study);
+    print_rungs(study);
     print_division(study);
     print_word("model", study, "model");
     print_word("onnx", study, "onnx");

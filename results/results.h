@@ -63,7 +63,7 @@ typedef struct results_study {
     char *settings; // JSON object
     char *dataset_path, *dataset_sha256;
     results_study_state state;
-    char *phase;       // "search", "retrain", "finish", "done"
+    char *phase;       // "search", "confirm", "retrain", "finish", "done"
     char *stop_reason; // "" until it is known; "budget", "converged", "interrupted", "failed"
     char *result;      // JSON object of what the finished study found; "{}" before
     int64_t budget_node_ms;

@@ -1,17 +1,24 @@
 // Ask: from the study's history to a claimed trial.
 //
-// A worker first takes what waits: a trial that a dead worker left behind, or another's proposal.
-// When nothing waits it reads the history and proposes (search/propose.c).
+// What to do next follows from the trials in the store (ladder.c). A new point is proposed from the
+// history (propose.c); a promotion or a confirmation repeats the genotype of an earlier trial. Either
+// becomes a WAITING trial first, and is claimed in another turn.
 //
-// Two workers may ask at the same moment: both propose, one may be refused and asks again; claims
-// are exclusive, so it does not matter who trains whose proposal.
+// Two workers may ask at the same moment: both propose, one may be refused because the other has
+// added the very same, and asks again; claims are exclusive, so it does not matter who trains whose
+// proposal.
 
+#include <stdlib.h>
 #include <unistd.h>
 
-#include "search/search_internal.h"
+#include "search/ladder.h"
 
 #define FAILURES_IN_ROW_MAX 50
 #define WORKER_SLICE_MS     500
+#define WAIT_MS             200
+#define REFUSALS_MAX        20 // of repeats that are in the store already
+
+/* ---- proposing ------------------------------------------------------------------------------- */
 
 /// Whether the last trials all failed, so that going on would only fill the store.
 static bool is_hopeless(const search_history *history) {
@@ -24,25 +31,125 @@ static bool is_hopeless(const search_history *history) {
 }
 
 /// Adds one WAITING trial that is new. NS_ERR_LIMIT: nothing new was found.
-static ns_status propose_next(const search__run *run, results_store *store, ns_error *err) {
+static ns_status propose_new(const search__run *run, results_store *store, ns_error *err) {
     search_history history;
     NS_TRY(search__history_read(run, store, &history, err));
     if (is_hopeless(&history)) {
         return ns_fail(err, NS_ERR_LIMIT, "the last %d trials all failed", FAILURES_IN_ROW_MAX);
     }
-    const search__grant grant = {.fidelity_ms = run->plan.trial_ms, .seed = run->config->seed};
+    const search__grant grant = {.fidelity_ms = run->plan.rung[0].trial_ms,
+                                 .seed = run->config->seed};
     return search__propose(run, store, &history, &grant, err);
 }
 
-ns_status search__ask(const search__run *run, results_store *store, results_claim *claim,
-                      ns_error *err) {
-    const int64_t pid = getpid();
-    for (;;) {
-        const ns_status status = results_claim_trial(
-            store, run->run_id, -1, pid, WORKER_SLICE_MS / run->worker_count, claim, err);
-        if (status != NS_ERR_NOT_FOUND) {
-            return status;
-        }
-        NS_TRY(propose_next(run, store, err));
+/// Adds a WAITING trial of an earlier one's genotype. NS_ERR_EXISTS: somebody else just did.
+static ns_status propose_repeat(const search__run *run, results_store *store,
+                                const results_trial *source, const search__next *next,
+                                ns_error *err) {
+    const bool is_confirmation = next->purpose == RESULTS_CONFIRM;
+    const results_proposal proposal = {
+        .genotype = source->genotype,
+        .hash = source->hash,
+        .recipe = source->recipe,
+        .fidelity_ms = run->plan.rung[next->rung].trial_ms,
+        .seed = is_confirmation ? next->seed : run->config->seed,
+        .params = source->params,
+        .flops = source->flops,
+        .purpose = next->purpose,
+        .rung = next->rung,
+        .is_repeat = true,
+        .source_number = source->number,
+    };
+    int number = 0;
+    if (is_confirmation) {
+        NS_TRY(results_study_update(store, run->study_id, RESULTS_STUDY_RUNNING, "confirm", NULL,
+                                    NULL, err));
     }
+    return results_propose(store, run->study_id, &proposal, &number, err);
+}
+
+/* ---- the next move --------------------------------------------------------------------------- */
+
+typedef struct asking {
+    search__run *run;
+    results_store *store;
+    bool is_exhausted;
+    int refusal_count;
+} asking;
+
+static ns_status next_move(const asking *a, const results_trial *trials, size_t count,
+                           search__next *next, ns_error *err) {
+    const search__run *run = a->run;
+    double *value = calloc(count + 1, sizeof *value);
+    if (value == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot rank %zu trials", count);
+    }
+    const search__reference reference = search__reference_of(trials, count);
+    for (size_t i = 0; i < count; i++) {
+        value[i] = search__objective(&run->config->goal, &reference, &trials[i]);
+    }
+    const search__ladder ladder = {
+        .plan = &run->plan,
+        .trials = trials,
+        .value = value,
+        .count = count,
+        .image_count = run->info->split_count[DATA_VALIDATION],
+        .seed = run->config->seed,
+        .position_ms = search__position_ms(run),
+        .is_exhausted = a->is_exhausted,
+    };
+    const ns_status status = search__ladder_next(&ladder, next, err);
+    free(value);
+    return status;
+}
+
+/// Does what the move says. NS_ERR_NOT_FOUND: nothing is claimed yet, look again; NS_ERR_LIMIT:
+/// nothing is left to do.
+static ns_status move(asking *a, const search__next *next, const results_trial *trials,
+                      results_claim *claim, ns_error *err) {
+    ns_status status = NS_OK;
+    switch (next->move) {
+    case SEARCH_MOVE_CLAIM:
+        return results_claim_trial(a->store, a->run->run_id, next->number, getpid(),
+                                   WORKER_SLICE_MS / a->run->worker_count, claim, err);
+    case SEARCH_MOVE_PROPOSE:
+        status = propose_new(a->run, a->store, err);
+        if (status == NS_ERR_LIMIT) {
+            ns_log_write(a->run->config->log, NS_LOG_INFO, "nothing new is proposed: %s",
+                         err->text);
+            a->is_exhausted = true;
+            status = NS_OK;
+        }
+        break;
+    case SEARCH_MOVE_REPEAT:
+        status = propose_repeat(a->run, a->store, &trials[next->number], next, err);
+        if (status == NS_ERR_EXISTS && a->refusal_count++ < REFUSALS_MAX) {
+            status = NS_OK;
+        }
+        break;
+    case SEARCH_MOVE_WAIT:
+        ns_sleep_ms(WAIT_MS);
+        break;
+    case SEARCH_MOVE_END:
+        return ns_fail(err, NS_ERR_LIMIT, "nothing is left to try");
+    }
+    return status == NS_OK ? NS_ERR_NOT_FOUND : status;
+}
+
+ns_status search__ask(search__run *run, search__slot *slot, results_store *store,
+                      results_claim *claim, ns_error *err) {
+    asking a = {.run = run, .store = store};
+    ns_status status = NS_ERR_NOT_FOUND;
+    while (status == NS_ERR_NOT_FOUND && !search__stop_requested()) {
+        results_trial *trials = NULL;
+        size_t count = 0;
+        search__next next;
+        slot->alive_ms = ns_clock_ms();
+        NS_TRY(search__clock_update(run, store, err));
+        NS_TRY(results_trials(store, run->study_id, &trials, &count, err));
+        status = next_move(&a, trials, count, &next, err);
+        status = status == NS_OK ? move(&a, &next, trials, claim, err) : status;
+        results_trials_free(trials, count);
+    }
+    return status == NS_ERR_NOT_FOUND ? NS_ERR_STOPPED : status;
 }

@@ -252,22 +252,12 @@ static ns_json *samples_json(const search__calibration *found) {
     return json;
 }
 
-static ns_json *plan_json(const budget_plan *plan) {
-    ns_json *json = ns_json_object_new();
-    ns_json_set_int(json, "search_end_ms", plan->search_end_ms);
-    ns_json_set_int(json, "retrain_end_ms", plan->retrain_end_ms);
-    ns_json_set_int(json, "total_ms", plan->total_ms);
-    ns_json_set_int(json, "trial_ms", plan->trial_ms);
-    ns_json_set_int(json, "trials", plan->trial_count);
-    return json;
-}
-
 static ns_status keep(const search__run *run, results_store *store, ns_error *err) {
     ns_json *result = NULL;
     NS_TRY(search__result_read(store, run, &result, err));
     ns_json_set(result, "calibration", calibration_json(run));
     ns_json_set(result, "calibration_samples", samples_json(&run->calibration));
-    ns_json_set(result, "plan", plan_json(&run->plan));
+    ns_json_set(result, "plan", search__plan_json(&run->plan));
     const ns_status status = search__result_write(store, run, result, err);
     ns_json_free(result);
     return status;

@@ -184,7 +184,7 @@ typedef struct search_goal {
 
 /// What a person sees while a study runs.
 typedef struct search_progress {
-    const char *phase; // "search", "retrain", "finish"
+    const char *phase; // "search", "confirm", "retrain", "finish"
     int trial_done_count, trial_running_count, trial_planned_count;
     double best_val_accuracy; // NaN: none yet
     budget_kind budget_kind;
@@ -230,9 +230,9 @@ ns_status search_config_load(const char *store_path, const char *study, search_c
 ///  trials, budget_node_ms, node_ms_used, price, cost, model, ...}
 ns_status search_status_json(const char *store_path, const char *study, ns_json **out,
                              ns_error *err);
-/// {trials: [{number, state, fail_reason, genotype, hash, fidelity, seed, val_accuracy, latency_ms,
-///  params, flops, node_ms, objective}]}; with `front_only` those of the Pareto front, each with the path of its
-/// model (null where it was not kept).
+/// {trials: [{number, state, fail_reason, genotype, hash, fidelity, seed, purpose, rung, of_trial,
+///  val_accuracy, latency_ms, params, flops, node_ms, objective}]}; with `front_only` those of the
+/// Pareto front, each with the path of its model (null where it was not kept).
 ns_status search_trials_json(const char *store_path, const char *study, bool front_only,
                              ns_json **out, ns_error *err);
 /// Path of the model of a trial of the Pareto front. NS_ERR_NOT_FOUND.

@@ -134,6 +134,8 @@ int64_t search__clock_counted_ms(const search__run *run, const char *checkpoint_
 double search__clock_step_ms(const search__run *run, const search_candidate *candidate);
 int64_t search__clock_classify_ms(const search__run *run, const nn_counts *counts,
                                   size_t image_count);
+/// The same of training on so many images.
+int64_t search__clock_train_ms(const search__run *run, const nn_counts *counts, size_t image_count);
 /// FLOPs of having trained on so many images and classified so many.
 int64_t search__work_flop(const nn_counts *counts, uint64_t trained_count, size_t classified_count);
 
@@ -293,6 +295,17 @@ double search__predict_step_ms(const search__run *run, const search_candidate *c
 /// Makes the plan of the run as it is divided now, for an anchor of these counts.
 ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error *err);
 
+/* ---- shares.c: the plan of a study ------------------------------------------------------------ */
+
+/// The shortest trial that is worth ranking, of one worker; 0: nobody knows.
+int64_t search__trial_ms_min(const search__run *run, const nn_counts *anchor);
+/// As it is kept in the study's result.
+ns_json *search__plan_json(const budget_plan *plan);
+/// Sets "plan" of `to`: the plan in the study's `result`, and for each phase what was planned, on the
+/// study's clock, and its node time.
+ns_status search__plan_status(results_store *store, int64_t study_id, const ns_json *result,
+                              ns_json *to, ns_error *err);
+
 /* ---- propose.c: from history to a candidate in the store -------------------------------------- */
 
 /// What a trial is granted.
@@ -316,10 +329,10 @@ ns_status search__candidate_add(const search__run *run, results_store *store,
 
 /* ---- ask.c: from history to a claimed trial -------------------------------------------------- */
 
-/// Claims the next trial, proposing one when none waits. NS_ERR_LIMIT when the sampler finds
-/// nothing new (the space is exhausted).
-ns_status search__ask(const search__run *run, results_store *store, results_claim *claim,
-                      ns_error *err);
+/// Claims the next trial, adding it to the store when it is not there; may wait for trials of others.
+/// NS_ERR_LIMIT when nothing is left to do, NS_ERR_STOPPED on request.
+ns_status search__ask(search__run *run, search__slot *slot, results_store *store,
+                      results_claim *claim, ns_error *err);
 
 /* ---- trial.c --------------------------------------------------------------------------------- */
 

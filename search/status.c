@@ -37,15 +37,12 @@ static double best_val_accuracy(const search_goal *goal, const results_trial *tr
 }
 
 static ns_status members_copy(ns_json *to, const ns_json *result, ns_error *err) {
-    const char *const members[] = {"test_accuracy", "test_macro_auc",
-                                   "test_log_loss", "test_images",
-                                   "val_accuracy",  "winner",
-                                   "winner_trial",  "weights_sha256",
-                                   "model",         "onnx",
-                                   "model_origin",  "params",
-                                   "flops",         "mbytes",
-                                   "latency_ms",    "latency_ms_all_cores",
-                                   "calibration",   "plan"};
+    const char *const members[] = {
+        "test_accuracy", "test_macro_auc", "test_log_loss", "test_images",
+        "val_accuracy",  "winner",         "winner_trial",  "weights_sha256",
+        "model",         "onnx",           "model_origin",  "params",
+        "flops",         "mbytes",         "latency_ms",    "latency_ms_all_cores",
+        "calibration",   "confirmation"};
     for (size_t i = 0; i < NS_COUNT_OF(members); i++) {
         NS_TRY(search__member_copy(to, result, members[i], err));
     }
@@ -102,6 +99,7 @@ ns_status search__study_json(const char *store_path, results_store *store,
     NS_TRY_OUT(results_work_get(store, study->id, &work, err));
     NS_TRY_OUT(study_fill(json, store_path, study, settings, result, err));
     spent_fill(json, study, &work, settings);
+    NS_TRY_OUT(search__plan_status(store, study->id, result, json, err));
     NS_TRY_OUT(search__goal_from_json(settings, &goal, err));
     ns_json_set_number(json, "best_val_accuracy", best_val_accuracy(&goal, trials, count, result));
     search__goal_to_json(&goal, json);
@@ -145,6 +143,13 @@ static ns_status trial_json(const results_trial *trial, budget_kind kind, ns_jso
     ns_json_set_string(to, "fidelity_unit",
                        compute ? "training FLOPs" : "training ms of one worker");
     ns_json_set_int(to, "seed", (int64_t)trial->seed);
+    ns_json_set_string(to, "purpose", results_purpose_name(trial->purpose));
+    ns_json_set_int(to, "rung", trial->rung);
+    if (trial->source_number >= 0) {
+        ns_json_set_int(to, "of_trial", trial->source_number);
+    } else {
+        ns_json_set_null(to, "of_trial");
+    }
     ns_json_set_number(to, "val_accuracy", trial->val_accuracy);
     ns_json_set_number(to, "val_loss", trial->val_loss);
     ns_json_set_number(to, "latency_ms", trial->latency_ms);

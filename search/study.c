@@ -227,6 +227,7 @@ ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error 
         .total_ms = run->config->budget_node_ms,
         .finish_ms = finish_ms(run, anchor),
         .calibration_ms = run->calibration.took_ms,
+        .trial_ms_min = search__trial_ms_min(run, anchor),
         .worker_count = search__clock_worker_count(run),
     };
     return budget_plan_make(&input, &run->plan, err);

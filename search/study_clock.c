@@ -122,6 +122,13 @@ int64_t search__clock_classify_ms(const search__run *run, const nn_counts *count
                : 0;
 }
 
+int64_t search__clock_train_ms(const search__run *run, const nn_counts *counts,
+                               size_t image_count) {
+    return is_nominal(run->config)
+               ? search__work_flop(counts, image_count, 0) / BUDGET_FLOP_PER_MS + 1
+               : 0;
+}
+
 int64_t search__work_flop(const nn_counts *counts, uint64_t trained_count,
                           size_t classified_count) {
     return (int64_t)trained_count * counts->train_flops +

@@ -3,8 +3,10 @@
 //
 //   calibrate - rounds of measurements; part of the search (calibrate.c)
 //     |
-//   search ---- until its share of the budget is used, or nothing new can be proposed
-//     |         worker_count processes of worker.c
+//   search ---- until its share of the budget is used, or nothing more is expected to pay;
+//     |         worker_count processes of worker.c, which then go on with
+//   confirm --- the best few anew, with new seeds
+//     |
 //   retrain --- the winner from scratch, all cores, until the finish needs the rest
 //     |         one process of retrain.c, continued from its checkpoint
 //   finish ---- validation, test (read here, once), model file, exports
@@ -108,6 +110,19 @@ static ns_status best_update(supervisor *s, ns_error *err) {
     return status;
 }
 
+/// Trials of the plan, all rungs and confirmations.
+static int planned_count(const budget_plan *plan) {
+    int count = plan->confirm_net_count * plan->confirm_seed_count;
+    for (int i = 0; i < plan->rung_count; i++) {
+        count += plan->rung[i].trial_count;
+    }
+    return count;
+}
+
+static int64_t top_trial_ms(const budget_plan *plan) {
+    return plan->rung_count > 0 ? plan->rung[plan->rung_count - 1].trial_ms : 0;
+}
+
 static ns_status show_progress(supervisor *s, const phase *p, ns_error *err) {
     results_study study;
     s->progress_ms = ns_clock_ms();
@@ -115,6 +130,7 @@ static ns_status show_progress(supervisor *s, const phase *p, ns_error *err) {
     const int done_count = study.trial_count[RESULTS_COMPLETE] + study.trial_count[RESULTS_PRUNED] +
                            study.trial_count[RESULTS_FAIL];
     const int running_count = study.trial_count[RESULTS_RUNNING];
+    const bool confirms = strcmp(study.phase, "confirm") == 0 && strcmp(p->name, "search") == 0;
     results_study_clear(&study);
     if (done_count != s->done_count) {
         NS_TRY(best_update(s, err));
@@ -123,10 +139,10 @@ static ns_status show_progress(supervisor *s, const phase *p, ns_error *err) {
     NS_TRY(search__clock_update(s->run, s->children.store, err));
     if (s->run->config->on_progress != NULL) {
         const search_progress progress = {
-            .phase = p->name,
+            .phase = confirms ? "confirm" : p->name,
             .trial_done_count = done_count,
             .trial_running_count = running_count,
-            .trial_planned_count = s->run->plan.trial_count,
+            .trial_planned_count = planned_count(&s->run->plan),
             .best_val_accuracy = s->best_val_accuracy,
             .budget_kind = s->run->config->budget_kind,
             .spent_ms = search__spent_ms(s->run),
@@ -246,12 +262,12 @@ static ns_status run_phases(supervisor *s, const char *from, ns_error *err) {
     NS_TRY(search__calibrate(&s->children, run_round, s, err));
     const phase phases[] = {
         {"search", search__worker_main, run->worker_count, CRASHES_MAX,
-         run->plan.search_end_ms + run->plan.trial_ms / 2 + SEARCH_OVERTIME_MS},
+         run->plan.confirm_end_ms + top_trial_ms(&run->plan) / 2 + SEARCH_OVERTIME_MS},
         {"retrain", search__retrain_main, 1, PHASE_ATTEMPTS_MAX,
          run->plan.total_ms - FINISH_MS_MIN},
         {"finish", search__finish_main, 1, PHASE_ATTEMPTS_MAX, run->plan.total_ms},
     };
-    bool entered = false;
+    bool entered = strcmp(from, "confirm") == 0; // by the search's workers, as they get that far
     for (size_t i = 0; i < NS_COUNT_OF(phases); i++) {
         entered = entered || strcmp(phases[i].name, from) == 0;
         if (!entered || (i == 0 && run->plan.search_end_ms == 0)) {

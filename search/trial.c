@@ -53,6 +53,7 @@ typedef struct trial {
     uint64_t sample_count;
     size_t classified_count; // images, at marks and in the end
     nn_counts counts;        // of the network
+    uint8_t *correct;        // of a confirmation, which images it got right
     ns_error *err;
 } trial;
 
@@ -99,7 +100,9 @@ static nn_verdict on_mark(void *context, const nn_progress *progress) {
     if (t->status == NS_OK) {
         t->status = results_values_at(t->store, t->claim->trial_id, mark, &others, &count, t->err);
     }
-    if (t->status == NS_OK && search_is_hopeless((double)progress->val_accuracy, others, count)) {
+    // A confirmation counts only when it is complete, and its network has been found good before.
+    if (t->status == NS_OK && t->claim->purpose == RESULTS_SEARCH &&
+        search_is_hopeless((double)progress->val_accuracy, others, count)) {
         t->pruned = true;
         t->pruned_accuracy = (double)progress->val_accuracy;
     }
@@ -131,6 +134,23 @@ static nn_train_options train_options(trial *t, const search_candidate *candidat
     return options;
 }
 
+/// Which images were classified correctly: one bit each, lowest first, malloced.
+static ns_status correct_bits(const search__predictions *p, int label_count, uint8_t **out,
+                              ns_error *err) {
+    uint8_t *bits = calloc(p->count / 8 + 1, 1);
+    if (bits == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot hold what a network got right");
+    }
+    for (size_t i = 0; i < p->count; i++) {
+        const float *row = &p->probabilities[i * (size_t)label_count];
+        if (results_argmax(row, label_count) == p->labels[i]) {
+            bits[i / 8] = (uint8_t)(bits[i / 8] | 1U << (i % 8));
+        }
+    }
+    *out = bits;
+    return NS_OK;
+}
+
 /// Validates `model` into `outcome`.
 static ns_status validate(trial *t, const nn_model *model, results_outcome *outcome,
                           ns_error *err) {
@@ -138,12 +158,17 @@ static ns_status validate(trial *t, const nn_model *model, results_outcome *outc
     search__predictions p;
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = t->run->worker_thread_count;
-    const ns_status status =
+    ns_status status =
         search__predict(model, t->run->set, DATA_VALIDATION, &options, stop_evaluation, t, &p, err);
     t->classified_count += p.count;
     if (status == NS_OK) {
         outcome->val_accuracy = results_accuracy(p.probabilities, p.labels, p.count, label_count);
         outcome->val_loss = results_log_loss(p.probabilities, p.labels, p.count, label_count);
+    }
+    if (status == NS_OK && t->claim->purpose == RESULTS_CONFIRM) {
+        status = correct_bits(&p, label_count, &t->correct, err);
+        outcome->correct = t->correct;
+        outcome->image_count = p.count;
     }
     search__predictions_clear(&p);
     return status;
@@ -245,6 +270,7 @@ out:
 /// The state and reason that a failure of the network means.
 static void outcome_of_failure(ns_status status, const ns_error *why, results_outcome *outcome) {
     outcome->state = RESULTS_FAIL;
+    outcome->correct = NULL;
     outcome->detail = why->text;
     switch (status) {
     case NS_ERR_NAN:
@@ -289,6 +315,7 @@ ns_status search__trial_run(const search__run *run, search__slot *slot, results_
     slot->fraction = (double)NAN;
 
     if (t.status != NS_OK && t.status != NS_ERR_STOPPED) {
+        free(t.correct);
         return t.status; // the store's failure, or another attempt owns the trial
     }
     if (t.status == NS_ERR_STOPPED) {
@@ -302,7 +329,9 @@ ns_status search__trial_run(const search__run *run, search__slot *slot, results_
     outcome.charged_ms = charged_ms(&t);
     outcome.sample_count = (int64_t)t.sample_count;
     outcome.work_flop = search__work_flop(&t.counts, t.sample_count, t.classified_count);
-    NS_TRY(settle(&t, &outcome));
+    const ns_status settled = settle(&t, &outcome);
+    free(t.correct);
+    NS_TRY(settled);
     ns_log_write(run->config->log, NS_LOG_INFO, "trial %d %s%s%s, validation accuracy %.4f",
                  claim->number, results_trial_state_name(outcome.state),
                  outcome.detail != NULL ? ": " : "", outcome.detail != NULL ? outcome.detail : "",

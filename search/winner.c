@@ -1,11 +1,14 @@
 // Who has won: the best trial so far, and the genotype that is retrained.
 //
+// Where networks were confirmed with new seeds, confirm.c chooses among them; else the best trial's
+// wins, the only one that is left when all others are clearly worse.
+//
 // The winner is chosen once, when the search is over, and written into the study's result before
 // retraining begins: a resumed study retrains the same one from its checkpoint.
 
 #include <math.h>
 
-#include "search/search_internal.h"
+#include "search/ladder.h"
 
 int search__best_trial(const search_goal *goal, const results_trial *trials, size_t count) {
     const search__reference reference = search__reference_of(trials, count);
@@ -22,21 +25,36 @@ int search__best_trial(const search_goal *goal, const results_trial *trials, siz
     return best;
 }
 
-/// The genotype of the best trial, or the anchor's when no trial was completed; `*number` -1 then.
-static ns_status winner_choose(const search__run *run, results_store *store, ns_json **winner,
-                               int *number, ns_error *err) {
+/// Index of the trial whose genotype wins: of the confirmed networks the one that confirm.c chooses,
+/// else of the best trial; -1 when no trial was completed.
+static ns_status winner_find(const search__run *run, results_store *store,
+                             const results_trial *trials, size_t count, ns_json *result, int *out,
+                             ns_error *err) {
+    search__verdict verdict;
+    ns_status status = search__verdict_read(run, store, trials, count, &verdict, err);
+    *out = search__best_trial(&run->config->goal, trials, count);
+    if (status == NS_OK && verdict.winner >= 0) {
+        *out = verdict.rival[verdict.winner].number;
+        ns_json_set(result, "confirmation", search__verdict_json(&verdict));
+    } else if (*out >= 0 && trials[*out].source_number >= 0) {
+        *out = trials[*out].source_number;
+    }
+    search__verdict_clear(&verdict);
+    return status;
+}
+
+/// The winner's genotype, or the anchor's when no trial was completed; `*number` -1 then.
+static ns_status winner_choose(const search__run *run, results_store *store, ns_json *result,
+                               ns_json **winner, int *number, ns_error *err) {
     results_trial *trials = NULL;
     size_t count = 0;
     NS_TRY(results_trials(store, run->study_id, &trials, &count, err));
-    const int best = search__best_trial(&run->config->goal, trials, count);
-    ns_status status = NS_OK;
-    if (best >= 0) {
-        *number = trials[best].number;
-        status = ns_json_parse(trials[best].genotype, winner, err);
-    } else {
+    ns_status status = winner_find(run, store, trials, count, result, number, err);
+    if (status == NS_OK && *number >= 0) {
+        status = ns_json_parse(trials[*number].genotype, winner, err);
+    } else if (status == NS_OK) {
         search_genotype anchor;
         status = search__anchor(run, &anchor, err);
-        *number = -1;
         *winner = status == NS_OK ? search_genotype_to_json(&run->space, &anchor) : NULL;
     }
     results_trials_free(trials, count);
@@ -50,7 +68,7 @@ ns_status search__winner_fix(const search__run *run, results_store *store, ns_js
     if (ns_json_get(result, "winner") != NULL) {
         return NS_OK;
     }
-    NS_TRY(winner_choose(run, store, &winner, &number, err));
+    NS_TRY(winner_choose(run, store, result, &winner, &number, err));
     ns_json_set(result, "winner", winner);
     ns_json_set_int(result, "winner_trial", number);
     return search__result_write(store, run, result, err);

@@ -1,12 +1,9 @@
-// A worker process: asks, trains, tells, until the search's share of the budget is used.
+// A worker process: asks, trains, tells, until nothing is left to do for search and confirmation.
 //
 // A worker holds one slot of the machine: its own cores, its own part of the memory, its own
 // connection to the store. It knows nothing that is not in the store, so it may die at any moment.
 
 #include "search/search_internal.h"
-
-/// Rounds drift: the last trial may end this part of a trial past the search's share.
-#define OVERTIME_PERCENT 10
 
 void search__pin(int slot, int worker_count, int thread_count) {
     ns_cpu_set allowed;
@@ -22,27 +19,11 @@ void search__pin(int slot, int worker_count, int thread_count) {
     (void)ns_cpu_set_use(&mine); // a refusal costs speed, nothing else
 }
 
-static ns_status has_room_for_trial(search__run *run, results_store *store, bool *has_room,
-                                    ns_error *err) {
-    NS_TRY(search__clock_update(run, store, err));
-    const int64_t overtime_ms = run->plan.trial_ms * OVERTIME_PERCENT / 100;
-    *has_room =
-        search__position_ms(run) + run->plan.trial_ms <= run->plan.search_end_ms + overtime_ms;
-    return NS_OK;
-}
-
 static ns_status work(search__run *run, int slot, results_store *store, ns_error *err) {
-    bool has_room = true;
-    NS_TRY(has_room_for_trial(run, store, &has_room, err));
-    while (has_room && !search__stop_requested()) {
+    while (!search__stop_requested()) {
         results_claim claim;
-        run->slot[slot].alive_ms = ns_clock_ms();
-        const ns_status asked = search__ask(run, store, &claim, err);
-        if (asked == NS_ERR_LIMIT) {
-            ns_log_write(run->config->log, NS_LOG_INFO, "search ends early: %s", err->text);
-            return NS_OK;
-        }
-        if (asked == NS_ERR_BUDGET) {
+        const ns_status asked = search__ask(run, &run->slot[slot], store, &claim, err);
+        if (asked == NS_ERR_LIMIT || asked == NS_ERR_BUDGET) {
             return NS_OK;
         }
         NS_TRY(asked);
@@ -51,7 +32,6 @@ static ns_status work(search__run *run, int slot, results_store *store, ns_error
         if (status != NS_OK && status != NS_ERR_FENCED) {
             return status;
         }
-        NS_TRY(has_room_for_trial(run, store, &has_room, err));
     }
     return search__stop_requested() ? NS_ERR_STOPPED : NS_OK;
 }

@@ -15,23 +15,49 @@ static budget_plan plan_of(int64_t total_ms, int64_t finish_ms, int worker_count
     return plan;
 }
 
+static void check_no_search(const budget_plan *plan) {
+    assert_int_equal(plan->rung_count, 0);
+    assert_int_equal(plan->search_end_ms, 0);
+    assert_int_equal(plan->confirm_end_ms, 0);
+}
+
+/// Every rung fits its share of the search, and its trials are three times as long as the last's.
+static void check_rungs(const budget_plan_input *input, const budget_plan *plan) {
+    int64_t slots_ms = 0;
+    for (int i = 0; i < plan->rung_count; i++) {
+        const budget_rung *rung = &plan->rung[i];
+        assert_true(rung->trial_count >= 2);
+        if (i > 0) {
+            assert_int_equal(rung->trial_ms, 3 * plan->rung[i - 1].trial_ms);
+            assert_true(rung->trial_count <= plan->rung[i - 1].trial_count);
+        }
+        slots_ms += rung->trial_count * budget_slot_ms(rung->trial_ms) / input->worker_count;
+    }
+    assert_true(input->calibration_ms + slots_ms <= plan->search_end_ms);
+}
+
 static void check_invariants(const budget_plan_input *input, const budget_plan *plan) {
     assert_int_equal(plan->total_ms, input->total_ms);
-    assert_true(plan->search_end_ms >= 0);
-    assert_true(plan->retrain_end_ms - plan->search_end_ms >= 1000);
     const int64_t reserve_ms = plan->total_ms - plan->retrain_end_ms;
     assert_true(reserve_ms >= input->finish_ms + 1000);
     assert_true(reserve_ms <= input->finish_ms + 30000);
-    if (plan->search_end_ms == 0) {
-        assert_int_equal(plan->trial_count, 0);
-        assert_int_equal(plan->trial_ms, 0);
+    if (plan->rung_count == 0) {
+        check_no_search(plan);
         return;
     }
-    assert_true(plan->trial_ms >= 5000);
-    assert_true(plan->trial_count >= input->worker_count);
-    assert_int_equal(plan->trial_count % input->worker_count, 0);
-    const int64_t rounds = plan->trial_count / input->worker_count;
-    assert_true(input->calibration_ms + rounds * (plan->trial_ms + 1000) <= plan->search_end_ms);
+    assert_true(plan->retrain_end_ms - plan->confirm_end_ms >= 1000);
+    assert_true(plan->rung[0].trial_ms >= 5000);
+    const int64_t retrain_ms = plan->retrain_end_ms - plan->confirm_end_ms;
+    assert_true(plan->rung[0].trial_ms >= input->trial_ms_min / 2 ||
+                plan->rung[0].trial_ms >= retrain_ms * input->worker_count / 12);
+    assert_true(plan->rung[0].trial_count >= 3);
+    check_rungs(input, plan);
+    const int64_t confirm_ms = budget_slot_ms(plan->rung[plan->rung_count - 1].trial_ms);
+    const int64_t confirm_count = (int64_t)plan->confirm_net_count * plan->confirm_seed_count;
+    assert_in_range(plan->confirm_net_count, 2, 8);
+    assert_in_range(plan->confirm_seed_count, 1, 5);
+    assert_true(plan->search_end_ms + confirm_count * confirm_ms / input->worker_count <=
+                plan->confirm_end_ms);
 }
 
 static void test_every_total(void **state) {
@@ -45,6 +71,7 @@ static void test_every_total(void **state) {
             .total_ms = 1 + (int64_t)ns_rng_below(&rng, (uint64_t)ceiling_ms),
             .finish_ms = (int64_t)ns_rng_below(&rng, UINT64_C(1) << ns_rng_below(&rng, 20)),
             .calibration_ms = (int64_t)ns_rng_below(&rng, UINT64_C(1) << ns_rng_below(&rng, 13)),
+            .trial_ms_min = (int64_t)ns_rng_below(&rng, UINT64_C(1) << ns_rng_below(&rng, 22)),
             .worker_count = 1 + (int)ns_rng_below(&rng, 64),
         };
         budget_plan plan;
@@ -62,43 +89,78 @@ static void test_every_total(void **state) {
 
 static void test_shares_grow_with_the_total(void **state) {
     (void)state;
-    budget_plan before = plan_of(60000, 3000, 2);
-    for (int64_t total_ms = 61000; total_ms < 400000000; total_ms += total_ms / 40) {
+    budget_plan before = plan_of(80000, 3000, 2);
+    assert_true(before.rung_count > 0);
+    for (int64_t total_ms = 81000; total_ms < 400000000; total_ms += total_ms / 40) {
         const budget_plan now = plan_of(total_ms, 3000, 2);
-        assert_true(now.search_end_ms >= before.search_end_ms);
-        assert_true(now.retrain_end_ms - now.search_end_ms >=
-                    before.retrain_end_ms - before.search_end_ms);
-        assert_true(now.trial_count >= before.trial_count);
+        assert_true(now.confirm_end_ms >= before.confirm_end_ms);
+        assert_true(now.rung_count >= before.rung_count);
+        assert_true(now.retrain_end_ms - now.confirm_end_ms >=
+                    before.retrain_end_ms - before.confirm_end_ms);
         before = now;
     }
+    assert_true(before.rung_count >= 4);
+}
+
+/// Two epochs of 54,000 images at 4,600 images a second, after 8 s of calibration.
+static budget_plan fashion_plan(int64_t total_ms) {
+    const budget_plan_input input = {.total_ms = total_ms,
+                                     .finish_ms = 4000,
+                                     .calibration_ms = 8000,
+                                     .trial_ms_min = 23500,
+                                     .worker_count = 1};
+    budget_plan plan;
+    ns_error err = {0};
+    assert_ok(budget_plan_make(&input, &plan, &err), &err);
+    check_invariants(&input, &plan);
+    return plan;
 }
 
 static void test_ten_minutes(void **state) {
     (void)state;
-    const budget_plan plan = plan_of(600000, 4000, 2);
-    assert_in_range(plan.search_end_ms, 255000, 265000);
+    const budget_plan plan = fashion_plan(600000);
     assert_int_equal(plan.retrain_end_ms, 590000);
-    assert_int_equal(plan.trial_count, 12);
-    assert_in_range(plan.trial_ms, 38000, 43000);
+    assert_true(plan.confirm_end_ms <= 600000 / 3);
+    assert_int_equal(plan.rung_count, 1);
+    assert_int_equal(plan.rung[0].trial_count, 5);
+    assert_in_range(plan.rung[0].trial_ms, 23500, 27000);
+    assert_int_equal(plan.confirm_net_count, 2);
+    assert_int_equal(plan.confirm_seed_count, 1);
+}
+
+static void test_an_hour(void **state) {
+    (void)state;
+    const budget_plan plan = fashion_plan(3600000);
+    assert_in_range(plan.confirm_end_ms, 1550000, 1700000);
+    assert_int_equal(plan.rung_count, 2);
+    assert_in_range(plan.rung[0].trial_count, 15, 25);
+    assert_in_range(plan.rung[1].trial_count, 5, 8);
+    assert_in_range(plan.confirm_net_count, 3, 5);
+    assert_int_equal(plan.confirm_seed_count, 2);
 }
 
 static void test_a_day(void **state) {
     (void)state;
-    const budget_plan plan = plan_of(86400000, 10000, 2);
+    const budget_plan plan = fashion_plan(86400000);
     const double retrain_share =
-        (double)(plan.retrain_end_ms - plan.search_end_ms) / (double)plan.total_ms;
-    assert_float_equal(retrain_share, 0.25, 0.01);
-    assert_int_equal(plan.trial_count, 144);
-    assert_in_range(plan.trial_ms, 600000, 1200000);
+        (double)(plan.retrain_end_ms - plan.confirm_end_ms) / (double)plan.total_ms;
+    assert_float_equal(retrain_share, 0.30, 0.01);
+    assert_int_equal(plan.rung_count, 4);
+    assert_in_range(plan.rung[0].trial_count, 80, 200);
 }
 
 static void test_tiny_budgets_go_to_the_anchor(void **state) {
     (void)state;
-    const budget_plan plan = plan_of(59999, 2000, 2);
-    assert_int_equal(plan.search_end_ms, 0);
-    assert_int_equal(plan.retrain_end_ms, 56999);
-    assert_true(plan_of(60000, 2000, 2).search_end_ms > 0);
-    assert_int_equal(plan_of(90000, 80000, 2).search_end_ms, 0); // finishing takes it all
+    const budget_plan plan = plan_of(40000, 2000, 2);
+    check_no_search(&plan);
+    assert_int_equal(plan.retrain_end_ms, 37000);
+    const budget_plan slow_finish = plan_of(90000, 80000, 2); // it takes it all
+    check_no_search(&slow_finish);
+    const budget_plan_input slow = {.total_ms = 120000, .trial_ms_min = 100000, .worker_count = 1};
+    budget_plan none;
+    ns_error err = {0};
+    assert_ok(budget_plan_make(&slow, &none, &err), &err);
+    check_no_search(&none); // an epoch takes it all
 }
 
 static void test_refusal_says_how_much_is_enough(void **state) {
@@ -124,6 +186,7 @@ int main(void) {
         cmocka_unit_test(test_every_total),
         cmocka_unit_test(test_shares_grow_with_the_total),
         cmocka_unit_test(test_ten_minutes),
+        cmocka_unit_test(test_an_hour),
         cmocka_unit_test(test_a_day),
         cmocka_unit_test(test_tiny_budgets_go_to_the_anchor),
         cmocka_unit_test(test_refusal_says_how_much_is_enough),

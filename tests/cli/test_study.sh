@@ -31,7 +31,7 @@ expect 0 '^next: nightshift predict' status
 expect_json 'd == __import__("json").load(open("whole.json"))' status whole --json
 expect_json 'd["state"] == "COMPLETE"' resume whole --json
 expect 0 '^state +COMPLETE' search set.nsd --study whole
-expect 0 '^trial +state +val accuracy' trials whole
+expect 0 '^trial +state +rung +repeats +val accuracy' trials whole
 expect_json 'all(t["state"] in ("COMPLETE", "PRUNED", "FAIL") for t in d["trials"])' \
     trials whole --json
 expect 0 '^whole +COMPLETE' studies

@@ -13,7 +13,7 @@
 #include "search/search.h"
 #include "tests/ns_test.h"
 
-#define BUDGET_MS 75000 // just long enough for a plan with a search in it
+#define BUDGET_MS 90000 // just long enough for a plan with a search in it
 #define STORE     "study.db"
 #define SET       "demo.nsd"
 
@@ -102,6 +102,24 @@ static void check_is_anchor(const ns_json *genotype) {
     assert_memory_equal(&anchor, &found, sizeof(anchor));
 }
 
+/// What is said of a confirmation, if there was one, is of trials that were confirmed.
+static void check_confirmation(const ns_json *status, const ns_json *trials) {
+    const ns_json *rivals = ns_json_get(ns_json_get(status, "confirmation"), "rivals");
+    for (size_t i = 0; i < ns_json_count(rivals); i++) {
+        const ns_json *rival = ns_json_at(rivals, i);
+        const ns_json *numbers = ns_json_get(rival, "confirmations");
+        assert_int_equal(ns_json_count(numbers), ns_json_int(rival, "seeds", -1));
+        for (size_t k = 0; k < ns_json_count(numbers); k++) {
+            const double number = ns_json_value_number(ns_json_at(numbers, k), -1);
+            const ns_json *trial = ns_json_at(trials, (size_t)number);
+            assert_string_equal(ns_json_string(trial, "purpose", ""), "confirm");
+            assert_string_equal(ns_json_string(trial, "state", ""), "COMPLETE");
+            assert_int_equal(ns_json_int(trial, "of_trial", -1), ns_json_int(rival, "trial", -2));
+        }
+    }
+    print_message("%zu networks were confirmed\n", ns_json_count(rivals));
+}
+
 /// Numbers go up from 0 without a gap, the anchor is the first, and no time is booked that the study
 /// did not have.
 static void check_trials(const char *study, int64_t node_ms_used) {
@@ -115,11 +133,29 @@ static void check_trials(const char *study, int64_t node_ms_used) {
         check_trial(trial, i);
         node_ms += ns_json_int(trial, "node_ms", 0);
     }
+    ns_json *status = status_of(study);
+    check_confirmation(status, trials);
+    ns_json_free(status);
     if (ns_json_count(trials) > 0) {
         check_is_anchor(ns_json_get(ns_json_at(trials, 0), "genotype"));
     }
     assert_in_range(node_ms, 0, node_ms_used);
     ns_json_free(json);
+}
+
+/// The phases share out the whole budget, and what they used is no more than was charged.
+static void check_plan(const ns_json *status, int64_t budget_ms) {
+    const ns_json *phases = ns_json_get(ns_json_get(status, "plan"), "phases");
+    int64_t planned_ms = 0;
+    int64_t used_ms = 0;
+    assert_int_equal(ns_json_count(phases), 6);
+    for (size_t i = 0; i < ns_json_count(phases); i++) {
+        const ns_json *phase = ns_json_get(phases, ns_json_key_at(phases, i));
+        planned_ms += ns_json_int(phase, "planned_node_ms", -1);
+        used_ms += ns_json_int(phase, "used_node_ms", -1);
+    }
+    assert_int_equal(planned_ms, budget_ms);
+    assert_int_equal(used_ms, ns_json_int(status, "node_ms_used", -1));
 }
 
 static void check_complete(const char *study, int64_t budget_ms) {
@@ -128,6 +164,7 @@ static void check_complete(const char *study, int64_t budget_ms) {
     assert_string_equal(ns_json_string(status, "stop_reason", ""), "budget");
     assert_int_equal(trial_count(status, "RUNNING"), 0);
     assert_in_range(ns_json_int(status, "node_ms_used", -1), 1, budget_ms);
+    check_plan(status, budget_ms);
     const double accuracy = ns_json_number(status, "test_accuracy", (double)NAN);
     assert_true(accuracy >= 0 && accuracy <= 1);
     check_trials(study, ns_json_int(status, "node_ms_used", 0));
