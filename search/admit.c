@@ -18,7 +18,8 @@
 
 #include "search/search_internal.h"
 
-#define STEPS_MAX       600  // changes that are tried
+#define STEPS_MAX       800 // changes that are tried
+#define ARRIVALS_MAX    4
 #define LEAN_FLOPS      0.2  // of the anchor's, for the target latency
 #define LEAN_PARAMS     0.25 // for the target size
 #define LATENCY_MS_MAX  30   // for measuring, each time
@@ -37,6 +38,13 @@ typedef struct admission {
     ns_rng rng;
     cap_set caps;
 } admission;
+
+/// Changes that brought a genotype within the caps, and the dearest of them.
+typedef struct arrival_set {
+    int count;
+    int64_t flops;
+    search_genotype genotype;
+} arrival_set;
 
 static double cap_or_none(double limit) {
     return limit > 0 ? limit : INFINITY;
@@ -64,23 +72,38 @@ static void change_one(const search_space *space, ns_rng *rng, search_genotype *
     search_genotype_canonicalise(space, genotype);
 }
 
+/// Tries one change of `genotype`. One that comes nearer to the caps is taken at once; of those that
+/// arrive, the dearest is kept in `*arrival`, for the last step should not fall far below them.
+static void step(admission *a, search_genotype *genotype, double *left, arrival_set *arrival) {
+    search_genotype changed = *genotype;
+    change_one(&a->run->space, &a->rng, &changed);
+    if (search__lower(&a->run->space, &changed, a->graph, NULL) != NS_OK) {
+        return;
+    }
+    const double now = violation(&a->caps, a->graph);
+    const int64_t flops = nn_graph_count(a->graph).forward_flops;
+    if (now > 0 && now < *left && arrival->count == 0) {
+        *left = now;
+        *genotype = changed;
+    } else if (!(now > 0) && arrival->count++ < ARRIVALS_MAX && flops > arrival->flops) {
+        arrival->flops = flops;
+        arrival->genotype = changed;
+    }
+}
+
 /// Brings the genotype as near to the caps as random changes go; returns what is left to them.
 static double descend(admission *a, search_genotype *genotype, ns_error *err) {
-    const search_space *space = &a->run->space;
-    if (search__lower(space, genotype, a->graph, err) != NS_OK) {
+    arrival_set arrival = {.count = 0};
+    if (search__lower(&a->run->space, genotype, a->graph, err) != NS_OK) {
         return 0; // no network; decoding it will say why
     }
     double left = violation(&a->caps, a->graph);
-    for (int i = 0; i < STEPS_MAX && left > 0; i++) {
-        search_genotype changed = *genotype;
-        change_one(space, &a->rng, &changed);
-        if (search__lower(space, &changed, a->graph, NULL) == NS_OK) {
-            const double now = violation(&a->caps, a->graph);
-            if (now < left) {
-                left = now;
-                *genotype = changed;
-            }
-        }
+    for (int i = 0; i < STEPS_MAX && left > 0 && arrival.count < ARRIVALS_MAX; i++) {
+        step(a, genotype, &left, &arrival);
+    }
+    if (arrival.count > 0) {
+        *genotype = arrival.genotype;
+        left = 0;
     }
     return left;
 }
