@@ -143,6 +143,10 @@ ns_status search__kept_models(const search_goal *goal, const results_trial *tria
     if (best >= 0) {
         kept[best] = true; // also where no trial is within the limits
     }
+    for (size_t i = 0; i < count; i++) { // the winner will be one of them
+        kept[i] = kept[i] ||
+                  (trials[i].purpose == RESULTS_CONFIRM && trials[i].state == RESULTS_COMPLETE);
+    }
     free(members);
     return NS_OK;
 }

@@ -207,7 +207,7 @@ int search__limits_main(search__run *run, int slot);
 /// `in_front` has room for `count`. NS_ERR_MEMORY.
 ns_status search__front(const search_goal *goal, const results_trial *trials, size_t count,
                         bool *in_front, ns_error *err);
-/// Which trials' models stay on disk: the best trial's and, at most 16, the front's.
+/// Which trials' models stay on disk: the best trial's, confirmations' and, at most 16, the front's.
 ns_status search__kept_models(const search_goal *goal, const results_trial *trials, size_t count,
                               bool *kept, ns_error *err);
 

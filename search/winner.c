@@ -25,8 +25,8 @@ int search__best_trial(const search_goal *goal, const results_trial *trials, siz
     return best;
 }
 
-/// Index of the trial whose genotype wins: of the confirmed networks the one that confirm.c chooses,
-/// else of the best trial; -1 when no trial was completed.
+/// Index of the trial that stands for the winner: a confirmation of the network that confirm.c
+/// chooses, else the best trial; -1 when no trial was completed. Its model is on disk.
 static ns_status winner_find(const search__run *run, results_store *store,
                              const results_trial *trials, size_t count, ns_json *result, int *out,
                              ns_error *err) {
@@ -34,10 +34,8 @@ static ns_status winner_find(const search__run *run, results_store *store,
     ns_status status = search__verdict_read(run, store, trials, count, &verdict, err);
     *out = search__best_trial(&run->config->goal, trials, count);
     if (status == NS_OK && verdict.winner >= 0) {
-        *out = verdict.rival[verdict.winner].number;
+        *out = verdict.rival[verdict.winner].trials[0]->number;
         ns_json_set(result, "confirmation", search__verdict_json(&verdict));
-    } else if (*out >= 0 && trials[*out].source_number >= 0) {
-        *out = trials[*out].source_number;
     }
     search__verdict_clear(&verdict);
     return status;
