@@ -259,6 +259,11 @@ size_t ns_json_count(const ns_json *array_or_object);
 const char *ns_json_key_at(const ns_json *object, size_t index);
 bool ns_json_is_object(const ns_json *value); // false for NULL, too
 bool ns_json_is_array(const ns_json *value);
+/// Children one after the other, where there may be thousands: the calls above count from the first.
+const ns_json *ns_json_first(const ns_json *array_or_object);
+const ns_json *ns_json_next(const ns_json *child);
+/// Key of an object's member; NULL for an array's.
+const char *ns_json_key(const ns_json *child);
 /// Typed reads with a fallback for what is missing or of another type.
 const char *ns_json_string(const ns_json *object, const char *key, const char *fallback);
 int64_t ns_json_int(const ns_json *object, const char *key, int64_t fallback);

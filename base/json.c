@@ -325,6 +325,18 @@ bool ns_json_is_array(const ns_json *value) {
     return cJSON_IsArray(const_node_of(value));
 }
 
+const ns_json *ns_json_first(const ns_json *array_or_object) {
+    return array_or_object != NULL ? (const ns_json *)const_node_of(array_or_object)->child : NULL;
+}
+
+const ns_json *ns_json_next(const ns_json *child) {
+    return (const ns_json *)const_node_of(child)->next;
+}
+
+const char *ns_json_key(const ns_json *child) {
+    return const_node_of(child)->string;
+}
+
 const char *ns_json_string(const ns_json *object, const char *key, const char *fallback) {
     return ns_json_value_string(ns_json_get(object, key), fallback);
 }

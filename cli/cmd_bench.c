@@ -4,6 +4,7 @@
 //   bench ops     every op by itself, as a fraction of what memory or the processor allows
 //   bench infer   the classifier that ships: latency and throughput
 //   bench predict is what is expected of a network's time and memory what happens?
+//   bench search  what a sampler finds in a table of networks that were all trained before
 //
 // This file has what they share: their words, the nets they can name, and the roofs. They
 // measure in rounds and report medians, because a machine is never quite idle; what is compared is
@@ -237,6 +238,7 @@ int cli__bench(int argc, char **argv) {
         {"ops", "bench ops", cli__bench_ops},
         {"infer", "bench infer", cli__bench_infer},
         {"predict", "bench predict", cli__bench_predict},
+        {"search", "bench search", cli__bench_search},
     };
     for (size_t i = 0; i < NS_COUNT_OF(kinds) && argc > 1; i++) {
         if (strcmp(argv[1], kinds[i].name) == 0) {
@@ -246,9 +248,9 @@ int cli__bench(int argc, char **argv) {
     }
     const cli_option rows[] = {{0}};
     const cli_syntax syntax = {
-        .operands = "train|ops|infer|predict",
+        .operands = "train|ops|infer|predict|search",
         .doc = "Measures whole training steps, every op by itself, or inference, or judges the "
-               "predictions of time and memory; each has a --help of its own.",
+               "predictions of time and memory, or the samplers; each has a --help of its own.",
         .options = rows,
         .operand_count_min = 1,
         .operand_count_max = 1,
@@ -258,8 +260,9 @@ int cli__bench(int argc, char **argv) {
         return CLI_USAGE;
     }
     ns_error err = {0};
-    return cli__exit_code(ns_fail(&err, NS_ERR_USAGE,
-                                  "cannot bench \"%.40s\": train, ops, infer or predict is needed",
-                                  operands.text[0]),
-                          &err);
+    return cli__exit_code(
+        ns_fail(&err, NS_ERR_USAGE,
+                "cannot bench \"%.40s\": train, ops, infer, predict or search is needed",
+                operands.text[0]),
+        &err);
 }

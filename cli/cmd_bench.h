@@ -56,5 +56,6 @@ int cli__bench_train(int argc, char **argv);
 int cli__bench_ops(int argc, char **argv);
 int cli__bench_infer(int argc, char **argv);
 int cli__bench_predict(int argc, char **argv);
+int cli__bench_search(int argc, char **argv);
 
 #endif

@@ -153,8 +153,9 @@ int cli__search(int argc, char **argv) {
         {"study", 0, "NAME", "The study's name (default: the set's)", cli__parse_text,
          &options.study},
         CLI_OPTION_STORE(&options.store_path),
-        {"sampler", 0, "S", "Who proposes: evolution or random (default: evolution)", parse_sampler,
-         &options.sampler},
+        {"sampler", 0, "S",
+         "Who proposes: surrogate, tpe, evolution, reinforce or random (default: surrogate)",
+         parse_sampler, &options.sampler},
         {"space", 0, "FILE.json",
          "What to search: a file that restricts or extends the default space, as the command space "
          "prints it",

@@ -9,6 +9,7 @@
 // repeated point into a refusal. After a refusal the sampler is asked again with another number;
 // when it finds nothing new in PROPOSALS_MAX tries the space counts as exhausted.
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "search/search_internal.h"
@@ -162,6 +163,27 @@ ns_status search__candidate_add(const search__run *run, results_store *store,
     return status;
 }
 
+#define COST_OF_ANCHOR_MAX 2.0
+
+/// FLOPs of a training step.
+static double train_flops(const void *space, const search_genotype *genotype) {
+    nn_graph graph;
+    return search__lower(space, genotype, &graph, NULL) == NS_OK
+               ? (double)nn_graph_count(&graph).train_flops
+               : (double)NAN;
+}
+
+static search_task task_of(const search__run *run) {
+    search_genotype anchor;
+    search_genotype_anchor(&run->space, &anchor);
+    return (search_task){
+        .space = &run->space,
+        .cost = train_flops,
+        .context = &run->space,
+        .cost_max = COST_OF_ANCHOR_MAX * train_flops(&run->space, &anchor),
+    };
+}
+
 /// One try: NS_ERR_EXISTS, NS_ERR_INPUT and NS_ERR_LIMIT mean "ask again with the next number".
 static ns_status propose_number(const search__run *run, results_store *store,
                                 const search_history *history, const search__grant *grant,
@@ -170,7 +192,8 @@ static ns_status propose_number(const search__run *run, results_store *store,
     if (number == 0) {
         NS_TRY(search__anchor(run, &genotype, err));
     } else {
-        run->sampler->propose(&run->space, history, run->config->seed, number, &genotype);
+        const search_task task = task_of(run);
+        NS_TRY(run->sampler->propose(&task, history, run->config->seed, number, &genotype, err));
         NS_TRY(search__admit(run, number, &genotype, err));
     }
     NS_TRY(search_decode(&run->space, &genotype, candidate, err));
@@ -194,8 +217,8 @@ ns_status search__propose(const search__run *run, results_store *store,
          retry < PROPOSALS_MAX &&
          (status == NS_ERR_EXISTS || status == NS_ERR_INPUT || status == NS_ERR_LIMIT);
          retry++) {
-        status = propose_number(run, store, history, grant, history->count + (retry << 32),
-                                candidate, err);
+        status = propose_number(run, store, history, grant,
+                                history->count + (retry << SEARCH_RETRY_SHIFT), candidate, err);
     }
     free(candidate);
     if (status == NS_ERR_EXISTS || status == NS_ERR_INPUT) {

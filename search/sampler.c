@@ -5,7 +5,12 @@
 #include "search/search_internal.h"
 
 static const search_sampler SAMPLERS[] = {
+    {"surrogate", "a Gaussian process proposes where most improvement is expected",
+     search__propose_surrogate},
+    {"tpe", "draws from a density of the good trials over that of the others", search__propose_tpe},
     {"evolution", "aging evolution: mutates the best of recent trials", search__propose_evolution},
+    {"reinforce", "a policy of independent genes, trained by its rewards",
+     search__propose_reinforce},
     {"random", "every trial drawn afresh, all choices equally likely", search__propose_random},
 };
 

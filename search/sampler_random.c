@@ -2,9 +2,12 @@
 
 #include "search/search_internal.h"
 
-void search__propose_random(const search_space *space, const search_history *history, uint64_t seed,
-                            uint64_t number, search_genotype *out) {
+ns_status search__propose_random(const search_task *task, const search_history *history,
+                                 uint64_t seed, uint64_t number, search_genotype *out,
+                                 ns_error *err) {
     (void)history;
+    (void)err;
     ns_rng rng = ns_rng_stream(seed, number, "sampler random");
-    search_genotype_random(space, &rng, out);
+    search_genotype_random(task->space, &rng, out);
+    return NS_OK;
 }

@@ -133,24 +133,39 @@ typedef struct search_observation {
     results_trial_state state;
     double val_accuracy; // the objective, by the study's target; NaN unless COMPLETE or PRUNED
     int64_t fidelity_ms;
+    int group; // 0: of this study; else which of the earlier ones
 } search_observation;
 
-/// Everything proposed so far, by trial number.
+/// Everything proposed so far, by trial number, and what earlier studies found in the same space.
 typedef struct search_history {
     const search_observation *trial;
     size_t count;
+    const search_observation *earlier;
+    size_t earlier_count;
 } search_history;
 
-/// Proposes a canonical genotype: a pure function of its arguments. It may repeat one of the
-/// history; the caller asks again with the next `number`.
+/// What a sampler proposes for.
+typedef struct search_task {
+    const search_space *space;
+    /// What a point costs (FLOPs), of which more is likely to be better; NaN: not known, or the
+    /// point is not legal. NULL: nothing is known.
+    double (*cost)(const void *context, const search_genotype *genotype);
+    const void *context;
+    double cost_max; // the first draws cost no more than that
+} search_task;
+
+#define SEARCH_RETRY_SHIFT 32
+
+/// Proposes a canonical genotype: a pure function of its arguments. It may be a repetition, or not
+/// legal; the caller then asks again for `number` + (retry << SEARCH_RETRY_SHIFT). NS_ERR_MEMORY.
 typedef struct search_sampler {
     const char *name;
     const char *summary; // for --help
-    void (*propose)(const search_space *space, const search_history *history, uint64_t seed,
-                    uint64_t number, search_genotype *out);
+    ns_status (*propose)(const search_task *task, const search_history *history, uint64_t seed,
+                         uint64_t number, search_genotype *out, ns_error *err);
 } search_sampler;
 
-/// "random", "evolution"; NULL when unknown. search_sampler_at lists them, NULL after the last.
+/// NULL when unknown. search_sampler_at lists them, NULL after the last.
 const search_sampler *search_sampler_find(const char *name);
 const search_sampler *search_sampler_at(size_t index);
 

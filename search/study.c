@@ -24,7 +24,7 @@ search_config search_config_default(void) {
     return (search_config){
         .store_path = "nightshift.db",
         .command = "",
-        .sampler = "evolution",
+        .sampler = "surrogate",
         .price = 20.0,
         .process_start_ms = ns_clock_process_start_ms(),
     };

@@ -2,7 +2,7 @@
 source "$(dirname "$0")/harness.sh"
 
 expect 2 'without train\|ops\|infer\|predict' bench
-expect 2 'cannot bench "speed": train, ops, infer or predict' bench speed
+expect 2 'cannot bench "speed": train, ops, infer, predict or search' bench speed
 for kind in train ops infer predict; do
     expect 0 "^Usage: nightshift bench $kind" bench $kind --help
 done
@@ -66,5 +66,27 @@ expect_json 'len(d["genotypes"]) == 2 and d["threads"] == 1 and d["calibration_n
     bench predict --genotypes 2 --size 6 --seconds 0.01 --calibration 0.05 --threads 1 --json
 expect 0 '^step time: median error' bench predict --genotypes 1 --size 6 --channels 3 \
     --seconds 0.01 --calibration 0.05 --threads 1
+
+# Search: a table of 2 x 1 x 3 points of which one is missing, and tables that are none
+cat >table.json <<'EOF'
+{"001": {"test_acc": [90, 91], "mean_acc": 90.5, "flops": 3}, "101": {"test_acc": [80], "mean_acc": 81, "flops": 2},
+ "003": {"test_acc": [70, 70], "mean_acc": 70, "flops": 9}, "103": {"test_acc": [91], "mean_acc": 89, "flops": 4},
+ "007": {"test_acc": [50], "mean_acc": 50, "flops": 1}}
+EOF
+for sampler in surrogate tpe evolution reinforce random flops; do
+    expect_json 'd["mean"] == 89 and d["sd"] == 0 and d["optimum"] == 90.5 and d["points"] == 5
+        and d["mean_acc"] == [89, 89, 89]' \
+        bench search --table table.json --sampler $sampler --evaluations 50 --seeds 3 --json
+done
+expect 0 '^surrogate, 1 evaluations: [0-9.]+ [+]- [0-9.]+ over 60 seeds, optimum 90.500' \
+    bench search --table table.json --evaluations 1
+expect 2 'without --table' bench search
+expect 2 'no sampler has this name' bench search --table table.json --sampler best
+for bad in '[]' '{}' '7' '{"00": 1, "1": 2}' '{"0a": {"test_acc": [1], "mean_acc": 1}}' \
+    '{"00": {"test_acc": [], "mean_acc": 1}}' '{"00": {"test_acc": [1]}}' '{"00"' \
+    '{"0": {"test_acc": [1], "mean_acc": 1}, "0": {"test_acc": [1], "mean_acc": 1}}'; do
+    echo "$bad" >bad.json
+    expect 1 '^nightshift: cannot search the table bad.json: ' bench search --table bad.json
+done
 
 finish

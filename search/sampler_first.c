@@ -1,0 +1,41 @@
+// The first draws of every sampler that learns: what to try before anything is known.
+//
+// Of five random points the most expensive is taken, FLOPs being the best free predictor of
+// accuracy (White et al. 2021, "How Powerful are Performance Predictors in Neural Architecture
+// Search?"), as long as it costs no more than the task allows: a trial is granted seconds, not
+// epochs, and a giant sees too few images in them.
+
+#include <math.h>
+
+#include "search/search_internal.h"
+
+#define DRAW_COUNT 5
+#define TRIES_MAX  200 // draws that cost too much do not count, up to here
+
+static double cost_of(const search_task *task, const search_genotype *genotype) {
+    return task->cost != NULL ? task->cost(task->context, genotype) : (double)NAN;
+}
+
+/// Whether `cost` suits better than `best`: the most below the cap, else the least above it.
+static bool suits_better(double cost, double best, double cap) {
+    return best > cap ? cost < best : cost <= cap && cost > best;
+}
+
+void search__propose_first(const search_task *task, ns_rng *rng, search_genotype *out) {
+    search_genotype_random(task->space, rng, out);
+    double best = cost_of(task, out);
+    if (isnan(best)) { // costs are not known here, or the point is not legal
+        return;
+    }
+    int drawn = best <= task->cost_max ? 1 : 0;
+    for (int i = 1; i < TRIES_MAX && drawn < DRAW_COUNT; i++) {
+        search_genotype draw;
+        search_genotype_random(task->space, rng, &draw);
+        const double cost = cost_of(task, &draw);
+        drawn += cost <= task->cost_max ? 1 : 0;
+        if (suits_better(cost, best, task->cost_max)) {
+            *out = draw;
+            best = cost;
+        }
+    }
+}
