@@ -44,21 +44,24 @@ static void choose_word(const search_space *space, search_genotype *genotype, in
     }
 }
 
+int search__anchor_width(const search_space *space, int stage) {
+    return 16 << (stage == space->stage_count ? stage - 1 : stage);
+}
+
 /// One stage of the anchor: the width doubles each time but the last, where nothing shrinks
 /// either; the second stage is a single convolution, the others have one residual block. What is
 /// not named here is off, and a choice of 0.
-static void choose_stage(const search_space *space, search_genotype *genotype, int stage,
-                         bool last) {
-    const int doublings = last ? stage - 1 : stage;
+static void choose_stage(const search_space *space, search_genotype *genotype, int stage) {
     choose_word(space, genotype, search__stage_gene_find(space, stage, "block"),
                 stage == 2 ? "plain" : "residual");
     choose_number(space, genotype, search__stage_gene_find(space, stage, "depth"), 1);
-    choose_number(space, genotype, search__stage_gene_find(space, stage, "width"), 16 << doublings);
+    choose_number(space, genotype, search__stage_gene_find(space, stage, "width"),
+                  search__anchor_width(space, stage));
     choose_number(space, genotype, search__stage_gene_find(space, stage, "kernel"), 3);
     choose_number(space, genotype, search__stage_gene_find(space, stage, "expansion"), 4);
     choose_number(space, genotype, search__stage_gene_find(space, stage, "squeeze_excite"), 0);
     choose_word(space, genotype, search__stage_gene_find(space, stage, "pool"),
-                last ? "none" : "max");
+                stage == space->stage_count ? "none" : "max");
 }
 
 /// 128 once that leaves at least 16 steps an epoch, less for fewer images.
@@ -105,7 +108,7 @@ void search__anchor_make(const search_space *space, search_genotype *out) {
     }
     choose_number(space, out, search__gene_find(space, "batch_size"), batch_size(space));
     for (int stage = 1; stage <= space->stage_count; stage++) {
-        choose_stage(space, out, stage, stage == space->stage_count);
+        choose_stage(space, out, stage);
     }
 }
 

@@ -463,8 +463,8 @@ typedef struct search__rule {
     search_scale scale;
     const char *const *legal_words; // NULL behind the last; NULL: the gene is a number
     double low, high, step;         // legal numbers: low, low + step, ... high; step 0: all between
-    const char *const *words;       // default choices: see the two functions below
-    const double *numbers;
+    const char *const *words;       // default choices: see search__rule_words()
+    const double *numbers;          // ended by a negative one; of a width times the anchor's
     double anchor_share;
 } search__rule;
 
@@ -472,8 +472,7 @@ typedef struct search__rule {
 const search__rule *search__rule_at(int index);
 /// The rule of a gene by its name, NULL for names of no gene.
 const search__rule *search__rule_of(const char *name);
-/// Default choices; a negative number or NULL ends them. `stage` is from 1.
-const double *search__rule_numbers(const search__rule *rule, int stage);
+/// Default choices of words; NULL behind the last.
 const char *const *search__rule_words(const search__rule *rule, bool last_stage);
 /// Whether a value is legal; a word comes back as the table has it, or NULL.
 bool search__rule_has_number(const search__rule *rule, double value);
@@ -527,6 +526,8 @@ int search__batch_size(const search_space *space, double batch_size);
 int search__percent_px(const search_space *space, double percent);
 int search__stem_width(const search_space *space, const search__layout *layout, double width);
 
+/// The anchor's width of a stage, from 1.
+int search__anchor_width(const search_space *space, int stage);
 /// The choices nearest to the hand-made genotype, as `space` has them.
 void search__anchor_make(const search_space *space, search_genotype *out);
 

@@ -58,9 +58,10 @@ static void add_gene(search_space *space, const search__rule *rule, int stage) {
             gene->text[count] = word[count];
         }
     } else {
-        const double *number = search__rule_numbers(rule, stage);
-        for (; number[count] >= 0; count++) {
-            gene->value[count] = number[count];
+        const bool width = stage > 0 && strcmp(rule->name, "width") == 0;
+        const double unit = width ? search__anchor_width(space, stage) : 1;
+        for (; rule->numbers[count] >= 0; count++) {
+            gene->value[count] = unit * rule->numbers[count];
         }
     }
     assert(count <= SEARCH_CHOICES_MAX);
