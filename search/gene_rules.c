@@ -18,7 +18,7 @@
 
 #define END   (-1.0) // ends a list, so that no count is written
 #define USUAL 0.3    // anchor_share of what every network or recipe has
-#define NEAR 0.5 // of what costs more than the anchor's, mostly
+#define NEAR  0.5    // of what costs more than the anchor's, mostly
 #define OFF   0.65   // and of what most do without
 
 static const char *const STEMS[] = {"ordinary", "whitening", NULL};

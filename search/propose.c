@@ -7,15 +7,18 @@
 // The sampler proposes; the genotype is decoded, and refused when it cannot fit into a worker's
 // share of memory or its steps are too long for a trial. The store's uniqueness constraint turns a
 // repeated point into a refusal. After a refusal the sampler is asked again with another number;
-// when it finds nothing new in PROPOSALS_MAX tries the space counts as exhausted.
+// when it finds nothing new in PROPOSALS_MAX tries, the points of a small space are gone through in
+// turn; a space without a new point is exhausted, and the search ends.
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "search/search_internal.h"
 
 #define PROPOSALS_MAX 256
-#define STEPS_MIN     50 // fewer in a trial rank noise
+#define POINTS_MAX    4096 // of a space that is gone through
+#define STEPS_MIN     50   // fewer in a trial rank noise
 
 /* ---- the history ----------------------------------------------------------------------------- */
 
@@ -184,6 +187,18 @@ static search_task task_of(const search__run *run) {
     };
 }
 
+static ns_status try_genotype(const search__run *run, results_store *store,
+                              const search__grant *grant, const search_genotype *genotype,
+                              bool is_anchor, search_candidate *candidate, ns_error *err) {
+    NS_TRY(search_decode(&run->space, genotype, candidate, err));
+    NS_TRY(search__limits_ok(&run->config->goal, candidate, err));
+    NS_TRY(fits_memory(run, candidate, err));
+    if (!is_anchor) { // which is always tried
+        NS_TRY(fits_time(run, candidate, grant->fidelity_ms, err));
+    }
+    return search__candidate_add(run, store, candidate, grant, err);
+}
+
 /// One try: NS_ERR_EXISTS, NS_ERR_INPUT and NS_ERR_LIMIT mean "ask again with the next number".
 static ns_status propose_number(const search__run *run, results_store *store,
                                 const search_history *history, const search__grant *grant,
@@ -196,13 +211,36 @@ static ns_status propose_number(const search__run *run, results_store *store,
         NS_TRY(run->sampler->propose(&task, history, run->config->seed, number, &genotype, err));
         NS_TRY(search__admit(run, number, &genotype, err));
     }
-    NS_TRY(search_decode(&run->space, &genotype, candidate, err));
-    NS_TRY(search__limits_ok(&run->config->goal, candidate, err));
-    NS_TRY(fits_memory(run, candidate, err));
-    if (number > 0) { // the anchor is always tried
-        NS_TRY(fits_time(run, candidate, grant->fidelity_ms, err));
+    return try_genotype(run, store, grant, &genotype, number == 0, candidate, err);
+}
+
+static bool is_refused(ns_status status) {
+    return status == NS_ERR_EXISTS || status == NS_ERR_INPUT || status == NS_ERR_LIMIT;
+}
+
+static bool was_proposed(const search_history *history, const search_genotype *genotype) {
+    for (size_t i = 0; i < history->count; i++) {
+        if (memcmp(&history->trial[i].genotype, genotype, sizeof(*genotype)) == 0) {
+            return true;
+        }
     }
-    return search__candidate_add(run, store, candidate, grant, err);
+    return false;
+}
+
+/// The first point of a small space that nobody has proposed.
+static ns_status propose_rest(const search__run *run, results_store *store,
+                              const search_history *history, const search__grant *grant,
+                              search_candidate *candidate, ns_error *err) {
+    ns_status status = NS_ERR_EXISTS;
+    search_genotype genotype = {0};
+    bool more = search_space_point_count(&run->space) <= POINTS_MAX;
+    while (more && is_refused(status)) {
+        if (!was_proposed(history, &genotype)) {
+            status = try_genotype(run, store, grant, &genotype, false, candidate, err);
+        }
+        more = search_genotype_next(&run->space, &genotype);
+    }
+    return status;
 }
 
 ns_status search__propose(const search__run *run, results_store *store,
@@ -213,17 +251,16 @@ ns_status search__propose(const search__run *run, results_store *store,
                            ? ns_fail(err, NS_ERR_MEMORY, "cannot hold a candidate network")
                            : NS_ERR_EXISTS;
     // Numbers of retries lie far above those of trials, so no two draws share a stream.
-    for (uint64_t retry = 0;
-         retry < PROPOSALS_MAX &&
-         (status == NS_ERR_EXISTS || status == NS_ERR_INPUT || status == NS_ERR_LIMIT);
-         retry++) {
+    for (uint64_t retry = 0; retry < PROPOSALS_MAX && is_refused(status); retry++) {
         status = propose_number(run, store, history, grant,
                                 history->count + (retry << SEARCH_RETRY_SHIFT), candidate, err);
     }
+    if (is_refused(status)) {
+        status = propose_rest(run, store, history, grant, candidate, err);
+    }
     free(candidate);
     if (status == NS_ERR_EXISTS || status == NS_ERR_INPUT) {
-        status = ns_fail(err, NS_ERR_LIMIT, "the sampler found nothing new in %d proposals",
-                         PROPOSALS_MAX);
+        status = ns_fail(err, NS_ERR_LIMIT, "nothing new was found in %d proposals", PROPOSALS_MAX);
     }
     return status;
 }

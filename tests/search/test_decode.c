@@ -119,6 +119,25 @@ static void test_every_genotype_is_legal(void **state) {
     }
 }
 
+static int between(ns_rng *rng, int low, int high) {
+    return low + (int)ns_rng_below(rng, (uint64_t)(high - low + 1));
+}
+
+static void test_any_image_and_any_labels_are_legal(void **state) {
+    (void)state;
+    ns_rng rng = ns_rng_stream(3, 0, "decode test");
+    static search_candidate candidate;
+    for (int draw = 0; draw < 2000; draw++) {
+        const image_case image = {between(&rng, 1, 3), between(&rng, 1, 224), between(&rng, 1, 224),
+                                  (size_t)between(&rng, 1, 100000)};
+        const search_space space = test_space(image, between(&rng, 1, 1000));
+        search_genotype genotype;
+        search_genotype_random(&space, &rng, &genotype);
+        decode(&space, &genotype, &candidate);
+        check_candidate(&space, &candidate);
+    }
+}
+
 /// Whether two genotypes come to the same network and recipe.
 static bool same_effect(const search_space *space, const search_genotype *left,
                         const search_genotype *right) {
@@ -344,6 +363,7 @@ int main(void) {
         cmocka_unit_test(test_anchor_recipe),
         cmocka_unit_test(test_anchor_takes_smaller_batches_of_few_images),
         cmocka_unit_test(test_every_genotype_is_legal),
+        cmocka_unit_test(test_any_image_and_any_labels_are_legal),
         cmocka_unit_test(test_canonical_form_tells_networks_apart),
         cmocka_unit_test(test_inactive_genes_change_nothing),
         cmocka_unit_test(test_depth_of_both_blocks),
