@@ -242,13 +242,18 @@ static void print_plan(const ns_json *study) {
     for (size_t i = 0; i < ns_json_count(phases); i++) {
         const char *name = ns_json_key_at(phases, i);
         const ns_json *phase = ns_json_get(phases, name);
-        const int64_t planned_ms = ns_json_int(phase, "planned_node_ms", 0);
-        const int64_t used_ms = ns_json_int(phase, "used_node_ms", 0);
-        if (planned_ms > 0 || used_ms > 0) {
-            (void)printf("%s%s %.1f of %.1f s", *comma == '\0' ? "plan                 " : comma,
-                         name, (double)used_ms / 1000, (double)planned_ms / 1000);
-            comma = ", ";
+        const double planned_s = (double)ns_json_int(phase, "planned_node_ms", 0) / 1000;
+        const double planned_flop = (double)ns_json_int(phase, "planned_flop", 0);
+        const double used_s = (double)ns_json_int(phase, "used_node_ms", 0) / 1000;
+        const char *head = *comma == '\0' ? "plan                 " : comma;
+        if (planned_flop > 0) {
+            (void)printf("%s%s %.2f tflop in %.1f s", head, name, planned_flop / 1e12, used_s);
+        } else if (planned_s + used_s > 0) {
+            (void)printf("%s%s %.1f of %.1f s", head, name, used_s, planned_s);
+        } else {
+            continue;
         }
+        comma = ", ";
     }
     (void)printf("%s", *comma == '\0' ? "" : "\n");
 }
@@ -256,11 +261,17 @@ static void print_plan(const ns_json *study) {
 static void print_rungs(const ns_json *study) {
     const ns_json *plan = ns_json_get(study, "plan");
     const ns_json *rungs = ns_json_get(plan, "rungs");
+    const bool compute = ns_json_int(study, "budget_flop", 0) > 0;
     for (size_t i = 0; i < ns_json_count(rungs); i++) {
         const ns_json *rung = ns_json_at(rungs, i);
-        (void)printf("%s%lld trials of %.1f s", i == 0 ? "ladder               " : ", ",
-                     (long long)ns_json_int(rung, "trials", 0),
-                     (double)ns_json_int(rung, "trial_ms", 0) / 1000);
+        const int64_t trial_ms = ns_json_int(rung, "trial_ms", 0);
+        (void)printf("%s%lld trials of ", i == 0 ? "ladder               " : ", ",
+                     (long long)ns_json_int(rung, "trials", 0));
+        if (compute) {
+            (void)printf("%.2f tflop", (double)trial_ms * (double)BUDGET_FLOP_PER_MS / 1e12);
+        } else {
+            (void)printf("%.1f s", (double)trial_ms / 1000);
+        }
     }
     if (ns_json_count(rungs) > 0) {
         (void)printf("; confirm %lld networks with %lld new seeds\n",

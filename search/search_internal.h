@@ -303,8 +303,8 @@ int64_t search__trial_ms_min(const search__run *run, const nn_counts *anchor);
 ns_json *search__plan_json(const budget_plan *plan);
 /// Sets "plan" of `to`: the plan in the study's `result`, and for each phase what was planned, on the
 /// study's clock, and its node time.
-ns_status search__plan_status(results_store *store, int64_t study_id, const ns_json *result,
-                              ns_json *to, ns_error *err);
+ns_status search__plan_status(results_store *store, int64_t study_id, budget_kind kind,
+                              const ns_json *result, ns_json *to, ns_error *err);
 
 /* ---- propose.c: from history to a candidate in the store -------------------------------------- */
 

@@ -50,14 +50,20 @@ ns_json *search__plan_json(const budget_plan *plan) {
     return json;
 }
 
-static void add_phase(ns_json *phases, const char *name, int64_t planned_ms, int64_t used_ms) {
+/// What was planned is on the study's clock: node time, or FLOPs.
+static void add_phase(ns_json *phases, budget_kind kind, const char *name, int64_t planned_ms,
+                      int64_t used_ms) {
     ns_json *phase = ns_json_set(phases, name, ns_json_object_new());
-    ns_json_set_int(phase, "planned_node_ms", planned_ms);
+    if (kind == BUDGET_COMPUTE) {
+        ns_json_set_int(phase, "planned_flop", planned_ms * BUDGET_FLOP_PER_MS);
+    } else {
+        ns_json_set_int(phase, "planned_node_ms", planned_ms);
+    }
     ns_json_set_int(phase, "used_node_ms", used_ms);
 }
 
 /// `plan` may be of an older program, without confirmation.
-static ns_json *phases_json(const ns_json *plan, int64_t calibrated_ms,
+static ns_json *phases_json(const ns_json *plan, budget_kind kind, int64_t calibrated_ms,
                             const results_usage *usage) {
     const int64_t calibration_ms = ns_json_int(plan, "calibration_ms", 0);
     const int64_t search_ms = ns_json_int(plan, "search_end_ms", 0);
@@ -65,19 +71,20 @@ static ns_json *phases_json(const ns_json *plan, int64_t calibrated_ms,
     const int64_t retrain_ms = ns_json_int(plan, "retrain_end_ms", confirm_ms);
     const int64_t total_ms = ns_json_int(plan, "total_ms", retrain_ms);
     ns_json *phases = ns_json_object_new();
-    add_phase(phases, "calibration", calibration_ms, calibrated_ms);
-    add_phase(phases, "search", search_ms > 0 ? search_ms - calibration_ms : 0, usage->search_ms);
-    add_phase(phases, "confirm", confirm_ms - search_ms, usage->confirm_ms);
-    add_phase(phases, "retrain", retrain_ms - (confirm_ms > 0 ? confirm_ms : calibration_ms),
+    add_phase(phases, kind, "calibration", calibration_ms, calibrated_ms);
+    add_phase(phases, kind, "search", search_ms > 0 ? search_ms - calibration_ms : 0,
+              usage->search_ms);
+    add_phase(phases, kind, "confirm", confirm_ms - search_ms, usage->confirm_ms);
+    add_phase(phases, kind, "retrain", retrain_ms - (confirm_ms > 0 ? confirm_ms : calibration_ms),
               usage->retrain_ms);
-    add_phase(phases, "finish", total_ms - retrain_ms, usage->finish_ms);
+    add_phase(phases, kind, "finish", total_ms - retrain_ms, usage->finish_ms);
     const int64_t rest_ms = usage->overhead_ms - calibrated_ms;
-    add_phase(phases, "overhead", 0, rest_ms > 0 ? rest_ms : 0);
+    add_phase(phases, kind, "overhead", 0, rest_ms > 0 ? rest_ms : 0);
     return phases;
 }
 
-ns_status search__plan_status(results_store *store, int64_t study_id, const ns_json *result,
-                              ns_json *to, ns_error *err) {
+ns_status search__plan_status(results_store *store, int64_t study_id, budget_kind kind,
+                              const ns_json *result, ns_json *to, ns_error *err) {
     const ns_json *plan = ns_json_get(result, "plan");
     const ns_json *calibration = ns_json_get(result, "calibration");
     results_usage usage;
@@ -86,6 +93,7 @@ ns_status search__plan_status(results_store *store, int64_t study_id, const ns_j
     for (size_t i = 0; i < ns_json_count(plan); i++) {
         NS_TRY(search__member_copy(json, plan, ns_json_key_at(plan, i), err));
     }
-    ns_json_set(json, "phases", phases_json(plan, ns_json_int(calibration, "took_ms", 0), &usage));
+    ns_json_set(json, "phases",
+                phases_json(plan, kind, ns_json_int(calibration, "took_ms", 0), &usage));
     return NS_OK;
 }

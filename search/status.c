@@ -99,7 +99,9 @@ ns_status search__study_json(const char *store_path, results_store *store,
     NS_TRY_OUT(results_work_get(store, study->id, &work, err));
     NS_TRY_OUT(study_fill(json, store_path, study, settings, result, err));
     spent_fill(json, study, &work, settings);
-    NS_TRY_OUT(search__plan_status(store, study->id, result, json, err));
+    const bool compute = ns_json_int(json, "budget_flop", 0) > 0;
+    NS_TRY_OUT(search__plan_status(store, study->id, compute ? BUDGET_COMPUTE : BUDGET_TIME, result,
+                                   json, err));
     NS_TRY_OUT(search__goal_from_json(settings, &goal, err));
     ns_json_set_number(json, "best_val_accuracy", best_val_accuracy(&goal, trials, count, result));
     search__goal_to_json(&goal, json);
