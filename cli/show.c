@@ -285,6 +285,9 @@ static void print_confirmation(const ns_json *study) {
     const ns_json *confirmation = ns_json_get(study, "confirmation");
     const ns_json *rivals = ns_json_get(confirmation, "rivals");
     const int64_t winner = ns_json_int(confirmation, "winner", -1);
+    if (ns_json_bool(study, "search_converged", false)) {
+        (void)printf("%-21sended early: more trials were not expected to pay\n", "search");
+    }
     for (size_t i = 0; i < ns_json_count(rivals); i++) {
         const ns_json *rival = ns_json_at(rivals, i);
         const int64_t number = ns_json_int(rival, "trial", -1);

@@ -8,7 +8,6 @@
 // added the very same, and asks again; claims are exclusive, so it does not matter who trains whose
 // proposal.
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "search/ladder.h"
@@ -79,27 +78,11 @@ typedef struct asking {
 
 static ns_status next_move(const asking *a, const results_trial *trials, size_t count,
                            search__next *next, ns_error *err) {
-    const search__run *run = a->run;
-    double *value = calloc(count + 1, sizeof *value);
-    if (value == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "cannot rank %zu trials", count);
-    }
-    const search__reference reference = search__reference_of(trials, count);
-    for (size_t i = 0; i < count; i++) {
-        value[i] = search__objective(&run->config->goal, &reference, &trials[i]);
-    }
-    const search__ladder ladder = {
-        .plan = &run->plan,
-        .trials = trials,
-        .value = value,
-        .count = count,
-        .image_count = run->info->split_count[DATA_VALIDATION],
-        .seed = run->config->seed,
-        .position_ms = search__position_ms(run),
-        .is_exhausted = a->is_exhausted,
-    };
+    search__ladder ladder;
+    NS_TRY(search__ladder_new(a->run, trials, count, &ladder, err));
+    ladder.is_exhausted = a->is_exhausted;
     const ns_status status = search__ladder_next(&ladder, next, err);
-    free(value);
+    search__ladder_clear(&ladder);
     return status;
 }
 

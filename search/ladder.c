@@ -366,3 +366,31 @@ ns_status search__has_converged(const search__ladder *ladder, bool *converged, n
     standing_free(&s);
     return status;
 }
+
+/* ---- of a run -------------------------------------------------------------------------------- */
+
+ns_status search__ladder_new(const search__run *run, const results_trial *trials, size_t count,
+                             search__ladder *out, ns_error *err) {
+    const search__reference reference = search__reference_of(trials, count);
+    *out = (search__ladder){
+        .plan = &run->plan,
+        .trials = trials,
+        .value = calloc(count + 1, sizeof *out->value),
+        .count = count,
+        .image_count = run->info->split_count[DATA_VALIDATION],
+        .seed = run->config->seed,
+        .position_ms = search__position_ms(run),
+    };
+    if (out->value == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot rank %zu trials", count);
+    }
+    for (size_t i = 0; i < count; i++) {
+        out->value[i] = search__objective(&run->config->goal, &reference, &trials[i]);
+    }
+    return NS_OK;
+}
+
+void search__ladder_clear(search__ladder *ladder) {
+    free(ladder->value);
+    ladder->value = NULL;
+}

@@ -16,7 +16,7 @@
 typedef struct search__ladder {
     const budget_plan *plan;
     const results_trial *trials; // by number, from 0
-    const double *value;         // what each is worth (objective.c)
+    double *value;               // what each is worth (objective.c)
     size_t count;
     size_t image_count;  // of the validation split
     uint64_t seed;       // of the study
@@ -39,6 +39,10 @@ typedef struct search__next {
     uint64_t seed; // of a confirmation; else the study's
 } search__next;
 
+/// Of a run's trials, as its ledger stands now; clear it after use.
+ns_status search__ladder_new(const search__run *run, const results_trial *trials, size_t count,
+                             search__ladder *out, ns_error *err);
+void search__ladder_clear(search__ladder *ladder);
 /// NS_ERR_MEMORY.
 ns_status search__ladder_next(const search__ladder *ladder, search__next *out, ns_error *err);
 /// Whether no more proposals are expected to pay.

@@ -41,6 +41,18 @@ static ns_status winner_find(const search__run *run, results_store *store,
     return status;
 }
 
+/// Whether the search ended because more trials were not expected to pay.
+static ns_status converged_note(const search__run *run, const results_trial *trials, size_t count,
+                                ns_json *result, ns_error *err) {
+    search__ladder ladder;
+    bool converged = false;
+    NS_TRY(search__ladder_new(run, trials, count, &ladder, err));
+    const ns_status status = search__has_converged(&ladder, &converged, err);
+    search__ladder_clear(&ladder);
+    ns_json_set_bool(result, "search_converged", converged);
+    return status;
+}
+
 /// The winner's genotype, or the anchor's when no trial was completed; `*number` -1 then.
 static ns_status winner_choose(const search__run *run, results_store *store, ns_json *result,
                                ns_json **winner, int *number, ns_error *err) {
@@ -48,6 +60,7 @@ static ns_status winner_choose(const search__run *run, results_store *store, ns_
     size_t count = 0;
     NS_TRY(results_trials(store, run->study_id, &trials, &count, err));
     ns_status status = winner_find(run, store, trials, count, result, number, err);
+    status = status == NS_OK ? converged_note(run, trials, count, result, err) : status;
     if (status == NS_OK && *number >= 0) {
         status = ns_json_parse(trials[*number].genotype, winner, err);
     } else if (status == NS_OK) {

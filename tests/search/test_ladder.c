@@ -68,7 +68,7 @@ static void add_confirmation(history *past, int source, int index, results_trial
     past->trial[number].seed = search__confirm_seed(SEED, index);
 }
 
-static search__ladder ladder_of(const budget_plan *plan, const history *past, int64_t position_ms) {
+static search__ladder ladder_of(const budget_plan *plan, history *past, int64_t position_ms) {
     return (search__ladder){.plan = plan,
                             .trials = past->trial,
                             .value = past->value,
@@ -78,7 +78,7 @@ static search__ladder ladder_of(const budget_plan *plan, const history *past, in
                             .position_ms = position_ms};
 }
 
-static search__next next_of(const budget_plan *plan, const history *past, int64_t position_ms) {
+static search__next next_of(const budget_plan *plan, history *past, int64_t position_ms) {
     const search__ladder ladder = ladder_of(plan, past, position_ms);
     search__next next;
     ns_error err = {0};
@@ -155,7 +155,7 @@ static void test_expected_improvement(void **state) {
     assert_near(search__expected_improvement(0.9, 0, 0, 0.9), 0, 0);
 }
 
-static bool converged(const budget_plan *plan, const history *past) {
+static bool converged(const budget_plan *plan, history *past) {
     const search__ladder ladder = ladder_of(plan, past, 0);
     ns_error err = {0};
     bool result = false;
