@@ -18,6 +18,8 @@
 
 #include "search/search_internal.h"
 
+#define COST_OF_ANCHOR_MAX 2.0 // where nothing speaks against it: giants see too few images
+
 #define STEPS_MAX       800 // changes that are tried
 #define ARRIVALS_MAX    4
 #define LEAN_FLOPS      0.2  // of the anchor's, for the target latency
@@ -218,6 +220,10 @@ static ns_status admit(const search__run *run, uint64_t number, int parts,
 ns_status search__admit(const search__run *run, uint64_t number, search_genotype *genotype,
                         ns_error *err) {
     return admit(run, number, PART_LEAN | PART_SIZE | PART_LATENCY, genotype, err);
+}
+
+double search__cost_of_anchor_max(const search_goal *goal) {
+    return goal->target == SEARCH_TARGET_LATENCY ? LEAN_FLOPS : COST_OF_ANCHOR_MAX;
 }
 
 ns_status search__anchor(const search__run *run, search_genotype *out, ns_error *err) {

@@ -4,7 +4,8 @@
 //
 // A trial belongs to the front when no other within the limits is at least as accurate, as fast and
 // as small, and better in one of these. Speed is latency; where no trial's was measured,
-// multiply-adds stand in for it. Of trials that are equal in all three the first belongs.
+// multiply-adds stand in for it. Of trials that are equal in all three the first belongs, of those of
+// one network the most accurate.
 //
 // The front of a long study may be long, so only FRONT_MODELS_MAX of its models are kept: the
 // fastest, the smallest, and those of the highest objective.
@@ -19,7 +20,8 @@
 
 /// A trial as the front sees it.
 typedef struct member {
-    size_t index; // among the trials
+    size_t index;     // among the trials
+    const char *hash; // of the network
     double accuracy, cost, params, objective;
 } member;
 
@@ -59,6 +61,7 @@ static size_t members_find(const search_goal *goal, const results_trial *trials,
             const double latency_ms = trial->latency_ms > 0 ? trial->latency_ms : INFINITY;
             out[found++] = (member){
                 .index = i,
+                .hash = trial->hash != NULL ? trial->hash : "",
                 .accuracy = trial->val_accuracy,
                 .cost = measured ? latency_ms : (double)trial->flops,
                 .params = (double)trial->params,
@@ -69,6 +72,13 @@ static size_t members_find(const search_goal *goal, const results_trial *trials,
     return found;
 }
 
+/// Whether `a` costs no more than `b`. A repeat of the same network is no faster, whatever was
+/// measured.
+static bool costs_no_more(const member *a, const member *b) {
+    const bool same = a->hash[0] != '\0' && strcmp(a->hash, b->hash) == 0;
+    return (same || a->cost <= b->cost) && a->params <= b->params;
+}
+
 /// Moves those that none beats to the front of the array; returns how many. Sorted by accuracy, a
 /// member can only be beaten by one before it.
 static size_t front_find(member *members, size_t count) {
@@ -77,7 +87,7 @@ static size_t front_find(member *members, size_t count) {
     for (size_t i = 0; i < count; i++) {
         bool beaten = false;
         for (size_t k = 0; k < kept && !beaten; k++) {
-            beaten = members[k].cost <= members[i].cost && members[k].params <= members[i].params;
+            beaten = costs_no_more(&members[k], &members[i]);
         }
         if (!beaten) {
             members[kept++] = members[i];

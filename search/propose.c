@@ -166,8 +166,6 @@ ns_status search__candidate_add(const search__run *run, results_store *store,
     return status;
 }
 
-#define COST_OF_ANCHOR_MAX 2.0
-
 /// FLOPs of a training step.
 static double train_flops(const void *space, const search_genotype *genotype) {
     nn_graph graph;
@@ -183,7 +181,8 @@ static search_task task_of(const search__run *run) {
         .space = &run->space,
         .cost = train_flops,
         .context = &run->space,
-        .cost_max = COST_OF_ANCHOR_MAX * train_flops(&run->space, &anchor),
+        .cost_max =
+            search__cost_of_anchor_max(&run->config->goal) * train_flops(&run->space, &anchor),
     };
 }
 

@@ -194,6 +194,8 @@ bool search__may_widen(const search_goal *goal);
 /// study, and near the target's share of the anchor's cost. NS_ERR_LIMIT when that fails.
 ns_status search__admit(const search__run *run, uint64_t number, search_genotype *genotype,
                         ns_error *err);
+/// What first draws may cost, of the anchor's multiply-adds.
+double search__cost_of_anchor_max(const search_goal *goal);
 /// The anchor, changed so that its network is within the limits.
 ns_status search__anchor(const search__run *run, search_genotype *out, ns_error *err);
 /// NS_ERR_USAGE when no network of the space is small enough. Starts no thread.

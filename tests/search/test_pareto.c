@@ -81,6 +81,12 @@ static void test_who_may_belong(void **state) {
     assert_int_equal(search__front(&small, trials, 6, in_front, &err), NS_OK);
     const bool expected_small[] = {false, true, true, false, false, false};
     assert_memory_equal(in_front, expected_small, sizeof expected_small);
+    // The same network again, a little faster by chance, is not another one.
+    trials[1].hash = trials[2].hash = (char[]){"a"};
+    assert_int_equal(search__front(&none, trials, 6, in_front, &err), NS_OK);
+    const bool expected_once[] = {false, true, false, false, true, false};
+    assert_memory_equal(in_front, expected_once, sizeof expected_once);
+    trials[2].hash = NULL;
     // Without any latency multiply-adds stand in for it.
     for (size_t i = 0; i < 6; i++) {
         trials[i].latency_ms = (double)NAN;
