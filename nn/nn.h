@@ -494,8 +494,8 @@ void nn_bench_update(nn_net *net);
 ns_status nn_bench_bandwidth(size_t footprint_bytes, int thread_count, double *gb_per_s,
                              ns_error *err);
 
-/// One pass of one convolution, measured alone by the best algorithm and layout that oneDNN has for
-/// it. Convolutions of one geometry are measured once and counted `use_count` times.
+/// One pass of one convolution, measured alone by the best kernel that there is for it, oneDNN's or
+/// ours; the first convolution by ours has its batch norm with it. Convolutions of one geometry are measured once and counted `use_count` times.
 typedef struct nn_bench_conv {
     int node; // the first of them
     nn_pass pass;
@@ -509,7 +509,7 @@ typedef struct nn_bench_conv {
 /// The convolutions of a training net without the net: their own best times are the roof that a
 /// step is compared with. A bias is left out.
 typedef struct nn_bench_convs nn_bench_convs;
-/// Tries every algorithm and layout. NS_ERR_MEMORY.
+/// Tries every kernel, algorithm and layout. NS_ERR_MEMORY.
 ns_status nn_bench_convs_new(const nn_graph *graph, const nn_net_options *options,
                              nn_bench_convs **out, ns_error *err);
 void nn_bench_convs_free(nn_bench_convs *convs);

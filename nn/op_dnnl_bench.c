@@ -1,10 +1,11 @@
 // The convolutions' own best times: what a training step would take if nothing but its convolutions
-// ran, each by the fastest way oneDNN has for it and undisturbed by what stands around it in a net.
+// ran, each by the fastest way there is, oneDNN's or ours, and undisturbed by what stands around it
+// in a net.
 //
 // For every distinct geometry of a graph and each of its passes (forward, backward-weights, and
-// backward-data where its input has a gradient) all algorithms and layouts are tried once; the
-// fastest stays and is measured in rounds, in turn with whole steps, so that a noisy machine slows
-// both alike. A measurement repeats the pass on the same buffers: after the first, discarded run,
+// backward-data where its input has a gradient) all algorithms and layouts of oneDNN's and our own
+// kernels are tried once; the fastest stays and is measured in rounds, in turn with whole steps, so
+// that a noisy machine slows both alike. Threads are bound as in a step. A measurement repeats the pass on the same buffers: after the first, discarded run,
 // what fits the caches is there. Reorders between layouts are not counted. So the sum is a bound no
 // step made of these kernels reaches, and the fraction of it says what a net costs around them.
 
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/bench_conv.h"
 #include "nn/dnnl_compat.h"
 #include "nn/nn_internal.h"
 
@@ -23,37 +25,20 @@
 #define OPERANDS_MAX 4
 #define TAGS_MAX     3
 
-/// What tells two convolutions apart.
-typedef struct geometry {
-    int batch_size, groups;
-    nn_shape in, out;
-    int kernel, stride, pad;
-    dnnl_data_type_t type;
-} geometry;
-
 /// A described and built pass.
 typedef struct kernel {
     dnnl_primitive_desc_t forward_pd, pd; // forward_pd: the hint of a backward pass, else NULL
     dnnl_primitive_t primitive;
+    nn__own_conv own; // in place of these, when it has a name
 } kernel;
 
 typedef struct entry {
     nn_bench_conv public;
-    geometry geometry;
+    nn__conv_geometry geometry;
     kernel kernel;
     double round_ms[ROUNDS_MAX];
     int round_count;
 } entry;
-
-/// Memory that all passes share: they read the first three and write the fourth.
-typedef enum block {
-    BLOCK_X,
-    BLOCK_Y,
-    BLOCK_WEIGHTS,
-    BLOCK_RESULT,
-    BLOCK_SCRATCHPAD,
-    BLOCK_COUNT,
-} block;
 
 struct nn_bench_convs {
     dnnl_engine_t engine;
@@ -61,8 +46,8 @@ struct nn_bench_convs {
     int thread_count;
     entry *entry;
     int entry_count;
-    void *memory[BLOCK_COUNT];
-    size_t memory_bytes[BLOCK_COUNT];
+    void *memory[NN__CONV_BLOCK_COUNT];
+    size_t memory_bytes[NN__CONV_BLOCK_COUNT];
 };
 
 /* ---- one pass -------------------------------------------------------------------------------- */
@@ -81,6 +66,10 @@ static const choice choices[] = {
     {dnnl_convolution_direct, dnnl_abcd, dnnl_format_tag_any, "plain x"},
 };
 
+static dnnl_data_type_t type_of(const nn__conv_geometry *g) {
+    return g->bf16 ? dnnl_bf16 : dnnl_f32;
+}
+
 /// The layouts a descriptor is made from; destroyed by layouts_free().
 typedef struct layouts {
     nn__owned_md x, y, weights, gradient;
@@ -95,7 +84,7 @@ static void layouts_free(layouts *l) {
     }
 }
 
-static bool layouts_new(const geometry *g, const choice *by, layouts *out) {
+static bool layouts_new(const nn__conv_geometry *g, const choice *by, layouts *out) {
     const dnnl_dims_t x = {g->batch_size, g->in.channels, g->in.height, g->in.width};
     const dnnl_dims_t y = {g->batch_size, g->out.channels, g->out.height, g->out.width};
     const dnnl_dims_t grouped = {g->groups, g->out.channels / g->groups, g->in.channels / g->groups,
@@ -104,15 +93,15 @@ static bool layouts_new(const geometry *g, const choice *by, layouts *out) {
     const dnnl_dim_t *weights = g->groups > 1 ? grouped : whole;
     const int weights_dims = g->groups > 1 ? 5 : 4;
     *out = (layouts){0};
-    return dnnl_memory_desc_create_with_tag(&out->x, 4, x, g->type, by->x) == dnnl_success &&
-           dnnl_memory_desc_create_with_tag(&out->y, 4, y, g->type, by->y) == dnnl_success &&
-           dnnl_memory_desc_create_with_tag(&out->weights, weights_dims, weights, g->type,
+    return dnnl_memory_desc_create_with_tag(&out->x, 4, x, type_of(g), by->x) == dnnl_success &&
+           dnnl_memory_desc_create_with_tag(&out->y, 4, y, type_of(g), by->y) == dnnl_success &&
+           dnnl_memory_desc_create_with_tag(&out->weights, weights_dims, weights, type_of(g),
                                             dnnl_format_tag_any) == dnnl_success &&
            dnnl_memory_desc_create_with_tag(&out->gradient, weights_dims, weights, dnnl_f32,
                                             dnnl_format_tag_any) == dnnl_success;
 }
 
-static dnnl_status_t describe(const nn_bench_convs *convs, const geometry *g, nn_pass pass,
+static dnnl_status_t describe(const nn_bench_convs *convs, const nn__conv_geometry *g, nn_pass pass,
                               const choice *by, const layouts *l, const_dnnl_primitive_attr_t attr,
                               kernel *out) {
     const dnnl_dims_t strides = {g->stride, g->stride}, pads = {g->pad, g->pad}, dilates = {0, 0};
@@ -141,7 +130,7 @@ static void kernel_free(kernel *k) {
 }
 
 /// False when oneDNN has no such pass.
-static bool kernel_new(const nn_bench_convs *convs, const geometry *g, nn_pass pass,
+static bool kernel_new(const nn_bench_convs *convs, const nn__conv_geometry *g, nn_pass pass,
                        const choice *by, kernel *out) {
     *out = (kernel){0};
     layouts l;
@@ -164,28 +153,28 @@ static bool kernel_new(const nn_bench_convs *convs, const geometry *g, nn_pass p
 typedef struct operand {
     int arg;
     dnnl_query_t layout;
-    block block;
+    nn__conv_block block;
 } operand;
 
 /// Operands of a pass, the scratchpad last.
 static const operand *operands_of(nn_pass pass) {
     static const operand forward[] = {
-        {DNNL_ARG_SRC, dnnl_query_src_md, BLOCK_X},
-        {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, BLOCK_WEIGHTS},
-        {DNNL_ARG_DST, dnnl_query_dst_md, BLOCK_RESULT},
-        {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, BLOCK_SCRATCHPAD},
+        {DNNL_ARG_SRC, dnnl_query_src_md, NN__CONV_X},
+        {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, NN__CONV_WEIGHTS},
+        {DNNL_ARG_DST, dnnl_query_dst_md, NN__CONV_RESULT},
+        {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, NN__CONV_SCRATCH},
     };
     static const operand backward_data[] = {
-        {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, BLOCK_Y},
-        {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, BLOCK_WEIGHTS},
-        {DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md, BLOCK_RESULT},
-        {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, BLOCK_SCRATCHPAD},
+        {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, NN__CONV_Y},
+        {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, NN__CONV_WEIGHTS},
+        {DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md, NN__CONV_RESULT},
+        {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, NN__CONV_SCRATCH},
     };
     static const operand backward_weights[] = {
-        {DNNL_ARG_SRC, dnnl_query_src_md, BLOCK_X},
-        {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, BLOCK_Y},
-        {DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md, BLOCK_RESULT},
-        {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, BLOCK_SCRATCHPAD},
+        {DNNL_ARG_SRC, dnnl_query_src_md, NN__CONV_X},
+        {DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, NN__CONV_Y},
+        {DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md, NN__CONV_RESULT},
+        {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, NN__CONV_SCRATCH},
     };
     return pass == NN_PASS_FORWARD         ? forward
            : pass == NN_PASS_BACKWARD_DATA ? backward_data
@@ -202,7 +191,7 @@ static void fill(void *memory, size_t size_bytes) {
     }
 }
 
-static bool block_reserve(nn_bench_convs *convs, block which, size_t size_bytes) {
+static bool block_reserve(nn_bench_convs *convs, nn__conv_block which, size_t size_bytes) {
     if (size_bytes <= convs->memory_bytes[which]) {
         return true;
     }
@@ -220,33 +209,53 @@ static bool block_reserve(nn_bench_convs *convs, block which, size_t size_bytes)
 static bool reserve(nn_bench_convs *convs, const kernel *k, nn_pass pass) {
     const operand *operands = operands_of(pass);
     bool good = true;
-    for (int i = 0; i < OPERANDS_MAX && good; i++) {
+    for (int i = 0; i < NN__CONV_BLOCK_COUNT && k->own.name != NULL && good; i++) {
+        good = block_reserve(convs, (nn__conv_block)i, k->own.bytes[i]);
+    }
+    for (int i = 0; i < OPERANDS_MAX && k->own.name == NULL && good; i++) {
         const_dnnl_memory_desc_t md = dnnl_primitive_desc_query_md(k->pd, operands[i].layout, 0);
         good = md == NULL || block_reserve(convs, operands[i].block, dnnl_memory_desc_get_size(md));
     }
     return good;
 }
 
-/// Milliseconds of the fastest of `run_count` runs after one that is not counted; infinity when
-/// oneDNN fails.
-static double run(const nn_bench_convs *convs, const kernel *k, nn_pass pass, int run_count) {
+static bool args_new(const nn_bench_convs *convs, const kernel *k, nn_pass pass,
+                     dnnl_exec_arg_t *args) {
     const operand *operands = operands_of(pass);
-    dnnl_exec_arg_t args[OPERANDS_MAX] = {0};
     bool good = true;
-    for (int i = 0; i < OPERANDS_MAX && good; i++) {
+    for (int i = 0; i < OPERANDS_MAX && k->own.name == NULL && good; i++) {
         const_dnnl_memory_desc_t md = dnnl_primitive_desc_query_md(k->pd, operands[i].layout, 0);
         args[i].arg = operands[i].arg;
         good = dnnl_memory_create(&args[i].memory, md, convs->engine,
                                   convs->memory[operands[i].block]) == dnnl_success;
     }
+    return good;
+}
+
+static bool execute(const nn_bench_convs *convs, const kernel *k, const dnnl_exec_arg_t *args) {
+    if (k->own.name == NULL) {
+        return dnnl_primitive_execute(k->primitive, convs->stream, OPERANDS_MAX, args) ==
+               dnnl_success;
+    }
+    nn__own_conv_run(&k->own, convs->memory);
+    return true;
+}
+
+/// Milliseconds of the fastest of `run_count` runs after one that is not counted; infinity when
+/// oneDNN fails.
+static double run(const nn_bench_convs *convs, const kernel *k, nn_pass pass, int run_count) {
+    dnnl_exec_arg_t args[OPERANDS_MAX] = {0};
+    nn__team team;
     double best_ms = (double)INFINITY;
+    bool good = args_new(convs, k, pass, args);
+    nn__team_enter(&team, convs->thread_count, true);
     for (int i = 0; i <= run_count && good; i++) {
         const int64_t since_ns = ns_clock_ns();
-        good =
-            dnnl_primitive_execute(k->primitive, convs->stream, OPERANDS_MAX, args) == dnnl_success;
+        good = execute(convs, k, args);
         const double ms = (double)(ns_clock_ns() - since_ns) / 1e6;
         best_ms = good && i > 0 ? fmin(best_ms, ms) : best_ms;
     }
+    nn__team_leave(&team);
     for (int i = 0; i < OPERANDS_MAX; i++) {
         dnnl_memory_destroy(args[i].memory);
     }
@@ -266,47 +275,56 @@ static double try_out(const nn_bench_convs *convs, const kernel *k, nn_pass pass
     return ms > 1.1 * best_ms ? ms : fmin(ms, run(convs, k, pass, 2));
 }
 
+/// Keeps the kernel for the entry if it is faster than what is there, else frees it.
+static ns_status consider(nn_bench_convs *convs, entry *e, kernel *k, const char *name,
+                          const char *layout, ns_error *err) {
+    if (!reserve(convs, k, e->public.pass)) {
+        kernel_free(k);
+        return ns_fail(err, NS_ERR_MEMORY, "no memory to measure convolutions");
+    }
+    const bool hopeless = is_fallback(name) && isfinite(e->public.ms);
+    const double ms = hopeless ? (double)INFINITY : try_out(convs, k, e->public.pass, e->public.ms);
+    if (ms < e->public.ms) {
+        e->public.ms = ms;
+        kernel_free(&e->kernel);
+        e->kernel = *k;
+        (void)snprintf(e->public.kernel, sizeof e->public.kernel, "%s, %s", name, layout);
+    } else {
+        kernel_free(k);
+    }
+    return NS_OK;
+}
+
 static ns_status choose(nn_bench_convs *convs, entry *e, ns_error *err) {
-    double best_ms = (double)INFINITY;
+    kernel k;
+    e->public.ms = (double)INFINITY;
     for (size_t i = 0; i < NS_COUNT_OF(choices); i++) {
-        kernel k;
         const char *name = "";
-        if (!kernel_new(convs, &e->geometry, e->public.pass, &choices[i], &k)) {
-            continue;
-        }
-        (void)dnnl_primitive_desc_query(k.pd, dnnl_query_impl_info_str, 0, &name);
-        if (!reserve(convs, &k, e->public.pass)) {
-            kernel_free(&k);
-            return ns_fail(err, NS_ERR_MEMORY, "no memory to measure convolutions");
-        }
-        const bool hopeless = is_fallback(name) && isfinite(best_ms);
-        const double ms = hopeless ? (double)INFINITY : try_out(convs, &k, e->public.pass, best_ms);
-        if (ms < best_ms) {
-            best_ms = ms;
-            kernel_free(&e->kernel);
-            e->kernel = k;
-            (void)snprintf(e->public.kernel, sizeof e->public.kernel, "%s, %s", name,
-                           choices[i].name);
-        } else {
-            kernel_free(&k);
+        if (kernel_new(convs, &e->geometry, e->public.pass, &choices[i], &k)) {
+            (void)dnnl_primitive_desc_query(k.pd, dnnl_query_impl_info_str, 0, &name);
+            NS_TRY(consider(convs, e, &k, name, choices[i].name, err));
         }
     }
-    e->public.ms = e->public.ms_now = e->public.ms_best = best_ms;
-    return isfinite(best_ms) ? NS_OK
-                             : ns_fail(err, NS_ERR_INTERNAL,
-                                       "oneDNN has no convolution for node %d", e->public.node);
+    k = (kernel){0};
+    if (nn__own_conv_describe(&e->geometry, e->public.pass, convs->thread_count, &k.own)) {
+        NS_TRY(consider(convs, e, &k, k.own.name, "blocked", err));
+    }
+    e->public.ms_now = e->public.ms_best = e->public.ms;
+    return isfinite(e->public.ms) ? NS_OK
+                                  : ns_fail(err, NS_ERR_INTERNAL,
+                                            "there is no convolution for node %d", e->public.node);
 }
 
 /* ---- the convolutions of a graph ------------------------------------------------------------- */
 
-static bool same_geometry(const geometry *a, const geometry *b) {
+static bool same_geometry(const nn__conv_geometry *a, const nn__conv_geometry *b) {
     return a->batch_size == b->batch_size && a->groups == b->groups &&
            memcmp(&a->in, &b->in, sizeof a->in) == 0 &&
            memcmp(&a->out, &b->out, sizeof a->out) == 0 && a->kernel == b->kernel &&
-           a->stride == b->stride && a->pad == b->pad && a->type == b->type;
+           a->stride == b->stride && a->pad == b->pad && a->bf16 == b->bf16 && a->first == b->first;
 }
 
-static void add_pass(nn_bench_convs *convs, const geometry *g, int node, nn_pass pass,
+static void add_pass(nn_bench_convs *convs, const nn__conv_geometry *g, int node, nn_pass pass,
                      int64_t flops) {
     for (int i = 0; i < convs->entry_count; i++) {
         entry *e = &convs->entry[i];
@@ -329,7 +347,7 @@ static void collect(nn_bench_convs *convs, const nn_graph *graph, const nn_net_o
             learns[i] = learns[i] || learns[node->input[k]];
         }
         if (node->kind == NN_OP_CONV) {
-            const geometry g = {
+            const nn__conv_geometry g = {
                 .batch_size = options->batch_size,
                 .groups = node->groups,
                 .in = nn__input_shape(graph, node, 0),
@@ -337,7 +355,8 @@ static void collect(nn_bench_convs *convs, const nn_graph *graph, const nn_net_o
                 .kernel = node->kernel,
                 .stride = node->stride,
                 .pad = node->pad,
-                .type = nn_dtype_resolve(options->dtype) == NN_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32,
+                .bf16 = nn_dtype_resolve(options->dtype) == NN_DTYPE_BF16,
+                .first = !learns[i] && node->input[0] == 0,
             };
             const int64_t flops = g.batch_size * nn__op_of(node->kind)->flops(node, g.in);
             add_pass(convs, &g, i, NN_PASS_FORWARD, flops);
@@ -390,7 +409,7 @@ void nn_bench_convs_free(nn_bench_convs *convs) {
     for (int i = 0; i < convs->entry_count; i++) {
         kernel_free(&convs->entry[i].kernel);
     }
-    for (int i = 0; i < BLOCK_COUNT; i++) {
+    for (int i = 0; i < NN__CONV_BLOCK_COUNT; i++) {
         free(convs->memory[i]);
     }
     dnnl_stream_destroy(convs->stream);
