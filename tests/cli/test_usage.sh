@@ -1,7 +1,7 @@
 # Words that are wrong: exit code 2 and one sentence that says which and why.
 source "$(dirname "$0")/harness.sh"
 
-COMMANDS="import inspect search resume status trials studies compare train evaluate predict export bench"
+COMMANDS="import inspect space search resume status trials studies compare train evaluate predict export bench"
 
 expect 0 '^nightshift [0-9]+\.[0-9]+\.[0-9]+ \(oneDNN .*, [0-9]+ threads, .*f32' --version
 expect 0 '^Usage: nightshift COMMAND' --help

@@ -1,0 +1,31 @@
+# Spaces: what is shown of one, a file that is used, files that are refused, genotypes by hand.
+source "$(dirname "$0")/harness.sh"
+
+expect 0 '^default: .* points for 32x32 images of colour' space
+expect 0 '^stage1_width +log +16, \[32\], 48' space
+expect_json 'd["point_count"] > 1e12 and d["space"]["genes"]["stage1_kernel"] == [3, 5]' space --json
+run space --json
+cp out default.json
+expect_json 'd["space"] == json.load(open("default.json"))["space"]' space --space default.json --json
+
+echo '{"name":"small","genes":{"stage1_width":[16,80],"mirror":[0]}}' >small.json
+expect 0 '^small: ' space --space small.json
+expect_json 'd["space"]["genes"]["stage1_width"] == [16, 80]
+    and d["space"]["anchor"]["mirror"] == 0' space --space small.json --json
+
+refuse() { # SPACE REASON
+    echo "$1" >bad.json
+    expect 1 "cannot use the space bad.json: $2" space --space bad.json
+    expect 1 "cannot use the space bad.json: $2" search demo --budget 10s --study bad --space bad.json
+    [ ! -e bad ] || fail "a study was begun in a bad space"
+}
+refuse '{"genes":{"stage1_width":[40]}}' \
+    'genes: stage1_width cannot be 40: 16 to 2048 in steps of 16 is legal'
+refuse '{"genes":{"stage1_width":[]}}' 'genes: stage1_width has no choice'
+refuse '{"genes":{"stage1_widht":[16]}}' 'genes: unknown gene "stage1_widht"'
+refuse '{"gene":{}}' 'unknown key "gene"'
+refuse '{' '' # the sentence names the byte
+expect 1 'nosuch.json: No such file' space --space nosuch.json
+expect 1 'nosuch.nsd: No such file' space nosuch.nsd
+
+finish
