@@ -9,10 +9,11 @@
 static void genotype_text(const ns_json *genotype, char *out, size_t size_bytes) {
     size_t used = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < ns_json_count(genotype) && used + 1 < size_bytes; i++) {
+    const ns_json *gene = ns_json_first(genotype);
+    for (; gene != NULL && used + 1 < size_bytes; gene = ns_json_next(gene)) {
         char value[32];
-        cli__json_text(ns_json_get(genotype, ns_json_key_at(genotype, i)), value, sizeof(value));
-        used += (size_t)snprintf(out + used, size_bytes - used, "%s%s", i > 0 ? " " : "", value);
+        cli__json_text(gene, value, sizeof(value));
+        used += (size_t)snprintf(out + used, size_bytes - used, "%s%s", used > 0 ? " " : "", value);
     }
 }
 
@@ -58,8 +59,8 @@ static ns_status print_trials(const ns_json *json, ns_error *err) {
     for (size_t i = 0; i < NS_COUNT_OF(heads); i++) {
         cli__table_cell(table, "%s", heads[i]);
     }
-    for (size_t i = 0; i < ns_json_count(trials); i++) {
-        trial_row(table, ns_json_at(trials, i));
+    for (const ns_json *at = ns_json_first(trials); at != NULL; at = ns_json_next(at)) {
+        trial_row(table, at);
     }
     return cli__table_print(table, err);
 }
