@@ -22,9 +22,9 @@
 // counts as four observations.
 //
 // The rule: among the rivals b with D(leader, b) <= SE(leader, b) the fastest wins, the one that was
-// trained on most images in those seconds; but the leader, unless another is faster by 5 %. The
-// faster one is what retraining has more epochs for. Limits are kept before that: who exceeds one
-// is no rival of those that do not.
+// trained on most images in those seconds, for retraining has more epochs for it; of those within 5 %
+// of its speed the anchor, which is known to be good for schedules of any length, else the one of the
+// highest value. Limits are kept before that: who exceeds one is no rival of those that do not.
 //
 // A rival whose confirmation failed, or was pruned, is out; seeds that not all others have are not
 // counted.
@@ -36,7 +36,7 @@
 #include "search/ladder.h"
 
 #define SEED_PRIOR_COUNT 4.0
-#define FASTER_BY        1.05
+#define AS_FAST          1.05
 
 /* ---- the statistics -------------------------------------------------------------------------- */
 
@@ -110,19 +110,32 @@ static void find_leader(search__verdict *verdict) {
     }
 }
 
+/// Whether the leader may be no better than that.
+static bool is_equal(const search__verdict *verdict, const search__rival *rival) {
+    const search__rival *leader = &verdict->rival[verdict->leader];
+    const bool is_legal = rival->value >= 0 || leader->value < 0;
+    return is_legal && rival->difference <= rival->standard_error;
+}
+
+/// Of two that are equal, and about as fast: the anchor, else the better.
+static bool is_preferred(const search__rival *rival, const search__rival *other) {
+    return rival->number == 0 || (other->number != 0 && rival->value > other->value);
+}
+
 static void find_winner(search__verdict *verdict) {
     const search__rival *leader = &verdict->rival[verdict->leader];
-    double speed = FASTER_BY * leader->images_per_s;
-    verdict->winner = verdict->leader;
+    double fastest = 0;
     for (int i = 0; i < verdict->rival_count; i++) {
         search__rival *rival = &verdict->rival[i];
         rival->difference = leader->value - rival->value;
         rival->standard_error = i == verdict->leader ? 0 : standard_error(verdict, leader, rival);
-        const bool is_equal = rival->difference <= rival->standard_error;
-        const bool is_legal = rival->value >= 0 || leader->value < 0;
-        if (i != verdict->leader && is_equal && is_legal && rival->images_per_s > speed) {
+        fastest = is_equal(verdict, rival) ? fmax(fastest, rival->images_per_s) : fastest;
+    }
+    for (int i = 0; i < verdict->rival_count; i++) {
+        const search__rival *rival = &verdict->rival[i];
+        if (is_equal(verdict, rival) && rival->images_per_s * AS_FAST >= fastest &&
+            (verdict->winner < 0 || is_preferred(rival, &verdict->rival[verdict->winner]))) {
             verdict->winner = i;
-            speed = rival->images_per_s;
         }
     }
 }

@@ -94,6 +94,8 @@ static void test_the_faster_within_a_standard_error(void **state) {
         {1795, 50, 0},   // slower
         {1700, 1000, 0}, // clearly worse
         {1805, 50, 0},   // leads, but not clearly, and is slower
+        {1805, 100, 0},  // leads, but not clearly: the anchor stays
+        {1805, 106, 1},  // the same, and is faster
         {1900, 10, 1},   // clearly better
     };
     for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
