@@ -96,9 +96,10 @@ double budget_model_predict_ms(const budget_model *model, const budget_work *wor
 /* ---- plan ------------------------------------------------------------------------------------ */
 
 /// Below this nothing useful can be trained, evaluated and exported.
-#define BUDGET_NODE_MS_MIN 10000
+#define BUDGET_NODE_S_MIN 10
 
 typedef struct budget_plan_input {
+    budget_kind kind;
     int64_t total_ms;
     int64_t finish_ms;      // predicted time of evaluation and export
     int64_t calibration_ms; // what of the search's share is gone before the first trial
@@ -122,6 +123,7 @@ typedef struct budget_plan {
     int64_t confirm_end_ms;
     int64_t retrain_end_ms; // retraining's last step is before it
     int64_t total_ms;
+    budget_kind kind;
     int worker_count; // of the search
     int rung_count;   // 0: no search
     budget_rung rung[BUDGET_RUNGS_MAX];
@@ -129,8 +131,11 @@ typedef struct budget_plan {
     int confirm_seed_count; // new seeds for each, at the last rung's length
 } budget_plan;
 
+/// So many moments of what starting something takes, or being late: seconds of a wall clock. The
+/// nominal node starts everything at once and is never late; there each is a millisecond.
+int64_t budget_seconds_ms(budget_kind kind, int64_t count);
 /// What a trial takes of a worker's time, with setting it up and validating it.
-int64_t budget_slot_ms(int64_t trial_ms);
+int64_t budget_slot_ms(budget_kind kind, int64_t trial_ms);
 
 /// NS_ERR_BUDGET when the budget is too small to do anything useful (the sentence says how much
 /// is needed).

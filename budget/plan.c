@@ -28,18 +28,20 @@
 //            last one and need no more than two thirds of the search one after the other.
 //   confirm  as many trials of the last rung's length as fit, about half as many new seeds as
 //            networks, at most 5 seeds of 8 networks; time that is then left goes to retraining.
+//
+// Seconds here are those of a wall clock. Under a budget of compute nothing takes a moment but the
+// work itself, so that there a second is one millisecond of the nominal node.
 
 #include <assert.h>
-#include <inttypes.h>
 #include <math.h>
 
 #include "budget/budget.h"
 
-#define MARGIN_MS_MIN      INT64_C(1000)
-#define MARGIN_MS_MAX      INT64_C(30000)
-#define TRAIN_MS_MIN       INT64_C(5000) // less training than this is no use to anybody
-#define TRIAL_MS_MIN       INT64_C(5000)
-#define TURNAROUND_MS_MIN  INT64_C(1000)
+#define MARGIN_S_MIN       1
+#define MARGIN_S_MAX       30
+#define TRAIN_S_MIN        5 // less training than this is no use to anybody
+#define TRIAL_S_MIN        5
+#define TURNAROUND_S_MIN   1
 #define SHARE_SHORT        0.32
 #define SHARE_LONG         0.70
 #define TOTAL_SHORT_MS     600e3
@@ -62,21 +64,29 @@ static int64_t at_most(int64_t value, int64_t most) {
     return value < most ? value : most;
 }
 
-static int64_t margin_ms(int64_t total_ms) {
-    return at_most(at_least(total_ms / 100, MARGIN_MS_MIN), MARGIN_MS_MAX);
+int64_t budget_seconds_ms(budget_kind kind, int64_t count) {
+    return count * (kind == BUDGET_COMPUTE ? 1 : 1000);
+}
+
+static int64_t margin_ms(budget_kind kind, int64_t total_ms) {
+    return at_most(at_least(total_ms / 100, budget_seconds_ms(kind, MARGIN_S_MIN)),
+                   budget_seconds_ms(kind, MARGIN_S_MAX));
 }
 
 /// Time for training, search and retraining together; may be negative.
-static int64_t train_ms(int64_t total_ms, int64_t finish_ms) {
-    return total_ms - finish_ms - margin_ms(total_ms);
+static int64_t train_ms(const budget_plan_input *input, int64_t total_ms) {
+    return total_ms - input->finish_ms - margin_ms(input->kind, total_ms);
 }
 
-/// The smallest whole second that leaves TRAIN_MS_MIN for training.
-static int64_t total_ms_needed(int64_t finish_ms) {
-    int64_t total_ms = at_least(finish_ms + TRAIN_MS_MIN + MARGIN_MS_MIN, BUDGET_NODE_MS_MIN);
-    total_ms = (total_ms + 999) / 1000 * 1000;
-    while (train_ms(total_ms, finish_ms) < TRAIN_MS_MIN) {
-        total_ms += 1000; // at most MARGIN_MS_MAX / 1000 rounds
+/// The smallest whole second that leaves TRAIN_S_MIN for training.
+static int64_t total_ms_needed(const budget_plan_input *input) {
+    const int64_t second_ms = budget_seconds_ms(input->kind, 1);
+    const int64_t train_ms_min = TRAIN_S_MIN * second_ms;
+    int64_t total_ms = at_least(input->finish_ms + train_ms_min + MARGIN_S_MIN * second_ms,
+                                BUDGET_NODE_S_MIN * second_ms);
+    total_ms = (total_ms + second_ms - 1) / second_ms * second_ms;
+    while (train_ms(input, total_ms) < train_ms_min) {
+        total_ms += second_ms; // at most MARGIN_S_MAX rounds
     }
     return total_ms;
 }
@@ -87,13 +97,13 @@ static double search_share(int64_t total_ms) {
     return SHARE_SHORT + (SHARE_LONG - SHARE_SHORT) * fmin(fmax(grown, 0), 1);
 }
 
-int64_t budget_slot_ms(int64_t trial_ms) {
-    return trial_ms + at_least(trial_ms / 20, TURNAROUND_MS_MIN);
+int64_t budget_slot_ms(budget_kind kind, int64_t trial_ms) {
+    return trial_ms + at_least(trial_ms / 20, budget_seconds_ms(kind, TURNAROUND_S_MIN));
 }
 
 /// The longest trial whose slot is `slot_ms`.
-static int64_t trial_ms_of(int64_t slot_ms) {
-    return at_most(slot_ms - TURNAROUND_MS_MIN, slot_ms * 20 / 21);
+static int64_t trial_ms_of(budget_kind kind, int64_t slot_ms) {
+    return at_most(slot_ms - budget_seconds_ms(kind, TURNAROUND_S_MIN), slot_ms * 20 / 21);
 }
 
 static int64_t rounds_of(int64_t trial_count, int worker_count) {
@@ -102,7 +112,8 @@ static int64_t rounds_of(int64_t trial_count, int worker_count) {
 
 /// How long trials of the first rung should be.
 static int64_t trial_ms_wanted(const budget_plan_input *input) {
-    const int64_t least_ms = at_least(input->trial_ms_min, TRIAL_MS_MIN);
+    const int64_t least_ms =
+        at_least(input->trial_ms_min, budget_seconds_ms(input->kind, TRIAL_S_MIN));
     const double held = (double)input->total_ms * input->worker_count / (double)least_ms;
     return (int64_t)((double)least_ms * pow(fmax(held / TRIALS_OF_ONE_SIZE, 1), GROWTH_POWER));
 }
@@ -112,7 +123,7 @@ static int64_t trial_ms_least(const budget_plan_input *input, const budget_plan 
     const int64_t retrain_ms = plan->retrain_end_ms - plan->confirm_end_ms;
     const int64_t least_ms =
         at_most(input->trial_ms_min / 2, retrain_ms * input->worker_count / TRIALS_OF_RETRAIN);
-    return at_least(least_ms, TRIAL_MS_MIN);
+    return at_least(least_ms, budget_seconds_ms(input->kind, TRIAL_S_MIN));
 }
 
 /// Networks and seeds that `slots` trials confirm.
@@ -129,9 +140,9 @@ static bool plan_one_rung(const budget_plan_input *input, int64_t ms_max, budget
     const int64_t workers = input->worker_count;
     const int64_t search_min = rounds_of(SEARCH_TRIALS_MIN, input->worker_count);
     const int64_t confirm_min = rounds_of(CONFIRM_TRIALS_MIN, input->worker_count);
-    const int64_t rounds =
-        at_least(ms_max / budget_slot_ms(trial_ms_wanted(input)), search_min + confirm_min);
-    const int64_t trial_ms = trial_ms_of(ms_max / rounds);
+    const int64_t rounds = at_least(ms_max / budget_slot_ms(input->kind, trial_ms_wanted(input)),
+                                    search_min + confirm_min);
+    const int64_t trial_ms = trial_ms_of(input->kind, ms_max / rounds);
     if (trial_ms < trial_ms_least(input, out)) {
         return false;
     }
@@ -152,13 +163,15 @@ static bool plan_rungs(const budget_plan_input *input, int64_t ms_max, int rung_
     int64_t chain_ms = 0;
     for (int i = 0; i < rung_count; i++) {
         const double share_ms = (double)search_ms / rung_count;
-        const double trials = share_ms / (double)budget_slot_ms(trial_ms) * input->worker_count;
+        const double trials =
+            share_ms / (double)budget_slot_ms(input->kind, trial_ms) * input->worker_count;
         out->rung[i] = (budget_rung){trial_ms, (int)fmin(trials, INT32_MAX)};
-        chain_ms += budget_slot_ms(trial_ms);
+        chain_ms += budget_slot_ms(input->kind, trial_ms);
         trial_ms *= BUDGET_RUNG_RATIO;
     }
     const budget_rung *top = &out->rung[rung_count - 1];
-    const int64_t slots = confirm_ms / budget_slot_ms(top->trial_ms) * input->worker_count;
+    const int64_t slots =
+        confirm_ms / budget_slot_ms(input->kind, top->trial_ms) * input->worker_count;
     out->rung_count = rung_count;
     out->search_end_ms = input->calibration_ms + search_ms;
     confirm_divide(slots, out);
@@ -175,21 +188,39 @@ static bool plan_search(const budget_plan_input *input, int64_t ms_max, budget_p
     return plan_one_rung(input, ms_max, out);
 }
 
+/// "107 s", "10.6 gflop": not rounded, so that what is said to be enough is.
+static void exact_text(budget_kind kind, int64_t ms, char out[32]) {
+    const bool compute = kind == BUDGET_COMPUTE;
+    (void)snprintf(out, 32, compute ? "%.1f gflop" : "%.0f s",
+                   compute ? (double)ms * (double)BUDGET_FLOP_PER_MS / 1e9
+                           : floor((double)ms / 1000));
+}
+
+static ns_status check_total(const budget_plan_input *input, ns_error *err) {
+    const int64_t needed_ms = total_ms_needed(input);
+    if (input->total_ms >= needed_ms) {
+        return NS_OK;
+    }
+    char total[32];
+    char needed[32];
+    exact_text(input->kind, input->total_ms, total);
+    exact_text(input->kind, needed_ms, needed);
+    return ns_fail(err, NS_ERR_BUDGET,
+                   "a budget of %s is too small to train, evaluate and export anything: at least "
+                   "%s are needed",
+                   total, needed);
+}
+
 ns_status budget_plan_make(const budget_plan_input *input, budget_plan *out, ns_error *err) {
     assert(input->finish_ms >= 0 && input->calibration_ms >= 0 && input->trial_ms_min >= 0);
     assert(input->worker_count > 0);
-    const int64_t needed_ms = total_ms_needed(input->finish_ms);
-    if (input->total_ms < needed_ms) {
-        return ns_fail(err, NS_ERR_BUDGET,
-                       "a budget of %" PRId64 " s is too small to train, evaluate and export "
-                       "anything: at least %" PRId64 " s are needed",
-                       input->total_ms / 1000, needed_ms / 1000);
-    }
-    const int64_t usable_ms = train_ms(input->total_ms, input->finish_ms);
+    NS_TRY(check_total(input, err));
+    const int64_t usable_ms = train_ms(input, input->total_ms);
     const int64_t share_ms = (int64_t)((double)usable_ms * search_share(input->total_ms));
     const budget_plan none = {.calibration_ms = input->calibration_ms,
                               .retrain_end_ms = usable_ms,
                               .total_ms = input->total_ms,
+                              .kind = input->kind,
                               .worker_count = input->worker_count};
     *out = none;
     out->confirm_end_ms = share_ms;

@@ -183,7 +183,8 @@ static int64_t owed_ms(const standing *s) {
     for (int rung = 1; rung < plan->rung_count; rung++) {
         const int due = below / BUDGET_RUNG_RATIO;
         const int known = s->known_count[rung];
-        owed += (due > known ? due - known : 0) * budget_slot_ms(plan->rung[rung].trial_ms);
+        owed +=
+            (due > known ? due - known : 0) * budget_slot_ms(plan->kind, plan->rung[rung].trial_ms);
         below = due > known ? due : known;
     }
     return owed / plan->worker_count;
@@ -245,7 +246,8 @@ static bool search_pays(const standing *s) {
     judge(ladder, rung, &mean, &deviation, &best);
     const double error = search__trial_error(mean, ladder->image_count);
     // Each rung below takes as much time for the three that lead to one.
-    const double cost_ms = (double)(rung + 1) * (double)budget_slot_ms(rung_ms(ladder, rung));
+    const double cost_ms =
+        (double)(rung + 1) * (double)budget_slot_ms(plan->kind, rung_ms(ladder, rung));
     const double retrain_ms = (double)(plan->retrain_end_ms - plan->confirm_end_ms);
     const double price =
         ERROR_POWER * (1 - best) * cost_ms / plan->worker_count / fmax(retrain_ms, 1);

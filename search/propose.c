@@ -20,6 +20,9 @@
 #define POINTS_MAX    4096 // of a space that is gone through
 #define STEPS_MIN     50   // fewer in a trial rank noise
 
+/// Under budgets of compute, which are often small ones: better than no search.
+#define STEPS_MIN_COMPUTE 10
+
 /* ---- the history ----------------------------------------------------------------------------- */
 
 static ns_status history_reserve(search__history *history, size_t count, ns_error *err) {
@@ -132,8 +135,9 @@ static ns_status fits_memory(const search__run *run, const search_candidate *can
 static ns_status fits_time(const search__run *run, const search_candidate *candidate,
                            int64_t fidelity_ms, ns_error *err) {
     const double step_ms = search__predict_step_ms(run, candidate, false);
-    const bool sure = run->calibration.split_count > 0 || search__clock_step_ms(run, candidate) > 0;
-    if (sure && step_ms * STEPS_MIN > (double)fidelity_ms) {
+    const bool nominal = search__clock_step_ms(run, candidate) > 0;
+    const bool sure = nominal || run->calibration.split_count > 0;
+    if (sure && step_ms * (nominal ? STEPS_MIN_COMPUTE : STEPS_MIN) > (double)fidelity_ms) {
         return ns_fail(err, NS_ERR_LIMIT, "a step would take %.0f ms of a trial's %lld ms", step_ms,
                        (long long)fidelity_ms);
     }

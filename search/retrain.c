@@ -13,7 +13,7 @@
 
 #define BEAT_MS                500
 #define CHECKPOINT_INTERVAL_MS 15000
-#define TRAIN_MS_MIN           2000 // shorter trainings teach nothing
+#define TRAIN_S_MIN            2    // shorter trainings teach nothing
 #define FINISH_BASE_MS         1500 // loading, preparing, exporting, besides classifying
 #define FINISH_SAFETY          1.5  // on what was measured
 #define MARGIN_MS_MIN          1500
@@ -149,7 +149,7 @@ static ns_status train_until(retraining *r, const search_candidate *candidate,
     const int64_t done_ms = search__clock_counted_ms(r->run, checkpoint);
     NS_TRY(search__clock_update(r->run, r->store, err));
     const int64_t left_ms = end_ms - search__position_ms(r->run);
-    if (left_ms < TRAIN_MS_MIN && done_ms == 0) {
+    if (left_ms < budget_seconds_ms(r->run->config->budget_kind, TRAIN_S_MIN) && done_ms == 0) {
         return ns_fail(err, NS_ERR_BUDGET, "no time is left for it");
     }
     nn_train_options options = nn_train_options_default();

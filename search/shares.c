@@ -3,13 +3,22 @@
 //
 // The shortest trial that is worth ranking is one of two epochs of the anchor, as fast as calibration
 // found it to be; of a small set as many as come to 30,000 images, of a large one 400,000 images.
+// Under a budget of compute one epoch will do, and 2,500 images: there a budget is chosen to be the
+// same again, and is often a small one.
 
 #include "search/search_internal.h"
 
 #define EPOCHS_MIN 2
 #define IMAGES_MIN 30000  // two epochs of a small set teach nothing
 #define IMAGES_MAX 400000 // of a large one a part of an epoch ranks networks
-#define MS_PER_S   1000.0
+
+#define IMAGES_MIN_COMPUTE 2500 // twice the fewest steps of a trial (propose.c)
+
+#define MS_PER_S 1000.0
+
+static size_t between(size_t count, size_t least, size_t most) {
+    return count < least ? least : count > most ? most : count;
+}
 
 /// Images a second that the anchor trains on in one worker; 0 where that was not measured.
 static double images_per_s(const search__run *run) {
@@ -26,10 +35,14 @@ static double images_per_s(const search__run *run) {
 
 int64_t search__trial_ms_min(const search__run *run, const nn_counts *anchor) {
     const double speed = images_per_s(run);
-    size_t images = EPOCHS_MIN * run->info->split_count[DATA_TRAIN];
-    images = images < IMAGES_MIN ? IMAGES_MIN : images > IMAGES_MAX ? IMAGES_MAX : images;
-    const int64_t known_ms = search__clock_train_ms(run, anchor, images);
-    return known_ms > 0 ? known_ms : speed > 0 ? (int64_t)((double)images / speed * MS_PER_S) : 0;
+    const size_t epoch = run->info->split_count[DATA_TRAIN];
+    const int64_t known_ms =
+        search__clock_train_ms(run, anchor, between(epoch, IMAGES_MIN_COMPUTE, IMAGES_MAX));
+    if (known_ms > 0) {
+        return known_ms;
+    }
+    const size_t images = between(EPOCHS_MIN * epoch, IMAGES_MIN, IMAGES_MAX);
+    return speed > 0 ? (int64_t)((double)images / speed * MS_PER_S) : 0;
 }
 
 ns_json *search__plan_json(const budget_plan *plan) {

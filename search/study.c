@@ -35,6 +35,9 @@ search_config search_config_default(void) {
 static ns_json *settings_of(const search_config *config) {
     ns_json *settings = ns_json_object_new();
     search__budget_to_json(config, settings);
+    if (config->budget_kind == BUDGET_COMPUTE) { // elsewhere it would not come out the same
+        ns_json_set_string(settings, "isa", nn_platform_describe().isa);
+    }
     ns_json_set_string(settings, "sampler", config->sampler);
     ns_json_set_string(settings, "dtype", nn_dtype_name(config->dtype));
     ns_json_set_int(settings, "seed", (int64_t)config->seed);
@@ -182,6 +185,11 @@ static ns_status config_check(const search_config *config, ns_error *err) {
                        "%d workers are more than the %d that one machine may run",
                        config->worker_count, SEARCH_SLOTS_MAX);
     }
+    if (config->budget_kind == BUDGET_COMPUTE && config->goal.latency_ms_max > 0) {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "a limit on latency needs measured times, which a budget of compute does "
+                       "without: give a budget of time, or limit parameters or size");
+    }
     return NS_OK;
 }
 
@@ -224,6 +232,7 @@ static int64_t finish_ms(const search__run *run, const nn_counts *anchor) {
 
 ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error *err) {
     const budget_plan_input input = {
+        .kind = run->config->budget_kind,
         .total_ms = run->config->budget_node_ms,
         .finish_ms = finish_ms(run, anchor),
         .calibration_ms = run->calibration.took_ms,

@@ -33,7 +33,8 @@ static bool is_nominal(const search_config *config) {
 
 int64_t search__position_ms(const search__run *run) {
     return is_nominal(run->config)
-               ? run->work.trial_flop / BUDGET_FLOP_PER_MS + run->work.running_fidelity_ms
+               ? (run->work.trial_flop + BUDGET_FLOP_PER_MS - 1) / BUDGET_FLOP_PER_MS +
+                     run->work.running_fidelity_ms
                : run->base_ms + ns_clock_ms() - run->config->process_start_ms;
 }
 

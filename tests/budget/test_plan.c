@@ -31,7 +31,8 @@ static void check_rungs(const budget_plan_input *input, const budget_plan *plan)
             assert_int_equal(rung->trial_ms, 3 * plan->rung[i - 1].trial_ms);
             assert_true(rung->trial_count <= plan->rung[i - 1].trial_count);
         }
-        slots_ms += rung->trial_count * budget_slot_ms(rung->trial_ms) / input->worker_count;
+        slots_ms +=
+            rung->trial_count * budget_slot_ms(plan->kind, rung->trial_ms) / input->worker_count;
     }
     assert_true(input->calibration_ms + slots_ms <= plan->search_end_ms);
 }
@@ -52,7 +53,8 @@ static void check_invariants(const budget_plan_input *input, const budget_plan *
                 plan->rung[0].trial_ms >= retrain_ms * input->worker_count / 12);
     assert_true(plan->rung[0].trial_count >= 3);
     check_rungs(input, plan);
-    const int64_t confirm_ms = budget_slot_ms(plan->rung[plan->rung_count - 1].trial_ms);
+    const int64_t confirm_ms =
+        budget_slot_ms(plan->kind, plan->rung[plan->rung_count - 1].trial_ms);
     const int64_t confirm_count = (int64_t)plan->confirm_net_count * plan->confirm_seed_count;
     assert_in_range(plan->confirm_net_count, 2, 8);
     assert_in_range(plan->confirm_seed_count, 1, 5);
@@ -181,6 +183,30 @@ static void test_refusal_says_how_much_is_enough(void **state) {
     }
 }
 
+/// Compute has no moments of starting and being late: a plan of milliseconds has a search too.
+static void test_compute_needs_no_seconds(void **state) {
+    (void)state;
+    budget_plan_input input = {.kind = BUDGET_COMPUTE,
+                               .total_ms = 2000,
+                               .finish_ms = 100,
+                               .trial_ms_min = 100,
+                               .worker_count = 1};
+    budget_plan plan;
+    ns_error err = {0};
+    assert_ok(budget_plan_make(&input, &plan, &err), &err);
+    assert_true(plan.rung_count > 0);
+    assert_in_range(plan.rung[0].trial_ms, 50, 300);
+    assert_in_range(plan.retrain_end_ms, 1850, 1900);
+    input.kind = BUDGET_TIME;
+    assert_status(budget_plan_make(&input, &plan, &err), NS_ERR_BUDGET);
+    assert_non_null(strstr(err.text, "10 s"));
+    input.kind = BUDGET_COMPUTE;
+    input.total_ms = 5;
+    assert_status(budget_plan_make(&input, &plan, &err), NS_ERR_BUDGET);
+    assert_non_null(strstr(err.text, "0.5 gflop"));
+    assert_non_null(strstr(err.text, "10.6 gflop"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_total),
@@ -190,6 +216,7 @@ int main(void) {
         cmocka_unit_test(test_a_day),
         cmocka_unit_test(test_tiny_budgets_go_to_the_anchor),
         cmocka_unit_test(test_refusal_says_how_much_is_enough),
+        cmocka_unit_test(test_compute_needs_no_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

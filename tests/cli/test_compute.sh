@@ -1,0 +1,28 @@
+# Budgets of compute: a study comes out the same again, killed or not, and says what it used.
+source "$(dirname "$0")/harness.sh"
+
+make_images source/lying1 80
+make_images source/upright 80
+"$PROGRAM" import source -o set.nsd --size 8x8 >/dev/null 2>&1 || fail "import"
+
+expect 2 '60tflop' search set.nsd --budget 60flop --study none
+expect 2 'latency' search set.nsd --budget 60tflop --max-latency-ms 5 --study none
+expect 1 'gflop.*too small|too small.*gflop' search set.nsd --budget 0.1gflop --study none
+
+"$PYTHON" "$HERE/../../bench/repeat_compute.py" "$PROGRAM" set.nsd --budget 160gflop --threads 2 \
+    >out 2>err || fail "repeat: $(cat err)"
+check_json 'd["same"] and d["budget_flop"] == 1.6e11 and 1.4e11 < d["flop_used"] <= 1.6e11
+    and d["trials"]["COMPLETE"] >= 3' repeat
+
+study=$(basename "$(echo repeat_1_*/)")
+expect 0 '^compute +.* of 160 gflop' status "$study"
+expect 0 '^node time +[0-9]+' status "$study"
+expect 0 "^$study +COMPLETE .* 160 gflop" studies
+expect_json 'd["budget_node_ms"] is None and d["budget_flop"] == 1.6e11 and d["threads"] == 2
+    and d["workers"] == 1 and d["node_ms_used"] > 0 and d["cost"] > 0' status "$study" --json
+expect_json 'all(t["fidelity_unit"] == "training FLOPs" for t in d["trials"])' trials "$study" --json
+expect 2 'budget of compute' search set.nsd --study "$study" --budget 10m
+expect 2 'budget_flop' search set.nsd --study "$study" --budget 2tflop
+expect 2 'threads' search set.nsd --study "$study" --threads 1
+
+finish
