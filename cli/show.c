@@ -180,6 +180,24 @@ static void print_latency(const ns_json *study) {
     }
 }
 
+/// What retraining has made of the winner.
+static void print_retraining(const ns_json *study) {
+    const ns_json *plan = ns_json_get(study, "retrain");
+    const double factor = ns_json_number(plan, "width_factor", 1);
+    if (strcmp(ns_json_string(study, "model_origin", ""), "retrain") != 0) {
+        return;
+    }
+    (void)printf("%-21s", "retrained");
+    if (factor > 1) {
+        (void)printf("%g times wider, ", factor);
+    }
+    (void)printf("on train%s images%s\n",
+                 ns_json_bool(plan, "with_validation", false) ? " and validation" : "",
+                 ns_json_bool(plan, "mirror_average", false)
+                     ? "; averages over image and mirror image"
+                     : "");
+}
+
 static void print_trials(const ns_json *study) {
     const ns_json *trials = ns_json_get(study, "trials");
     (void)printf("%-21s", "trials");
@@ -353,6 +371,7 @@ void cli__study_print(const ns_json *study, const char *store_path) {
     print_winner(study);
     print_latency(study);
     print_confirmation(study);
+    print_retraining(study);
     print_spent(study);
     print_plan(study);
     print_rungs(study);

@@ -4,13 +4,19 @@
 // there whatever happened to retraining. The one with the higher validation accuracy is kept, so a
 // study never returns less than the best it has seen. Only that one meets the test images.
 //
+// A retrained winner has usually been trained on the validation images too (retrain_plan.c). What
+// it makes of images that it has seen is no validation, but a check: a network that was trained
+// longer and on more than the trial's, and yet knows those very images less well than the trial's
+// does unseen, was broken on the way. The accuracy that the study reports is then still an honest
+// one, the trial's; "val_accuracy_of" says whose it is.
+//
 // When there is no time left for that, search__salvage() keeps the best of what is on disk, with no
 // test accuracy: a study that trained anything has a model to show.
 
 #include <math.h>
 #include <unistd.h>
 
-#include "search/search_internal.h"
+#include "search/retrain.h"
 
 typedef struct finish {
     const search__run *run;
@@ -18,9 +24,11 @@ typedef struct finish {
     search__slot *slot;  // NULL outside of a child
     ns_json *result;     // the study's, to be completed
     nn_model *model;     // the one that is kept
-    double val_accuracy; // its own
-    const char *origin;  // "retrain" or "trial"
-    int trial_number;    // of the winner; -1: the anchor, untried
+    double val_accuracy; // its own; of images it was trained on, when `seen`
+    bool seen;
+    double honest_accuracy; // of the winner's trial, in place of a `seen` one
+    const char *origin;     // "retrain" or "trial"
+    int trial_number;       // of the winner; -1: the anchor, untried
 } finish;
 
 static bool stopped(void *context) {
@@ -69,6 +77,7 @@ static ns_status take_model(finish *f, const char *path, const char *origin, dou
     f->model = model;
     f->origin = origin;
     f->val_accuracy = val_accuracy;
+    f->seen = false;
     return NS_OK;
 }
 
@@ -85,6 +94,15 @@ static ns_status unless_unusable(const finish *f, ns_status status, const ns_err
     return NS_OK;
 }
 
+/// What the study says of its accuracy on validation images, which must not have been trained on.
+static double reported_accuracy(const finish *f) {
+    return f->seen ? f->honest_accuracy : f->val_accuracy;
+}
+
+static const char *reported_of(const finish *f) {
+    return f->seen ? "winner's trial" : "model";
+}
+
 /// The retrained model and the validation accuracy it was found to have; leaves `f->model` NULL when
 /// there is none.
 static ns_status take_retrained(finish *f, ns_error *err) {
@@ -92,7 +110,9 @@ static ns_status take_retrained(finish *f, ns_error *err) {
     ns_error why = {0};
     NS_TRY(search__file(f->run, "retrain.nsm", path, err));
     const double val_accuracy = ns_json_number(f->result, "retrain_val_accuracy", (double)NAN);
-    return unless_unusable(f, take_model(f, path, "retrain", val_accuracy, &why), &why, err);
+    NS_TRY(unless_unusable(f, take_model(f, path, "retrain", val_accuracy, &why), &why, err));
+    f->seen = f->model != NULL && search__retrain_plan_of(f->result).with_validation;
+    return NS_OK;
 }
 
 /// Validates the retrained model, and keeps what it found for whoever goes on after a kill.
@@ -114,12 +134,24 @@ static ns_status take_trial_if_better(finish *f, ns_error *err) {
     const int best = search__best_trial(&f->run->config->goal, trials, count);
     const int number = best < 0 ? -1 : trials[best].number;
     const double val_accuracy = best < 0 ? (double)NAN : trials[best].val_accuracy;
+    for (size_t i = 0; i < count; i++) {
+        if (trials[i].number == f->trial_number) {
+            f->honest_accuracy = trials[i].val_accuracy;
+        }
+    }
     results_trials_free(trials, count);
     if (best < 0 || (f->model != NULL && f->val_accuracy >= val_accuracy)) {
         return NS_OK;
     }
     ns_error why = {0};
     NS_TRY(search__trial_file(f->run, number, path, err));
+    if (f->model != NULL) {
+        ns_log_write(
+            f->run->config->log, NS_LOG_WARN,
+            "the retrained model is right on %.2f %% of the validation images, trial %d on "
+            "%.2f %%: that one is kept if it can be",
+            100 * f->val_accuracy, number, 100 * val_accuracy);
+    }
     return unless_unusable(f, take_model(f, path, "trial", val_accuracy, &why), &why, err);
 }
 
@@ -138,8 +170,10 @@ static ns_status notes_write(const finish *f, double test_accuracy, ns_error *er
     ns_json_set_int(notes, "seed", (int64_t)f->run->config->seed);
     search__budget_to_json(f->run->config, notes);
     ns_json_set_int(notes, "made_unix_ms", ns_clock_unix_ms());
-    ns_json_set_number(notes, "val_accuracy", f->val_accuracy);
+    ns_json_set_number(notes, "val_accuracy", reported_accuracy(f));
+    ns_json_set_string(notes, "val_accuracy_of", reported_of(f));
     ns_json_set_number(notes, "test_accuracy", test_accuracy);
+    NS_TRY(search__member_copy(notes, f->result, "retrain", err));
     return search__member_copy(notes, f->result, "winner", err);
 }
 
@@ -149,12 +183,13 @@ static ns_status result_write(finish *f, const char *model_path, const char *onn
     ns_json_set_string(f->result, "onnx", onnx_path);
     ns_json_set_string(f->result, "model_origin", f->origin);
     ns_json_set_string(f->result, "weights_sha256", nn_model_describe(f->model)->weights_sha256);
-    ns_json_set_number(f->result, "val_accuracy", f->val_accuracy);
+    ns_json_set_number(f->result, "val_accuracy", reported_accuracy(f));
+    ns_json_set_string(f->result, "val_accuracy_of", reported_of(f));
     ns_json_set_number(f->result, "test_accuracy", test_accuracy);
     search__size_figures(f->model, f->result);
     NS_TRY(search__result_write(f->store, f->run, f->result, err));
     return results_model_set(f->store, f->run->study_id, "final", model_path,
-                             nn_model_describe(f->model)->weights_sha256, f->val_accuracy,
+                             nn_model_describe(f->model)->weights_sha256, reported_accuracy(f),
                              f->trial_number, err);
 }
 
@@ -192,6 +227,7 @@ static ns_status open_result(finish *f, ns_error *err) {
     NS_TRY(search__result_read(f->store, f->run, &f->result, err));
     NS_TRY(search__winner_fix(f->run, f->store, f->result, err));
     f->trial_number = (int)ns_json_int(f->result, "winner_trial", -1);
+    f->honest_accuracy = (double)NAN;
     return NS_OK;
 }
 
@@ -238,7 +274,9 @@ static ns_status book_work(const finish *f, int64_t attempt_id, ns_error *err) {
     }
     const nn_counts counts = nn_graph_count(nn_model_describe(f->model)->graph);
     const data_info *info = f->run->info;
-    const size_t count = info->split_count[DATA_VALIDATION] + info->split_count[DATA_TEST];
+    const size_t pass_count = nn_model_describe(f->model)->mirror_average ? 2 : 1;
+    const size_t count =
+        pass_count * (info->split_count[DATA_VALIDATION] + info->split_count[DATA_TEST]);
     return results_phase_work(f->store, attempt_id, search__work_flop(&counts, 0, count), err);
 }
 

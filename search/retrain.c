@@ -1,15 +1,16 @@
 // Retraining: the winner of the search from scratch, with all cores and all the time that is left.
 //
-// The winner (winner.c) is the same over all runs, so training goes on from its checkpoint. How long
-// the finish will take is measured first, on this machine with this network; everything before it
-// belongs to training. The test split is not read here.
+// The winner (winner.c) and what is to be made of it (retrain_plan.c) are the same over all runs, so
+// training goes on from its checkpoint. How long the finish will take is measured first, on this
+// machine with this network; everything before it belongs to training. The test split is not read
+// here.
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "search/search_internal.h"
+#include "search/retrain.h"
 
 #define BEAT_MS                500
 #define CHECKPOINT_INTERVAL_MS 15000
@@ -25,6 +26,9 @@ typedef struct retraining {
     search__run *run;
     search__slot *slot;
     results_store *store;
+    ns_json *result; // the study's
+    search__retrain_plan plan;
+    budget_rate rate; // of classifying
     int64_t attempt_id;
     int64_t start_ms, beat_ms; // clock
     nn_counts counts;          // of the network
@@ -34,22 +38,19 @@ typedef struct retraining {
 
 /* ---- the winner ------------------------------------------------------------------------------ */
 
-static ns_status winner_open(const retraining *r, search_candidate *candidate, ns_error *err) {
-    ns_json *result = NULL;
+/// The winner as searched.
+static ns_status winner_open(retraining *r, search_candidate *candidate, ns_error *err) {
     search_genotype genotype;
-    NS_TRY(search__result_read(r->store, r->run, &result, err));
-    ns_status status = search__winner_fix(r->run, r->store, result, err);
-    if (status == NS_OK) {
-        status = search_genotype_from_json(&r->run->space, ns_json_get(result, "winner"), &genotype,
-                                           err);
-    }
-    ns_json_free(result);
-    return status == NS_OK ? search_decode(&r->run->space, &genotype, candidate, err) : status;
+    NS_TRY(search__result_read(r->store, r->run, &r->result, err));
+    NS_TRY(search__winner_fix(r->run, r->store, r->result, err));
+    NS_TRY(search_genotype_from_json(&r->run->space, ns_json_get(r->result, "winner"), &genotype,
+                                     err));
+    return search_decode(&r->run->space, &genotype, candidate, err);
 }
 
 /* ---- how long -------------------------------------------------------------------------------- */
 
-/// Measures how fast the network classifies on this machine now.
+/// Measures how fast a network classifies on this machine now.
 static ns_status measure(const search__run *run, const nn_graph *graph, budget_rate *rate,
                          ns_error *err) {
     nn_net_options options = nn_net_options_default();
@@ -76,24 +77,33 @@ static ns_status measure(const search__run *run, const nn_graph *graph, budget_r
     return NS_OK;
 }
 
-/// Ledger position at which training must end: every validation and test image still has to be
-/// classified once. The plan's guess holds where nothing could be measured.
-static int64_t deadline_ms(const search__run *run, const nn_graph *graph) {
-    const nn_counts counts = nn_graph_count(graph);
-    const size_t image_count =
-        run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST];
-    const int64_t known_ms = search__clock_classify_ms(run, &counts, image_count);
-    if (known_ms > 0) {
-        return run->plan.total_ms - known_ms;
-    }
-    budget_rate rate = {0};
+/// Leaves the rate at 0 where it is known without measuring, and where measuring fails.
+static void measure_rate(retraining *r, const search_candidate *candidate) {
     ns_error why = {0};
-    if (measure(run, graph, &rate, &why) != NS_OK) {
-        ns_log_write(run->config->log, NS_LOG_WARN, "finish not measured: %s", why.text);
+    if (search__clock_classify_ms(r->run, &candidate->counts, 1) == 0 &&
+        measure(r->run, &candidate->graph, &r->rate, &why) != NS_OK) {
+        ns_log_write(r->run->config->log, NS_LOG_WARN, "finish not measured: %s", why.text);
+    }
+}
+
+/// Ledger position at which training must end: every validation and test image still has to be
+/// classified once, or twice by a model that looks at mirror images. The plan's guess holds where
+/// nothing could be measured.
+static int64_t deadline_ms(const retraining *r, const search_candidate *candidate) {
+    const search__run *run = r->run;
+    const size_t pass_count = candidate->recipe.mirror_average ? 2 : 1;
+    const size_t image_count =
+        pass_count * (run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST]);
+    const int64_t known_ms = search__clock_classify_ms(run, &candidate->counts, image_count);
+    if (known_ms > 0) {
+        return run->plan.total_ms - known_ms - r->plan.mirror_trial_flop / BUDGET_FLOP_PER_MS - 1;
+    }
+    if (r->rate.flops_per_ms <= 0) {
         return run->plan.retrain_end_ms;
     }
-    const double flops = (double)image_count * (double)counts.forward_flops * FINISH_SAFETY;
-    const int64_t finish_ms = FINISH_BASE_MS + budget_rate_predict_ms(&rate, flops, 0);
+    const double flops =
+        (double)image_count * (double)candidate->counts.forward_flops * FINISH_SAFETY;
+    const int64_t finish_ms = FINISH_BASE_MS + budget_rate_predict_ms(&r->rate, flops, 0);
     int64_t margin_ms = run->plan.total_ms / 200;
     margin_ms = margin_ms < MARGIN_MS_MIN ? MARGIN_MS_MIN : margin_ms;
     margin_ms = margin_ms > MARGIN_MS_MAX ? MARGIN_MS_MAX : margin_ms;
@@ -107,8 +117,8 @@ static int64_t charged_ms(const retraining *r) {
 }
 
 static ns_status book_work(const retraining *r, uint64_t sample_count) {
-    return results_phase_work(r->store, r->attempt_id,
-                              search__work_flop(&r->counts, sample_count, 0), r->err);
+    const int64_t flop = search__work_flop(&r->counts, sample_count, 0) + r->plan.mirror_trial_flop;
+    return results_phase_work(r->store, r->attempt_id, flop, r->err);
 }
 
 static nn_verdict on_step(void *context, const nn_progress *progress) {
@@ -128,17 +138,10 @@ static nn_verdict on_step(void *context, const nn_progress *progress) {
     return r->status == NS_OK ? NN_CONTINUE : NN_STOP;
 }
 
-/// Says how far the time will go.
-static void expect_epochs(const search__run *run, const search_candidate *candidate,
-                          int64_t left_ms) {
-    const double step_ms = search__predict_step_ms(run, candidate, true);
-    const double images = (double)run->info->split_count[DATA_TRAIN];
-    if (step_ms > 0) {
-        char left[32];
-        budget_amount_format(&(budget_amount){run->config->budget_kind, left_ms}, left);
-        ns_log_write(run->config->log, NS_LOG_INFO, "retraining for %s: about %.1f epochs", left,
-                     (double)left_ms / step_ms * candidate->recipe.batch_size / images);
-    }
+/// The useful end came before that of the budget: search__conclude() says so.
+static ns_status note_convergence(const retraining *r, ns_error *err) {
+    ns_json_set_bool(r->result, "converged", true);
+    return search__result_write(r->store, r->run, r->result, err);
 }
 
 /// Trains until the ledger stands at `end_ms`, from the checkpoint if there is one. With hardly any
@@ -154,10 +157,15 @@ static ns_status train_until(retraining *r, const search_candidate *candidate,
     }
     nn_train_options options = nn_train_options_default();
     nn_train_result result = {0};
-    expect_epochs(r->run, candidate, left_ms);
     options.step_ms_guess = search__predict_step_ms(r->run, candidate, true);
     options.recipe = candidate->recipe;
     search__clock_grant(r->run, candidate, done_ms + (left_ms > 0 ? left_ms : 0), &options);
+    const uint64_t useful_count = (uint64_t)r->plan.sample_count_max;
+    if (useful_count > 0 &&
+        (options.sample_count_max == 0 || options.sample_count_max > useful_count)) {
+        options.sample_count_max = useful_count;
+    }
+    options.with_validation = r->plan.with_validation;
     options.seed = r->run->config->seed;
     options.thread_count = r->run->thread_count;
     options.dtype = r->run->config->dtype;
@@ -177,6 +185,10 @@ static ns_status train_until(retraining *r, const search_candidate *candidate,
     if (result.checkpoint_failure_count > 0) {
         ns_log_write(r->run->config->log, NS_LOG_WARN, "%d checkpoints failed, the last: %s",
                      result.checkpoint_failure_count, result.checkpoint_error.text);
+    }
+    if (!result.stopped && useful_count > 0 && options.sample_count_max == useful_count &&
+        result.last.sample_count + (uint64_t)result.recipe.batch_size > useful_count) {
+        return note_convergence(r, err);
     }
     return result.stopped ? NS_ERR_STOPPED : NS_OK;
 }
@@ -204,7 +216,7 @@ static ns_status train(retraining *r, search_candidate *candidate, nn_model **mo
                        ns_error *err) {
     char checkpoint[NS_PATH_MAX];
     NS_TRY(search__file(r->run, "retrain.ckpt", checkpoint, err));
-    const int64_t end_ms = deadline_ms(r->run, &candidate->graph);
+    const int64_t end_ms = deadline_ms(r, candidate);
     for (int i = 0; i < TRIES_MAX; i++) {
         ns_error why = {0};
         const ns_status status = train_until(r, candidate, checkpoint, end_ms, model, &why);
@@ -223,6 +235,21 @@ static ns_status train(retraining *r, search_candidate *candidate, nn_model **mo
     return NS_OK;
 }
 
+/// Makes of the winner as searched what is to be retrained.
+static ns_status follow_plan(retraining *r, search_candidate *candidate, ns_error *err) {
+    measure_rate(r, candidate);
+    NS_TRY(search__clock_update(r->run, r->store, err));
+    const int64_t end_ms = deadline_ms(r, candidate);
+    NS_TRY(search__retrain_plan_make(r->run, r->slot, r->store, end_ms, candidate, r->result, err));
+    r->plan = search__retrain_plan_of(r->result);
+    if (r->plan.width_factor > 1) {
+        const search_genotype genotype = candidate->genotype;
+        NS_TRY(search__widen(&r->run->space, &genotype, r->plan.width_factor, candidate, err));
+    }
+    candidate->recipe.mirror_average = r->plan.mirror_average;
+    return NS_OK;
+}
+
 static ns_status retrain(retraining *r, ns_error *err) {
     search_candidate *candidate = malloc(sizeof(*candidate));
     nn_model *model = NULL;
@@ -230,6 +257,9 @@ static ns_status retrain(retraining *r, ns_error *err) {
     ns_status status = candidate == NULL
                            ? ns_fail(err, NS_ERR_MEMORY, "cannot hold a candidate network")
                            : winner_open(r, candidate, err);
+    if (status == NS_OK) {
+        status = follow_plan(r, candidate, err);
+    }
     if (status == NS_OK) {
         status = train(r, candidate, &model, err);
     }
@@ -258,6 +288,7 @@ int search__retrain_main(search__run *run, int slot) {
         const ns_status ended = results_phase_end(r.store, r.attempt_id, charged_ms(&r), err);
         status = ended == NS_OK ? status : ended;
     }
+    ns_json_free(r.result);
     results_close(r.store);
     return search__exit_code(status);
 }

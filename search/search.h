@@ -242,7 +242,9 @@ ns_status search_config_load(const char *store_path, const char *study, search_c
                              char **storage, ns_error *err);
 
 /// {study, state, phase, stop_reason, best_val_accuracy, test_accuracy, winner, weights_sha256,
-///  trials, budget_node_ms, node_ms_used, price, cost, model, ...}
+///  trials, budget_node_ms, node_ms_used, price, cost, model,
+///  retrain: {width_factor, with_validation, mirror_average, epochs_expected, error_expected, ...},
+///  val_accuracy_of: "model", or "winner's trial" when the model was trained on those images, ...}
 ns_status search_status_json(const char *store_path, const char *study, ns_json **out,
                              ns_error *err);
 /// {trials: [{number, state, fail_reason, genotype, hash, fidelity, seed, purpose, rung, of_trial,

@@ -38,11 +38,12 @@ static double best_val_accuracy(const search_goal *goal, const results_trial *tr
 
 static ns_status members_copy(ns_json *to, const ns_json *result, ns_error *err) {
     const char *const members[] = {
-        "test_accuracy", "test_macro_auc", "test_log_loss",   "test_images",
-        "val_accuracy",  "winner",         "winner_trial",    "weights_sha256",
-        "model",         "onnx",           "model_origin",    "params",
-        "flops",         "mbytes",         "latency_ms",      "latency_ms_all_cores",
-        "calibration",   "confirmation",   "search_converged"};
+        "test_accuracy",  "test_macro_auc", "test_log_loss",    "test_images",
+        "val_accuracy",   "winner",         "winner_trial",     "weights_sha256",
+        "model",          "onnx",           "model_origin",     "params",
+        "flops",          "mbytes",         "latency_ms",       "latency_ms_all_cores",
+        "calibration",    "confirmation",   "search_converged", "retrain",
+        "val_accuracy_of"};
     for (size_t i = 0; i < NS_COUNT_OF(members); i++) {
         NS_TRY(search__member_copy(to, result, members[i], err));
     }

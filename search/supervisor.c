@@ -285,13 +285,22 @@ static ns_status run_phases(supervisor *s, const char *from, ns_error *err) {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/// "converged" when retraining came to its useful end before the budget's, else "budget".
+static const char *stop_reason(const search__run *run, results_store *store) {
+    ns_json *result = NULL;
+    const bool converged = search__result_read(store, run, &result, NULL) == NS_OK &&
+                           ns_json_bool(result, "converged", false);
+    ns_json_free(result);
+    return converged ? "converged" : "budget";
+}
+
 ns_status search__conclude(const search__run *run, results_store *store, ns_status status,
                            ns_error *err) {
     ns_error ignored = {0}; // what ended the study is the thing to tell
     if (status == NS_OK || status == NS_ERR_BUDGET) {
         if (search__salvage(run, store, &ignored) == NS_OK) {
             return results_study_update(store, run->study_id, RESULTS_STUDY_COMPLETE, "done",
-                                        "budget", NULL, err);
+                                        stop_reason(run, store), NULL, err);
         }
         NS_TRY(results_study_update(store, run->study_id, RESULTS_STUDY_FAIL, NULL, "budget", NULL,
                                     err));

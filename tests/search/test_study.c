@@ -207,8 +207,10 @@ static bool has_running_trial(const ns_json *status) {
     return is_running(status) && trial_count(status, "RUNNING") > 0;
 }
 
+/// It is decided what is retrained, so training is about to begin.
 static bool is_retraining(const ns_json *status) {
-    return strcmp(ns_json_string(status, "phase", ""), "retrain") == 0;
+    return strcmp(ns_json_string(status, "phase", ""), "retrain") == 0 &&
+           ns_json_count(ns_json_get(status, "retrain")) > 0;
 }
 
 /// Kills the first child of the supervisor `pid`, as a crash would.
