@@ -117,6 +117,26 @@ static void test_disturbed_samples(void **state) {
     budget_model_free(model);
 }
 
+/// A neighbour made some of them twice as slow, which is within what kernels differ by: the others,
+/// close by, know better.
+static void test_slow_neighbour(void **state) {
+    (void)state;
+    budget_sample samples[60];
+    for (int i = 0; i < 60; i++) {
+        const double x = i % 8, y = i / 8, took_ms = true_ms(x, y, 10);
+        samples[i] = sample_at(4, x, y, 10, i % 9 == 4 ? 2 * took_ms : took_ms);
+    }
+    budget_model *model = model_of(samples, 60);
+    for (int i = 0; i < 60; i++) {
+        const double want = true_ms(i % 8, i / 8, 10);
+        const double got = predict(model, sample_at(4, i % 8, i / 8, 10, 0));
+        if (fabs(got / want - 1) > 0.15) {
+            fail_msg("predicted %.2f ms of sample %d, want %.2f", got, i, want);
+        }
+    }
+    budget_model_free(model);
+}
+
 /// Many measurements of the same work count as one, their mean: no weight, no numerical trouble.
 static void test_repeated_samples(void **state) {
     (void)state;
@@ -134,7 +154,7 @@ int main(void) {
         cmocka_unit_test(test_nothing_measured),     cmocka_unit_test(test_steady_machine),
         cmocka_unit_test(test_between_measurements), cmocka_unit_test(test_far_from_measurements),
         cmocka_unit_test(test_bad_samples),          cmocka_unit_test(test_repeated_samples),
-        cmocka_unit_test(test_disturbed_samples),
+        cmocka_unit_test(test_disturbed_samples),    cmocka_unit_test(test_slow_neighbour),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
