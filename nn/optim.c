@@ -12,10 +12,9 @@
 //
 // The same sweep moves the average of the weights (nn/average.c) and looks whether all weights are
 // numbers. All parameters lie in flat arrays, so a step is one sweep, whatever the graph. It does 6
-// FLOPs on 20 bytes a value (with an average 8 on 28) and is therefore bound by memory bandwidth:
-// 28 GB/s measured on one core where a plain a = b + c reaches 44 (2 million values, 1.5 ms). That
-// is a thousandth of a training step, so nothing wider or more fused is worth its lines. Denormals
-// are flushed meanwhile, on every thread: the momentum of what no longer gets a gradient would
+// FLOPs on 20 bytes a value (with an average 8 on 28) and is therefore bound by memory bandwidth, a
+// small part of a training step; `bench train` says which. Denormals are flushed meanwhile, on every
+// thread: the momentum of what no longer gets a gradient would
 // otherwise fade through them, a hundred times slower.
 
 #include "nn/nn_internal.h"
