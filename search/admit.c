@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "search/search_internal.h"
+#include "search/space.h"
 
 #define COST_OF_ANCHOR_MAX 2.0 // where nothing speaks against it: giants see too few images
 

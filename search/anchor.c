@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/space.h"
 
 #define LEAST 1e-9 // stands for 0 where distances are ratios
 

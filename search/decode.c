@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/space.h"
 
 #define MOMENTUM         0.9F
 #define MAX_POOL_LOGITS  0.25F

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/sampler.h"
 
 #define CLASSES_MAX    32
 #define PAIRS_MIN      4      // fewer tell a shift, and no scale

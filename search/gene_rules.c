@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/space.h"
 
 #define END   (-1.0) // ends a list, so that no count is written
 #define USUAL 0.3    // anchor_share of what every network or recipe has

@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/space.h"
 
 #define MUTATION_TRIES_MAX 1000 // a space of inactive genes alone must not loop for ever
 

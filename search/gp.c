@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/sampler.h"
 
 #define GRID_POINTS_MAX 96
 #define JITTER          1e-6

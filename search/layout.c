@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/space.h"
 
 #define NARROW_PX_MAX 40 // stem stride 1 up to here
 #define MEDIUM_PX_MAX 80 // 2 up to here, and three stages

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "search/search_internal.h"
+#include "search/space.h"
 
 #define PROPOSALS_MAX 256
 #define POINTS_MAX    4096 // of a space that is gone through

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/sampler.h"
 
 static const search_sampler SAMPLERS[] = {
     {"surrogate", "a Gaussian process proposes where most improvement is expected",

@@ -13,7 +13,7 @@
 
 #include <math.h>
 
-#include "search/search_internal.h"
+#include "search/sampler.h"
 
 #define POPULATION_COUNT 10
 #define TOURNAMENT_COUNT 3

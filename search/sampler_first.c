@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-#include "search/search_internal.h"
+#include "search/sampler.h"
 
 #define DRAW_COUNT 5
 #define TRIES_MAX  200 // draws that cost too much do not count, up to here

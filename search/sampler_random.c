@@ -1,6 +1,6 @@
 // The baseline every sampler must beat: each gene's choices equally likely, nothing learnt.
 
-#include "search/search_internal.h"
+#include "search/sampler.h"
 
 ns_status search__propose_random(const search_task *task, const search_history *history,
                                  uint64_t seed, uint64_t number, search_genotype *out,

@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-#include "search/search_internal.h"
+#include "search/sampler.h"
 
 #define WARMUP_COUNT   6
 #define RATE           0.25 // of a score of 1 standard deviation

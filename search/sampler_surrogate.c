@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/sampler.h"
 
 #define WARMUP_COUNT     6
 #define PENDING_MAX      32

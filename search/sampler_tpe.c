@@ -12,7 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "search/search_internal.h"
+#include "search/sampler.h"
 
 #define WARMUP_COUNT     6
 #define CANDIDATES_COUNT 32

@@ -36,7 +36,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/space.h"
 
 /* ---- genes ----------------------------------------------------------------------------------- */
 

@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/space.h"
 
 #define FILE_BYTES_MAX (1 << 20)
 #define PLACE_BYTES    64

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "search/search_internal.h"
+#include "search/space.h"
 
 /// Genes of one number decide about each other; those with a number of their own about nothing else.
 static int group_of(const search_space *space, int gene) {
