@@ -123,13 +123,15 @@ static void test_slow_neighbour(void **state) {
     (void)state;
     budget_sample samples[60];
     for (int i = 0; i < 60; i++) {
-        const double x = i % 8, y = i / 8, took_ms = true_ms(x, y, 10);
-        samples[i] = sample_at(4, x, y, 10, i % 9 == 4 ? 2 * took_ms : took_ms);
+        const int column = i % 8, row = i / 8;
+        const double took_ms = true_ms(column, row, 10);
+        samples[i] = sample_at(4, column, row, 10, i % 9 == 4 ? 2 * took_ms : took_ms);
     }
     budget_model *model = model_of(samples, 60);
     for (int i = 0; i < 60; i++) {
-        const double want = true_ms(i % 8, i / 8, 10);
-        const double got = predict(model, sample_at(4, i % 8, i / 8, 10, 0));
+        const int column = i % 8, row = i / 8;
+        const double want = true_ms(column, row, 10);
+        const double got = predict(model, sample_at(4, column, row, 10, 0));
         if (fabs(got / want - 1) > 0.15) {
             fail_msg("predicted %.2f ms of sample %d, want %.2f", got, i, want);
         }

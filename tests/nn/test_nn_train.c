@@ -57,7 +57,7 @@ static void test_deadline_is_kept(void **state) {
     nn_train_result result;
     nn_train_options options = train_options_for(&w);
     options.sample_count_max = 0;
-    options.ms_max = 8 * SLOW_STEP_MS;
+    options.ms_max = (int64_t)8 * SLOW_STEP_MS;
     const int64_t begin_ms = ns_clock_ms();
     nn_model *model = train_model(f, &options, &result);
     const int64_t took_ms = ns_clock_ms() - begin_ms;
