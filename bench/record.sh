@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Measures everything anew on an idle machine and writes RESULTS.md: about 20 minutes, with --quick 6.
+# Measures everything anew on an idle machine and writes RESULTS.md: most of an hour with two versions of
+# PyTorch, with --quick half of that.
 # Comparisons without their peer (no torch, no onnxruntime) stop here and leave the rest as it was.
 set -eu
 here=$(dirname "$0")

@@ -19,7 +19,7 @@ TRAIN = """
 ## Training
 
 Whole steps of R9(w), a ResNet-9 on 28x28x1 images, 10 labels: batch {batch}, {threads} threads, SGD with Nesterov momentum.
-The roof is the sum of the net's convolutions, each alone and by oneDNN's fastest algorithm and layout, in the same
+The roof is the sum of the net's convolutions, each alone and by the fastest of oneDNN's kernels and ours, in the same
 run. PyTorch is at the fastest of its settings (channels last or not, traced or compiled or neither, foreach or fused
 optimiser); "eager" is its fastest without tracing and compiling. Both sides flush denormals and keep f32 weights;
 PyTorch's bf16 is autocast.
