@@ -210,7 +210,7 @@ bool ns_utf8_valid(const char *text);
 /// between characters to fit; at most 4 bytes a byte and the final 0. Copying twice changes no more.
 void ns_text_escape(const char *text, char *out, size_t size_bytes);
 
-/* ---- hashing -------------------------------------------------------------------------------- */
+/* ---- hashing and base64 --------------------------------------------------------------------- */
 
 #define NS_SHA256_HEX_MAX 65 // 64 digits and the final 0
 
@@ -222,6 +222,11 @@ void ns_sha256_finish(ns_sha256 *hash, char out[NS_SHA256_HEX_MAX]);
 /// The three calls above for a buffer in memory.
 ns_status ns_sha256_of(const void *bytes, size_t size_bytes, char out[NS_SHA256_HEX_MAX],
                        ns_error *err);
+
+/// The bytes as text that stands for a file in HTML, "data:image/png;base64,..." (RFC 2397, RFC
+/// 4648); `*out` is malloced. NS_ERR_MEMORY.
+ns_status ns_data_uri(const char *mime_type, const void *bytes, size_t size_bytes, char **out,
+                      ns_error *err);
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 

@@ -1,8 +1,10 @@
-// SHA-256 over OpenSSL's libcrypto, which uses the processor's own instructions for it. Only this
-// file knows libcrypto.
+// SHA-256 over OpenSSL's libcrypto, which uses the processor's own instructions for it, and its
+// base64. Only this file knows libcrypto.
 
+#include <assert.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/base.h"
 
@@ -54,5 +56,30 @@ ns_status ns_sha256_of(const void *bytes, size_t size_bytes, char out[NS_SHA256_
     NS_TRY(ns_sha256_new(&hash, err));
     ns_sha256_update(hash, bytes, size_bytes);
     ns_sha256_finish(hash, out);
+    return NS_OK;
+}
+
+/// Bytes that go to libcrypto at once, whose sizes are int: a multiple of 3, so that only the last
+/// piece is padded.
+#define BASE64_PIECE_BYTES ((size_t)3 << 20)
+
+ns_status ns_data_uri(const char *mime_type, const void *bytes, size_t size_bytes, char **out,
+                      ns_error *err) {
+    const uint8_t *in = bytes;
+    const size_t head_size = strlen("data:;base64,") + strlen(mime_type);
+    assert(size_bytes < SIZE_MAX / 2);
+    char *text = malloc(head_size + (size_bytes + 2) / 3 * 4 + 1);
+    if (text == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory while writing a picture into a page");
+    }
+    (void)snprintf(text, head_size + 1, "data:%s;base64,", mime_type);
+    char *at = text + head_size;
+    for (size_t done = 0; done < size_bytes;) {
+        const size_t left = size_bytes - done;
+        const size_t now = left < BASE64_PIECE_BYTES ? left : BASE64_PIECE_BYTES;
+        at += EVP_EncodeBlock((unsigned char *)at, in + done, (int)now);
+        done += now;
+    }
+    *out = text;
     return NS_OK;
 }

@@ -86,6 +86,11 @@ void data_image_free(data_image *image);
 ns_status data_image_fit(const data_image *image, int channels, int height, int width, uint8_t *out,
                          ns_error *err);
 
+/// Writes `pixels`, planar (C, H, W) uint8 with 1 or 3 channels, as a PNG; `*out` is malloced. The
+/// same pixels give the same bytes. NS_ERR_MEMORY.
+ns_status data_png_encode(const uint8_t *pixels, int channels, int height, int width, uint8_t **out,
+                          size_t *size_bytes, ns_error *err);
+
 /* ---- pack ------------------------------------------------------------------------------------ */
 
 #define DATA_CHANNELS_MAX 3
