@@ -1,6 +1,6 @@
 """The order of the layers, read from every #include line and every ns_module() of the tree.
 
-    base <- data, budget, results <- nn (base, data) <- search <- serve <- cli
+    base <- data, budget, results <- nn (base, data) <- search <- report <- serve <- cli
 
 A file includes our headers by their path from the root, and only those of its own folder or of a
 layer below. A third-party header is included only where OWNERS says, so that a new version of a
@@ -17,8 +17,9 @@ BELOW = {
     "results": ["base"],
     "nn": ["base", "data"],
     "search": ["base", "data", "budget", "results", "nn"],
-    "serve": ["base", "data", "budget", "results", "nn", "search"],
-    "cli": ["base", "data", "budget", "results", "nn", "search", "serve"],
+    "report": ["base", "data", "budget", "results", "nn", "search"],
+    "serve": ["base", "data", "budget", "results", "nn", "search", "report"],
+    "cli": ["base", "data", "budget", "results", "nn", "search", "report", "serve"],
 }
 
 # (third-party header, the files that may include it)
@@ -29,6 +30,7 @@ OWNERS = [
     (r"sqlite3(ext)?\.h", r"results/.*"),
     (r"(oneapi/dnnl/)?dnnl.*\.h(pp)?", r"nn/[a-z0-9_]*dnnl[a-z0-9_]*\.[ch]"),
     (r"protobuf-c/.*|.*\.pb-c\.h", r"nn/.*onnx.*"),
+    (r"librsvg/.*|cairo.*\.h", r"report/plot_png\.c"),
     (r"microhttpd\.h", r"serve/.*"),
     (r"argp\.h", r"cli/.*"),
 ]
