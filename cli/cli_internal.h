@@ -150,8 +150,25 @@ void cli__study_print(const ns_json *study, const char *store_path);
 /// The command line for the record, cut when it is very long.
 void cli__command_join(int argc, char **argv, char out[CLI_COMMAND_BYTES]);
 /// Runs or resumes the study behind a progress line and prints how it stands, also when it was
-/// stopped early. Returns an exit code.
-int cli__study_run(const search_config *config, bool json);
+/// stopped early; then runs `on_finish` (NULL: nothing) unless there was nothing left to run.
+/// Returns an exit code.
+int cli__study_run(const search_config *config, bool json, const char *on_finish);
+
+/* ---- telling somebody (on_finish.c) ---------------------------------------------------------- */
+
+#define CLI_ON_FINISH_S_MAX 60
+/// Runs a command through the shell with how the study stands; `error` is why it ended early, or
+/// "". Whatever goes wrong is a warning on stderr.
+void cli__on_finish(const char *command, const search_config *config, const char *error);
+
+#define CLI_OPTION_ON_FINISH(command)                                                              \
+    {                                                                                              \
+        "on-finish", 0, "CMD",                                                                     \
+            "Run CMD through the shell when this run of the study ends, with its state in "        \
+            "NIGHTSHIFT_STATE, NIGHTSHIFT_TEST_ACCURACY and more, and status --json on stdin; "    \
+            "for at most 60 s, which no budget pays for",                                          \
+            cli__parse_text, (command)                                                             \
+    }
 
 /* ---- progress (progress.c) ------------------------------------------------------------------- */
 

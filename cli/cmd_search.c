@@ -12,7 +12,7 @@
 
 /// What was typed; what was not stays as search_options_none() has it.
 typedef struct search_options {
-    const char *study, *store_path, *sampler, *space_path;
+    const char *study, *store_path, *sampler, *space_path, *on_finish;
     budget_amount budget;
     uint64_t seed;
     nn_dtype dtype; // AUTO: not typed
@@ -134,8 +134,8 @@ static int search_set(const char *set_path, const search_options *options, const
     search_config config = search_config_default();
     config.command = command;
     const ns_status status = make_config(set_path, options, data_path, &config, &storage, &err);
-    const int code =
-        status == NS_OK ? cli__study_run(&config, options->json) : cli__exit_code(status, &err);
+    const int code = status == NS_OK ? cli__study_run(&config, options->json, options->on_finish)
+                                     : cli__exit_code(status, &err);
     free(storage);
     return code;
 }
@@ -174,6 +174,7 @@ int cli__search(int argc, char **argv) {
          parse_limit, &options.goal.latency_ms_max},
         {"max-params", 0, "N", "Most parameters", parse_params, &options.goal.params_max},
         {"max-mbytes", 0, "MB", "Most megabytes of weights", parse_limit, &options.goal.mbytes_max},
+        CLI_OPTION_ON_FINISH(&options.on_finish),
         CLI_OPTION_JSON(&options.json),
         {0},
     };

@@ -13,7 +13,7 @@
 
 #include "cli/cli_internal.h"
 
-#define OPTIONS_MAX    20
+#define OPTIONS_MAX    32
 #define KEY_BASE       256 // options without a letter: KEY_BASE + their row
 #define PROGRAM_NAME   "nightshift"
 #define COUNT_LIMIT    1000000

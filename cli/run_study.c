@@ -58,12 +58,12 @@ static ns_status print_study(const search_config *config, bool json, ns_error *e
     return NS_OK;
 }
 
-int cli__study_run(const search_config *config, bool json) {
-    ns_error err = {0};
-    const ns_status status = run_with_progress(config, &err);
+/// Says how the study stands, and what went wrong, if anything; the exit code.
+static int show_end(const search_config *config, bool json, ns_status status, const ns_error *why) {
     if (status != NS_OK && status != NS_ERR_STOPPED) {
-        return cli__exit_code(status, &err);
+        return cli__exit_code(status, why);
     }
+    ns_error err = {0};
     const ns_status printed = print_study(config, json, &err);
     if (printed != NS_OK) {
         return cli__exit_code(printed, &err);
@@ -76,6 +76,20 @@ int cli__study_run(const search_config *config, bool json) {
         return CLI_STOPPED;
     }
     return CLI_DONE;
+}
+
+int cli__study_run(const search_config *config, bool json, const char *on_finish) {
+    bool began = false;
+    ns_error err = {0};
+    search_config watched = *config;
+    watched.began = &began;
+    const ns_status status = run_with_progress(&watched, &err);
+    const int code = show_end(config, json, status, &err);
+    if (began && on_finish != NULL) {
+        (void)fflush(stdout); // the result stands before anything else can go wrong
+        cli__on_finish(on_finish, config, status == NS_OK ? "" : err.text);
+    }
+    return code;
 }
 
 void cli__command_join(int argc, char **argv, char out[CLI_COMMAND_BYTES]) {

@@ -227,6 +227,7 @@ typedef struct search_config {
     ns_log *log;
     void (*on_progress)(void *context, const search_progress *progress); // about 4 times a second
     void *context;
+    bool *began; // set when there was something left to run; NULL: nobody asks
 } search_config;
 search_config search_config_default(void);
 

@@ -382,6 +382,9 @@ static ns_status open_and_begin(search__run *run, bool *done, ns_error *err) {
     results_store *store = NULL;
     NS_TRY(results_open(run->config->store_path, RESULTS_CREATE, &store, err));
     ns_status status = study_open(run, store, done, err);
+    if (status == NS_OK && !*done && run->config->began != NULL) {
+        *run->config->began = true;
+    }
     if (status == NS_OK && !*done) {
         status = bury_earlier_runs(run, store, err);
     }
