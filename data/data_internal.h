@@ -1,13 +1,15 @@
 // Private to data/: the pack's layout and writer, the listing that every source form is read into,
 // and the steps that import.c strings together.
 //
-//   import_folder.c --+
-//   import_csv.c -----+--> data__listing --> import.c (choose size, decode) --+
-//   import_idx.c -------------------------------------------------------------+--> pack_write.c
-//   demo.c -------------------------------------------------------------------+
+//   import_folder.c --+                   import.c
+//   import_csv.c -----+--> data__listing --> import_survey.c --> import_decode.c --+
+//   import_idx.c ------------------------------------------------------------------+-> pack_write.c
+//   demo.c ------------------------------------------------------------------------+
 
 #ifndef NS_DATA_DATA_INTERNAL_H
 #define NS_DATA_DATA_INTERNAL_H
+
+#include <omp.h>
 
 #include "data/data.h"
 
@@ -113,6 +115,7 @@ typedef enum data__image_kind {
     DATA__KIND_PNG,
     DATA__KIND_JPEG,
     DATA__KIND_FOREIGN, // an image, but of a format that is not read
+    DATA__KIND_PIXELS,  // decoded already
 } data__image_kind;
 
 /// Tells the kind from the first bytes; `*format` is its name for a sentence ("GIF").
@@ -123,21 +126,33 @@ typedef struct data__image_header {
     int width, height, channels; // channels: 1 grey, 3 colour, as data_image_decode would give
 } data__image_header;
 
-/// Reads only as much of the file as its header takes. The reason in `err` names no file.
-ns_status data__image_read_header(const char *path, data__image_header *out, ns_error *err);
-/// As data_image_read, but the reason in `err` names no file.
-ns_status data__image_read_bare(const char *path, data_image *out, ns_error *err);
-/// As data_image_decode, but the reason in `err` names no file.
-ns_status data__image_decode_bare(const uint8_t *bytes, size_t size_bytes, data_image *out,
-                                  ns_error *err);
+/// An image on its way in: the bytes of a file, or pixels where there is no file to decode.
+typedef struct data__content {
+    uint8_t *bytes; // malloced; NULL: the image is decoded
+    size_t size_bytes;
+    bool cut;         // there are more bytes than were asked for
+    data_image image; // when `bytes` is NULL
+} data__content;
+
+void data__content_free(data__content *content);
+/// The first `bytes_max` bytes of the regular file `path`. The reason in `err` names no file.
+ns_status data__content_read(const char *path, size_t bytes_max, data__content *out, ns_error *err);
+/// What the beginning of an image says; of a cut one NS_ERR_INPUT may mean that more is needed. The
+/// reason in `err` names no file.
+ns_status data__content_header(const data__content *content, data__image_header *out,
+                               ns_error *err);
+/// As data_image_decode, but the reason in `err` names no file. Pixels move out of `content`.
+ns_status data__content_decode(data__content *content, data_image *out, ns_error *err);
 /// Refuses sizes that are zero or beyond the limits, before any memory is taken.
 ns_status data__image_check_size(uint64_t width, uint64_t height, ns_error *err);
 
 ns_status data__png_decode(const uint8_t *bytes, size_t size_bytes, data_image *out, ns_error *err);
 ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data_image *out,
                             ns_error *err);
-ns_status data__png_read_header(FILE *file, data__image_header *out, ns_error *err);
-ns_status data__jpeg_read_header(FILE *file, data__image_header *out, ns_error *err);
+ns_status data__png_header(const uint8_t *bytes, size_t size_bytes, data__image_header *out,
+                           ns_error *err);
+ns_status data__jpeg_header(const uint8_t *bytes, size_t size_bytes, data__image_header *out,
+                            ns_error *err);
 
 static inline int data__clamp(int value, int low, int high) {
     return value < low ? low : value > high ? high : value;
@@ -153,18 +168,35 @@ typedef struct data__item {
     uint8_t split;  // data_split or DATA__UNASSIGNED
     char *reason;   // why it is left out; NULL: it is not
     bool bad;       // left out as a bad image, not as something else
+    data__image_header header; // read by the survey, unless the source gave it: kind is not OTHER
 } data__item;
 
-/// What a folder or manifest names, before any image is opened.
-typedef struct data__listing {
+typedef struct data__listing data__listing;
+
+/// Gives the image of item `index`, of its bytes at least the first `bytes_max` (SIZE_MAX: all).
+/// NS_ERR_MEMORY, NS_ERR_LIMIT and NS_ERR_STOPPED end the import with their sentence, which names
+/// the source; any other failure leaves the item out, with a reason that names no file. Called by
+/// several threads at once, unless the listing is `in_order`.
+typedef ns_status (*data__read_fn)(const data__listing *listing, size_t index, size_t bytes_max,
+                                   data__content *out, ns_error *err);
+
+/// What a source names, and how its images are read.
+struct data__listing {
     const data_import_options *options; // whose progress function may stop it; NULL: nothing does
     const char *source;                 // for that sentence
     data__item *items;
     size_t item_count, item_capacity;
     char **labels; // (label_count), bytewise ascending after data__listing_finish
     int label_count, label_capacity;
-    int *label_order; // (label_count) label indices, bytewise ascending by name
-} data__listing;
+    int *label_order;   // (label_count) label indices, bytewise ascending by name
+    data__read_fn read; // NULL: the items' paths are files
+    void *reader;       // for `read`
+    void (*reader_free)(void *reader);
+    // A source that can only be read from its beginning to its end: `read` is asked by one thread at
+    // a time for ascending items (those with a reason left out), always for all bytes; a smaller
+    // item than the last begins a new pass.
+    bool in_order;
+};
 
 /// The index of the label `name`, which is added when new. NS_ERR_INPUT when it is not UTF-8 or one
 /// too many; the sentence names no source.
@@ -181,6 +213,9 @@ const char *data__item_name(const data__item *item);
 /// Sorts the labels by name and renumbers the items' labels.
 ns_status data__listing_finish(data__listing *listing, ns_error *err);
 void data__listing_free(data__listing *listing);
+/// The image of item `index`; see data__read_fn.
+ns_status data__listing_read(const data__listing *listing, size_t index, size_t bytes_max,
+                             data__content *out, ns_error *err);
 
 /// The names in the folder `path`, bytewise ascending, without hidden files and what file managers
 /// leave behind. `*names` and each name are malloced; free with data__names_free.
@@ -191,6 +226,53 @@ ns_status data__folder_list(const char *source, data__listing *listing, ns_error
 ns_status data__csv_list(const char *source, data__listing *listing, ns_error *err);
 /// Whether `name` looks like an IDX file of images.
 bool data__idx_is_images(const char *name);
+
+/* ---- import ---------------------------------------------------------------------------------- */
+
+/// An import on its way through import.c (which says how), import_survey.c and import_decode.c.
+typedef struct data__import {
+    const char *source;
+    const data_import_options *options;
+    data__listing listing;
+    size_t image_count, bad_count; // good and bad images; the bad ones
+    int thread_count;
+    int channels, height, width;
+    data__pack_writer *writer;
+} data__import;
+
+/// Reads every header that is not known yet: what is an image, how large, grey or colour.
+ns_status data__import_survey(data__import *run, ns_error *err);
+/// Fails when there is no good image, or too many bad ones.
+ns_status data__import_check_bad(const data__import *run, ns_error *err);
+/// Chooses channels, height and width from the options and all headers.
+ns_status data__import_choose_sizes(data__import *run, ns_error *err);
+/// Decodes all images into the pack.
+ns_status data__import_decode(data__import *run, ns_error *err);
+
+/// A pass over the items [next, end) by several threads.
+typedef struct data__pass {
+    data__import *run;
+    size_t next, end;
+    omp_lock_t lock;
+    ns_status failed; // what ends the import
+    ns_error sentence;
+} data__pass;
+
+/// Over the items [first, end).
+void data__pass_begin(data__pass *pass, data__import *run, size_t first, size_t end);
+/// What ended the import, or NS_OK.
+ns_status data__pass_end(data__pass *pass, ns_error *err);
+
+/// Takes the next item that is not left out and reads up to `bytes_max` bytes of its image; false at
+/// the end or after a failure that ends the import. What is wrong with the item alone goes into its
+/// reason, and `*content` is empty then.
+bool data__pass_next(data__pass *pass, size_t bytes_max, size_t *index, data__content *content);
+/// Leaves item `index` out, or ends the import: what a data__read_fn's failure does.
+void data__pass_leave_out(data__pass *pass, size_t index, ns_status status, const char *reason,
+                          bool bad);
+/// Ends the import, when it was not ended yet.
+void data__pass_fail(data__pass *pass, ns_status status, const char *sentence);
+
 /// The whole import of IDX files.
 ns_status data__idx_import(const char *path, const char *out_path,
                            const data_import_options *options, ns_error *err);

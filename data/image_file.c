@@ -10,8 +10,6 @@
 
 #include "data/data_internal.h"
 
-#define SNIFF_BYTES 16
-
 typedef struct signature {
     data__image_kind kind;
     const char *format;
@@ -54,8 +52,7 @@ static ns_status refuse(data__image_kind kind, const char *format, size_t size_b
     return ns_fail(err, NS_ERR_INPUT, "it is neither PNG nor JPEG");
 }
 
-ns_status data__image_decode_bare(const uint8_t *bytes, size_t size_bytes, data_image *out,
-                                  ns_error *err) {
+static ns_status decode(const uint8_t *bytes, size_t size_bytes, data_image *out, ns_error *err) {
     const char *format;
     const data__image_kind kind = data__image_sniff(bytes, size_bytes, &format);
     switch (kind) {
@@ -68,90 +65,106 @@ ns_status data__image_decode_bare(const uint8_t *bytes, size_t size_bytes, data_
     }
 }
 
-/// Opens a regular file; a pipe or device would block or never end.
-static ns_status open_regular(const char *path, FILE **out, ns_error *err) {
+/* ---- content --------------------------------------------------------------------------------- */
+
+void data__content_free(data__content *content) {
+    free(content->bytes);
+    data_image_free(&content->image);
+    *content = (data__content){0};
+}
+
+ns_status data__content_header(const data__content *content, data__image_header *out,
+                               ns_error *err) {
+    if (content->bytes == NULL) {
+        const data_image *image = &content->image;
+        *out =
+            (data__image_header){DATA__KIND_PIXELS, image->width, image->height, image->channels};
+        return NS_OK;
+    }
+    const char *format;
+    out->kind = data__image_sniff(content->bytes, content->size_bytes, &format);
+    switch (out->kind) {
+    case DATA__KIND_PNG:
+        return data__png_header(content->bytes, content->size_bytes, out, err);
+    case DATA__KIND_JPEG:
+        return data__jpeg_header(content->bytes, content->size_bytes, out, err);
+    default:
+        return refuse(out->kind, format, content->size_bytes, err);
+    }
+}
+
+ns_status data__content_decode(data__content *content, data_image *out, ns_error *err) {
+    if (content->bytes == NULL) {
+        *out = content->image;
+        content->image = (data_image){0};
+        return NS_OK;
+    }
+    return decode(content->bytes, content->size_bytes, out, err);
+}
+
+/// The size of the regular file `fd`; a pipe or device would block or never end.
+static ns_status check_file(int fd, size_t *size_bytes, ns_error *err) {
+    struct stat info;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        return ns_fail(err, NS_ERR_INPUT, "it is not a regular file");
+    }
+    if (info.st_size > (off_t)DATA__FILE_BYTES_MAX) {
+        return ns_fail(err, NS_ERR_INPUT, "it has %lld bytes, more than %u",
+                       (long long)info.st_size, DATA__FILE_BYTES_MAX);
+    }
+    *size_bytes = (size_t)info.st_size;
+    return NS_OK;
+}
+
+/// Up to `wanted_bytes` into content->bytes: fewer when the file has shrunk.
+static ns_status read_bytes(int fd, size_t wanted_bytes, data__content *content, ns_error *err) {
+    content->bytes = malloc(wanted_bytes + 1);
+    if (content->bytes == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory");
+    }
+    while (content->size_bytes < wanted_bytes) {
+        const ssize_t got =
+            read(fd, content->bytes + content->size_bytes, wanted_bytes - content->size_bytes);
+        if (got < 0 && errno != EINTR) {
+            return ns_fail(err, NS_ERR_IO, "reading failed: %s", strerror(errno));
+        }
+        if (got == 0) {
+            break;
+        }
+        content->size_bytes += got > 0 ? (size_t)got : 0;
+    }
+    return NS_OK;
+}
+
+ns_status data__content_read(const char *path, size_t bytes_max, data__content *out,
+                             ns_error *err) {
+    size_t file_bytes = 0;
+    *out = (data__content){0};
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return ns_fail(err, errno == ENOENT ? NS_ERR_NOT_FOUND : NS_ERR_IO, "%s", strerror(errno));
     }
-    struct stat info;
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        close(fd);
-        return ns_fail(err, NS_ERR_INPUT, "it is not a regular file");
+    ns_status status = check_file(fd, &file_bytes, err);
+    if (status == NS_OK) {
+        out->cut = bytes_max < file_bytes;
+        status = read_bytes(fd, out->cut ? bytes_max : file_bytes, out, err);
     }
-    if (info.st_size > (off_t)DATA__FILE_BYTES_MAX) {
-        close(fd);
-        return ns_fail(err, NS_ERR_INPUT, "it has %lld bytes, more than %u",
-                       (long long)info.st_size, DATA__FILE_BYTES_MAX);
+    (void)close(fd);
+    if (status != NS_OK) {
+        data__content_free(out);
     }
-    *out = fdopen(fd, "rb");
-    if (*out == NULL) {
-        close(fd);
-        return ns_fail(err, NS_ERR_MEMORY, "out of memory");
-    }
-    return NS_OK;
-}
-
-ns_status data__image_read_header(const char *path, data__image_header *out, ns_error *err) {
-    FILE *file = NULL;
-    out->kind = DATA__KIND_OTHER;
-    NS_TRY(open_regular(path, &file, err));
-    uint8_t start[SNIFF_BYTES];
-    const size_t size_bytes = fread(start, 1, sizeof(start), file);
-    const char *format;
-    const data__image_kind kind = data__image_sniff(start, size_bytes, &format);
-    out->kind = kind;
-    rewind(file);
-    ns_status status;
-    switch (kind) {
-    case DATA__KIND_PNG:
-        status = data__png_read_header(file, out, err);
-        break;
-    case DATA__KIND_JPEG:
-        status = data__jpeg_read_header(file, out, err);
-        break;
-    default:
-        status = refuse(kind, format, size_bytes, err);
-        break;
-    }
-    (void)fclose(file);
     return status;
 }
 
-static ns_status read_bytes(FILE *file, uint8_t **out, size_t *size_bytes, ns_error *err) {
-    struct stat info;
-    if (fstat(fileno(file), &info) != 0) {
-        return ns_fail(err, NS_ERR_IO, "%s", strerror(errno));
-    }
-    const size_t size = (size_t)info.st_size;
-    uint8_t *bytes = malloc(size + 1);
-    if (bytes == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "out of memory");
-    }
-    *size_bytes = fread(bytes, 1, size, file);
-    if (ferror(file)) {
-        free(bytes);
-        return ns_fail(err, NS_ERR_IO, "reading failed: %s", strerror(errno));
-    }
-    *out = bytes;
-    return NS_OK;
-}
-
-ns_status data__image_read_bare(const char *path, data_image *out, ns_error *err) {
-    FILE *file = NULL;
-    uint8_t *bytes = NULL;
-    size_t size_bytes = 0;
-    NS_TRY(open_regular(path, &file, err));
-    ns_status status = read_bytes(file, &bytes, &size_bytes, err);
-    (void)fclose(file);
-    NS_TRY(status);
-    status = data__image_decode_bare(bytes, size_bytes, out, err);
-    free(bytes);
-    return status;
-}
+/* ---- the public calls ------------------------------------------------------------------------ */
 
 ns_status data_image_read(const char *path, data_image *out, ns_error *err) {
-    const ns_status status = data__image_read_bare(path, out, err);
+    data__content content;
+    ns_status status = data__content_read(path, SIZE_MAX, &content, err);
+    if (status == NS_OK) {
+        status = data__content_decode(&content, out, err);
+    }
+    data__content_free(&content);
     if (status != NS_OK) {
         ns_error_prefix(err, "cannot read image %s", path);
     }
@@ -160,7 +173,7 @@ ns_status data_image_read(const char *path, data_image *out, ns_error *err) {
 
 ns_status data_image_decode(const uint8_t *bytes, size_t size_bytes, const char *name,
                             data_image *out, ns_error *err) {
-    const ns_status status = data__image_decode_bare(bytes, size_bytes, out, err);
+    const ns_status status = decode(bytes, size_bytes, out, err);
     if (status != NS_OK) {
         ns_error_prefix(err, "cannot read image %s", name);
     }

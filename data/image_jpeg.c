@@ -193,14 +193,15 @@ ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data_image 
     return NS_OK;
 }
 
-ns_status data__jpeg_read_header(FILE *file, data__image_header *out, ns_error *err) {
+ns_status data__jpeg_header(const uint8_t *bytes, size_t size_bytes, data__image_header *out,
+                            ns_error *err) {
     jpeg_job *job = NULL;
     NS_TRY(job_new(&job, err));
     if (setjmp(job->failed) != 0) {
         return give_up(job, err);
     }
     jpeg_create_decompress(&job->jpeg);
-    jpeg_stdio_src(&job->jpeg, file);
+    jpeg_mem_src(&job->jpeg, bytes, size_bytes);
     (void)jpeg_read_header(&job->jpeg, TRUE);
     check_claim(job);
     out->width = (int)job->jpeg.image_width;

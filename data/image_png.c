@@ -191,9 +191,8 @@ ns_status data__png_decode(const uint8_t *bytes, size_t size_bytes, data_image *
     return NS_OK;
 }
 
-ns_status data__png_read_header(FILE *file, data__image_header *out, ns_error *err) {
-    uint8_t bytes[HEADER_BYTES];
-    const size_t size_bytes = fread(bytes, 1, sizeof(bytes), file);
+ns_status data__png_header(const uint8_t *bytes, size_t size_bytes, data__image_header *out,
+                           ns_error *err) {
     NS_TRY(check_claim(bytes, size_bytes, err));
     out->width = (int)big_endian_32(bytes + 16);
     out->height = (int)big_endian_32(bytes + 20);

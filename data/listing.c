@@ -188,6 +188,9 @@ void data__listing_free(data__listing *listing) {
     for (int i = 0; i < listing->label_count; i++) {
         free(listing->labels[i]);
     }
+    if (listing->reader_free != NULL) {
+        listing->reader_free(listing->reader);
+    }
     free(listing->items);
     free(listing->labels);
     free(listing->label_order);

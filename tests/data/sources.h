@@ -243,6 +243,17 @@ static inline ns_status run_decode(const void *context) {
     return status;
 }
 
+/// What the header of the file `path` says.
+static inline ns_status read_header(const char *path, data__image_header *out, ns_error *err) {
+    data__content content;
+    ns_status status = data__content_read(path, SIZE_MAX, &content, err);
+    if (status == NS_OK) {
+        status = data__content_header(&content, out, err);
+    }
+    data__content_free(&content);
+    return status;
+}
+
 /// data_import with default options but for `format`, then data_open.
 static inline data_set *import_and_open(const char *source, data_format format) {
     ns_error err = {0};

@@ -12,7 +12,7 @@ static void assert_unreadable(const char *path, const char *reason) {
     if (strstr(err.text, path) == NULL || strstr(err.text, reason) == NULL) {
         fail_msg("\"%s\" does not say \"%s\" and \"%s\"", err.text, path, reason);
     }
-    assert_int_not_equal(data__image_read_header(path, &header, &err), NS_OK);
+    assert_int_not_equal(read_header(path, &header, &err), NS_OK);
     assert_non_null(strstr(err.text, reason));
 }
 

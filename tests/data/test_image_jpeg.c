@@ -108,12 +108,12 @@ static int read_entry(const char *path, const struct stat *info, int kind, struc
         assert_true(status == NS_OK || status == NS_ERR_INPUT);
         assert_int_equal(status == NS_OK, err.text[0] == 0);
         if (status == NS_OK) {
-            assert_ok(data__image_read_header(path, &header, &err), &err);
+            assert_ok(read_header(path, &header, &err), &err);
             assert_int_equal(header.width, image.width);
             assert_int_equal(header.height, image.height);
             assert_int_equal(header.channels, image.channels);
         } else {
-            (void)data__image_read_header(path, &header, &err);
+            (void)read_header(path, &header, &err);
         }
         data_image_free(&image);
     }

@@ -203,7 +203,7 @@ static void test_headers_agree_with_pixels(void **state) {
         char path[NS_PATH_MAX];
         data__image_header header = {0};
         suite_path(names[i], path);
-        assert_ok(data__image_read_header(path, &header, &err), &err);
+        assert_ok(read_header(path, &header, &err), &err);
         data_image image = read_suite(names[i]);
         assert_int_equal(header.width, image.width);
         assert_int_equal(header.height, image.height);

@@ -1,0 +1,115 @@
+// Decodes all images of a listing into the pack: in batches, parallel inside a batch, written in the
+// listing's order, so that neither threads nor their timing show in the result and memory stays
+// bounded; very large images one at a time, since each may take a gigabyte.
+
+#include <omp.h>
+#include <stdlib.h>
+
+#include "data/data_internal.h"
+
+#define BATCH_BYTES_MAX  (32u << 20) // of packed pixels
+#define BATCH_IMAGES_MAX 128
+#define LARGE_PIXELS     (1ll << 24) // of an image that is decoded alone
+
+/// The images that are decoded together.
+typedef struct batch {
+    data__pass pass;
+    size_t first;
+    size_t image_bytes; // packed
+    uint8_t *pixels;    // (images, C, H, W)
+} batch;
+
+static ns_status decode_and_fit(const data__import *run, data__content *content, uint8_t *out,
+                                ns_error *err) {
+    data_image image = {0};
+    ns_status status = data__content_decode(content, &image, err);
+    if (status == NS_OK) {
+        status = data_image_fit(&image, run->channels, run->height, run->width, out, err);
+    }
+    data_image_free(&image);
+    return status;
+}
+
+static void decode_item(batch *of, size_t index, data__content *content) {
+    const data__import *run = of->pass.run;
+    const data__image_header *header = &run->listing.items[index].header;
+    uint8_t *out = of->pixels + (index - of->first) * of->image_bytes;
+    ns_error reason;
+    ns_status status;
+    if ((long long)header->width * header->height > LARGE_PIXELS) {
+#pragma omp critical(data_large_image)
+        status = decode_and_fit(run, content, out, &reason);
+    } else {
+        status = decode_and_fit(run, content, out, &reason);
+    }
+    if (status != NS_OK) {
+        data__pass_leave_out(&of->pass, index, status, reason.text, true);
+    }
+}
+
+/// Asks the caller whether to go on, from its own thread alone.
+static void ask(batch *of) {
+    const data__import *run = of->pass.run;
+    ns_error sentence;
+    if (omp_get_thread_num() == 0) {
+        const ns_status status = data__import_tell(run->options, run->source, of->first,
+                                                   run->listing.item_count, &sentence);
+        if (status != NS_OK) {
+            data__pass_fail(&of->pass, status, sentence.text);
+        }
+    }
+}
+
+/// Decodes items [first, first + count), each to its own place.
+static ns_status decode_batch(batch *of, data__import *run, size_t count, ns_error *err) {
+    data__pass_begin(&of->pass, run, of->first, of->first + count);
+#pragma omp parallel num_threads(run->thread_count)
+    {
+        size_t index;
+        data__content content;
+        ask(of);
+        while (data__pass_next(&of->pass, SIZE_MAX, &index, &content)) {
+            decode_item(of, index, &content);
+            data__content_free(&content);
+            ask(of);
+        }
+    }
+    return data__pass_end(&of->pass, err);
+}
+
+static ns_status write_batch(const batch *of, const data__import *run, size_t count,
+                             ns_error *err) {
+    for (size_t i = 0; i < count; i++) {
+        const data__item *item = &run->listing.items[of->first + i];
+        if (item->reason == NULL) {
+            NS_TRY(data__pack_add(run->writer, of->pixels + i * of->image_bytes, item->label,
+                                  (data_split)item->split, err));
+        } else {
+            NS_TRY(data__pack_drop(run->writer, data__item_name(item), item->reason, err));
+        }
+        NS_TRY(data__import_tell(run->options, run->source, of->first + i + 1,
+                                 run->listing.item_count, err));
+    }
+    return NS_OK;
+}
+
+ns_status data__import_decode(data__import *run, ns_error *err) {
+    batch of = {.image_bytes = (size_t)run->channels * (size_t)run->height * (size_t)run->width};
+    const size_t fitting = BATCH_BYTES_MAX / of.image_bytes;
+    const size_t size = fitting < 1 ? 1 : fitting > BATCH_IMAGES_MAX ? BATCH_IMAGES_MAX : fitting;
+    ns_status status = NS_OK;
+    of.pixels = malloc(size * of.image_bytes);
+    if (of.pixels == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", run->source);
+    }
+    for (; of.first < run->listing.item_count; of.first += size) {
+        const size_t left = run->listing.item_count - of.first;
+        const size_t count = left < size ? left : size;
+        NS_TRY_OUT(decode_batch(&of, run, count, err));
+        NS_TRY_OUT(data__import_check_bad(run, err));
+        NS_TRY_OUT(write_batch(&of, run, count, err));
+    }
+out:
+    free(of.pixels);
+    return status;
+}
