@@ -21,13 +21,26 @@
 // of sigma, so it is pooled over all rivals and begins from a known value (s0 = 0.15 %), which
 // counts as four observations.
 //
-// The rule: among the rivals b with D(leader, b) <= SE(leader, b) the fastest wins, the one that was
-// trained on most images in those seconds, for retraining has more epochs for it; of those within 5 %
-// of its speed the anchor, which is known to be good for schedules of any length, else the one of the
-// highest value. Limits are kept before that: who exceeds one is no rival of those that do not.
+// The rule: who is ahead of the anchor by no more than one standard error leaves it the winner, and
+// that standard error is of the retraining, not of the trials:
 //
-// A rival whose confirmation failed, or was pruned, is out; seeds that not all others have are not
-// counted.
+//   SE'(a, b)^2 = SE(a, b)^2 + (f(a) (1 - A(a)) tau ln(T / t))^2,   tau = 0.05
+//
+// for trials of length t and a retraining of length T. Ranks change from short schedules to long
+// ones: a high rate or a small network may win two epochs and lose twenty. The anchor is known to be
+// good for schedules of any length; others are only known to be good for one of length t. By how
+// much the ratio of two errors may change is taken to grow with the logarithm of T / t; tau is a round
+// figure (0.14 for a retraining that is sixteen times longer).
+//
+// When the leader is further ahead than that, then among the rivals b with D(leader, b) <=
+// SE(leader, b) the fastest wins, the one that was trained on most images in those seconds, for
+// retraining has more epochs for it; of those within 5 % of its speed the one of the highest value.
+// Limits are kept before all that: who exceeds one is no rival of those that do not.
+//
+// A trial that was slower than another of the same network by a quarter was disturbed: somebody else
+// had the cores, and the same seconds were fewer images. It is no confirmation.
+//
+// A rival whose confirmation failed, or was pruned, is out; seeds that not all have are not counted.
 
 #include <math.h>
 #include <stdlib.h>
@@ -37,6 +50,8 @@
 
 #define SEED_PRIOR_COUNT 4.0
 #define AS_FAST          1.05
+#define RANK_DRIFT       0.05 // of the logarithm of an error, by e times longer a schedule
+#define DISTURBED        0.75 // of the speed that a network is known to have
 
 /* ---- the statistics -------------------------------------------------------------------------- */
 
@@ -110,31 +125,51 @@ static void find_leader(search__verdict *verdict) {
     }
 }
 
-/// Whether the leader may be no better than that.
+double search__rank_drift(double error, double lengthening) {
+    return error * RANK_DRIFT * log(fmax(lengthening, 1));
+}
+
+static bool is_legal(const search__verdict *verdict, const search__rival *rival) {
+    return rival->value >= 0 || verdict->rival[verdict->leader].value < 0;
+}
+
+/// Whether the leader may be no better than that, in trials as long as these.
 static bool is_equal(const search__verdict *verdict, const search__rival *rival) {
-    const search__rival *leader = &verdict->rival[verdict->leader];
-    const bool is_legal = rival->value >= 0 || leader->value < 0;
-    return is_legal && rival->difference <= rival->standard_error;
+    return is_legal(verdict, rival) && rival->difference <= rival->standard_error;
 }
 
-/// Of two that are equal, and about as fast: the anchor, else the better.
-static bool is_preferred(const search__rival *rival, const search__rival *other) {
-    return rival->number == 0 || (other->number != 0 && rival->value > other->value);
+/// Whether the anchor may be as good as the leader when both are trained in full.
+static bool is_safe(const search__verdict *verdict, const search__rival *rival) {
+    const search__rival *leader = &verdict->rival[verdict->leader];
+    const double error = scale_of(leader) * (1 - leader->accuracy);
+    const double drift = search__rank_drift(error, verdict->lengthening);
+    return rival->number == 0 && is_legal(verdict, rival) &&
+           rival->difference <= hypot(rival->standard_error, drift);
 }
 
-static void find_winner(search__verdict *verdict) {
+static void compare_with_leader(search__verdict *verdict) {
     const search__rival *leader = &verdict->rival[verdict->leader];
-    double fastest = 0;
     for (int i = 0; i < verdict->rival_count; i++) {
         search__rival *rival = &verdict->rival[i];
         rival->difference = leader->value - rival->value;
         rival->standard_error = i == verdict->leader ? 0 : standard_error(verdict, leader, rival);
+    }
+}
+
+static void find_winner(search__verdict *verdict) {
+    double fastest = 0;
+    for (int i = 0; i < verdict->rival_count; i++) {
+        const search__rival *rival = &verdict->rival[i];
         fastest = is_equal(verdict, rival) ? fmax(fastest, rival->images_per_s) : fastest;
     }
     for (int i = 0; i < verdict->rival_count; i++) {
         const search__rival *rival = &verdict->rival[i];
+        if (is_safe(verdict, rival)) {
+            verdict->winner = i;
+            return;
+        }
         if (is_equal(verdict, rival) && rival->images_per_s * AS_FAST >= fastest &&
-            (verdict->winner < 0 || is_preferred(rival, &verdict->rival[verdict->winner]))) {
+            (verdict->winner < 0 || rival->value > verdict->rival[verdict->winner].value)) {
             verdict->winner = i;
         }
     }
@@ -157,7 +192,14 @@ void search__confirm_choose(const search_goal *goal, const search__reference *re
     }
     verdict->seed_sigma = sqrt(squares / freedom);
     find_leader(verdict);
+    compare_with_leader(verdict);
     find_winner(verdict);
+}
+
+double search__lengthening(const budget_plan *plan) {
+    const double retrain_ms = (double)(plan->retrain_end_ms - plan->confirm_end_ms);
+    const int top = plan->rung_count - 1;
+    return top < 0 ? 1 : retrain_ms * plan->worker_count / (double)plan->rung[top].trial_ms;
 }
 
 /* ---- from the store -------------------------------------------------------------------------- */
@@ -172,6 +214,23 @@ static const results_trial *find_confirmation(const results_trial *trials, size_
         }
     }
     return NULL;
+}
+
+static double speed_of(const results_trial *trial) {
+    return trial->fidelity_ms > 0 ? (double)trial->sample_count / (double)trial->fidelity_ms : 0;
+}
+
+/// Whether a trial got clearly less done than another of the same network.
+static bool was_disturbed(const results_trial *trials, size_t count, const results_trial *trial) {
+    double known = 0;
+    for (size_t i = 0; i < count; i++) {
+        const bool same = trials[i].number == trial->source_number ||
+                          trials[i].source_number == trial->source_number;
+        if (same && trials[i].state == RESULTS_COMPLETE) {
+            known = fmax(known, speed_of(&trials[i]));
+        }
+    }
+    return speed_of(trial) < DISTURBED * known;
 }
 
 /// All networks with a confirmation that has come to an end.
@@ -216,7 +275,8 @@ static void take_seed(const search__run *run, const results_trial *trials, size_
     const results_trial *found[SEARCH__RIVALS_MAX];
     for (int i = 0; i < out->rival_count; i++) {
         found[i] = find_confirmation(trials, count, out->rival[i].number, seed);
-        if (found[i] == NULL || found[i]->state != RESULTS_COMPLETE) {
+        if (found[i] == NULL || found[i]->state != RESULTS_COMPLETE ||
+            was_disturbed(trials, count, found[i])) {
             return;
         }
     }
@@ -247,7 +307,8 @@ static ns_status read_correct(results_store *store, search__verdict *verdict, ns
 ns_status search__verdict_read(const search__run *run, results_store *store,
                                const results_trial *trials, size_t count, search__verdict *out,
                                ns_error *err) {
-    *out = (search__verdict){.leader = -1, .winner = -1};
+    *out = (search__verdict){
+        .leader = -1, .winner = -1, .lengthening = search__lengthening(&run->plan)};
     find_rivals(trials, count, out);
     drop_failed(run, trials, count, out);
     for (int index = 0; index < run->plan.confirm_seed_count; index++) {
@@ -297,6 +358,7 @@ ns_json *search__verdict_json(const search__verdict *verdict) {
     ns_json_set_int(json, "winner", verdict->rival[verdict->winner].number);
     ns_json_set_int(json, "images", (int64_t)verdict->image_count);
     ns_json_set_number(json, "seed_sigma", verdict->seed_sigma);
+    ns_json_set_number(json, "lengthening", verdict->lengthening);
     ns_json *rivals = ns_json_set(json, "rivals", ns_json_array_new());
     for (int i = 0; i < verdict->rival_count; i++) {
         ns_json_add(rivals, rival_json(&verdict->rival[i]));

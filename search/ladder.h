@@ -54,6 +54,12 @@ double search__trial_error(double accuracy, size_t image_count);
 /// Of one more draw from a normal distribution of which `error` is noise, over the best so far.
 double search__expected_improvement(double mean, double deviation, double error, double best);
 
+/* ---- winner.c ----------------------------------------------------------------------------------- */
+
+/// Index of the trial whose network is to be retrained when none was confirmed; -1: none is complete.
+int search__unconfirmed_winner(const search_goal *goal, const results_trial *trials, size_t count,
+                               size_t image_count, double lengthening);
+
 /* ---- confirm.c: who is best, by trials of new seeds ------------------------------------------- */
 
 /// A network and its confirmations, one a seed, in the order of the seeds.
@@ -74,10 +80,16 @@ typedef struct search__verdict {
     int rival_count;
     search__rival rival[SEARCH__RIVALS_MAX];
     size_t image_count;
+    double lengthening; // of retraining, over these trials
     double seed_sigma;
     int leader, winner; // indices of rival[]; -1: nothing was confirmed
 } search__verdict;
 
+/// How many times longer the plan's retraining is than its longest trials, on as many threads.
+double search__lengthening(const budget_plan *plan);
+/// Standard deviation of what the comparison of two errors near `error` gains or loses by so much
+/// longer a schedule.
+double search__rank_drift(double error, double lengthening);
 /// Fills in what the rivals, whose trials are given, come to.
 void search__confirm_choose(const search_goal *goal, const search__reference *reference,
                             search__verdict *verdict);
@@ -87,7 +99,7 @@ ns_status search__verdict_read(const search__run *run, results_store *store,
                                const results_trial *trials, size_t count, search__verdict *out,
                                ns_error *err);
 void search__verdict_clear(search__verdict *verdict);
-/// {leader, images, seed_sigma, rivals: [{trial, anchor, seeds, val_accuracy, difference, ...}]}
+/// {leader, images, seed_sigma, lengthening, rivals: [{trial, anchor, seeds, val_accuracy, difference, ...}]}
 ns_json *search__verdict_json(const search__verdict *verdict);
 
 #endif

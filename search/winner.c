@@ -1,7 +1,9 @@
 // Who has won: the best trial so far, and the genotype that is retrained.
 //
-// Where networks were confirmed with new seeds, confirm.c chooses among them; else the best trial's
-// wins, the only one that is left when all others are clearly worse.
+// Where networks were confirmed with new seeds, confirm.c chooses among them. Else one trial is all
+// that is known of each, and the best of them wins, unless the anchor is no further below it than
+// one standard error of what retraining will show (confirm.c has the formula; that of the images and
+// seeds is search__trial_error(), once for each of the two).
 //
 // The winner is chosen once, when the search is over, and written into the study's result before
 // retraining begins: a resumed study retrains the same one from its checkpoint.
@@ -25,14 +27,46 @@ int search__best_trial(const search_goal *goal, const results_trial *trials, siz
     return best;
 }
 
+/// Index of the anchor's trial on `rung`; -1: it has none that came to an end.
+static int anchor_trial(const results_trial *trials, size_t count, int rung) {
+    for (size_t i = 0; i < count; i++) {
+        const results_trial *trial = &trials[i];
+        if (trial->state == RESULTS_COMPLETE && trial->rung == rung &&
+            (trial->number == 0 || trial->source_number == 0)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+int search__unconfirmed_winner(const search_goal *goal, const results_trial *trials, size_t count,
+                               size_t image_count, double lengthening) {
+    const int best = search__best_trial(goal, trials, count);
+    const int anchor = best < 0 ? -1 : anchor_trial(trials, count, trials[best].rung);
+    if (anchor < 0) {
+        return best;
+    }
+    const search__reference reference = search__reference_of(trials, count);
+    const double value = search__objective(goal, &reference, &trials[best]);
+    const double anchor_value = search__objective(goal, &reference, &trials[anchor]);
+    const double accuracy = trials[best].val_accuracy;
+    const double scale = accuracy > 0 ? value / accuracy : 1;
+    const double unsure = hypot(search__trial_error(accuracy, image_count) * sqrt(2),
+                                search__rank_drift(1 - accuracy, lengthening));
+    const bool is_legal = anchor_value >= 0 || value < 0;
+    return is_legal && value - anchor_value <= scale * unsure ? anchor : best;
+}
+
 /// Index of the trial that stands for the winner: a confirmation of the network that confirm.c
-/// chooses, else the best trial; -1 when no trial was completed. Its model is on disk.
+/// chooses, else a trial of the search; -1 when none was completed.
 static ns_status winner_find(const search__run *run, results_store *store,
                              const results_trial *trials, size_t count, ns_json *result, int *out,
                              ns_error *err) {
     search__verdict verdict;
     ns_status status = search__verdict_read(run, store, trials, count, &verdict, err);
-    *out = search__best_trial(&run->config->goal, trials, count);
+    *out = search__unconfirmed_winner(&run->config->goal, trials, count,
+                                      run->info->split_count[DATA_VALIDATION],
+                                      search__lengthening(&run->plan));
     if (status == NS_OK && verdict.winner >= 0) {
         *out = verdict.rival[verdict.winner].trials[0]->number;
         ns_json_set(result, "confirmation", search__verdict_json(&verdict));

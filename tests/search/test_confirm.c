@@ -82,32 +82,79 @@ static void test_standard_error(void **state) {
     assert_near(verdict->rival[1].standard_error, sqrt(of_images + of_seeds), 1e-9);
 }
 
-static void test_the_faster_within_a_standard_error(void **state) {
+/// The first rival is the anchor, which has 1800 right; the others get the last `right` images right.
+typedef struct winner_case {
+    size_t right[2];
+    int images_per_s[2];
+    double lengthening;
+    int winner;
+} winner_case;
+
+static void check_winner(const winner_case *wanted, size_t index) {
+    arena a = {.verdict.lengthening = wanted->lengthening};
+    set_range(add_rival(&a, 1, 100), 0, 1800);
+    for (int i = 0; i < 2; i++) {
+        set_range(add_rival(&a, 1, wanted->images_per_s[i]), IMAGE_COUNT - wanted->right[i],
+                  IMAGE_COUNT);
+    }
+    const int winner = choose(&a, &ACCURACY)->winner;
+    if (winner != wanted->winner) {
+        fail_msg("case %zu: rival %d wins, not %d", index, winner, wanted->winner);
+    }
+}
+
+static void test_the_anchor_unless_clearly_beaten(void **state) {
     (void)state;
-    static const struct {
-        size_t right; // of the second; the first has 1800, and they differ in 200 or so each way
-        int images_per_s;
-        int winner;
-    } cases[] = {
-        {1795, 200, 1},  // as good as equal, and faster
-        {1795, 104, 0},  // not by enough
-        {1795, 50, 0},   // slower
-        {1700, 1000, 0}, // clearly worse
-        {1805, 50, 0},   // leads, but not clearly, and is slower
-        {1805, 100, 0},  // leads, but not clearly: the anchor stays
-        {1805, 106, 1},  // the same, and is faster
-        {1900, 10, 1},   // clearly better
+    static const winner_case cases[] = {
+        {{1795, 1700}, {200, 100}, 1, 0},   // they are faster, and no better
+        {{1805, 1700}, {1000, 100}, 1, 0},  // ahead, but not clearly
+        {{1830, 1700}, {100, 100}, 1, 1},   // clearly ahead, in trials as long as retraining
+        {{1830, 1700}, {100, 100}, 16, 0},  // not when retraining is much longer
+        {{1900, 1700}, {10, 100}, 16, 1},   // clearly even so
+        {{1900, 1700}, {10, 100}, 1e30, 0}, // nothing can be foretold
     };
     for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
-        arena a = {0};
-        set_range(add_rival(&a, 1, 100), 0, 1800);
-        set_range(add_rival(&a, 1, cases[i].images_per_s), IMAGE_COUNT - cases[i].right,
-                  IMAGE_COUNT);
-        const int winner = choose(&a, &ACCURACY)->winner;
+        check_winner(&cases[i], i);
+    }
+}
+
+static void test_the_faster_within_a_standard_error(void **state) {
+    (void)state;
+    static const winner_case cases[] = {
+        {{1900, 1897}, {100, 100}, 1, 1}, // the better of two as fast
+        {{1900, 1897}, {100, 104}, 1, 1}, // not by enough
+        {{1900, 1897}, {100, 200}, 1, 2}, // as good as equal, and faster
+        {{1900, 1850}, {100, 200}, 1, 1}, // faster, and clearly worse
+    };
+    for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
+        check_winner(&cases[i], i);
+    }
+}
+
+static void test_unconfirmed(void **state) {
+    (void)state;
+    static const struct {
+        double accuracy; // of trial 1; the anchor's is 0.9
+        double lengthening;
+        int winner;
+    } cases[] = {
+        {0.89, 1, 0}, {0.903, 1, 0}, {0.92, 1, 1}, {0.91, 16, 0}, {0.95, 16, 1},
+    };
+    for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
+        const results_trial trials[] = {
+            {.state = RESULTS_COMPLETE, .source_number = -1, .val_accuracy = 0.9},
+            {.number = 1,
+             .state = RESULTS_COMPLETE,
+             .source_number = -1,
+             .val_accuracy = cases[i].accuracy},
+        };
+        const int winner = search__unconfirmed_winner(&ACCURACY, trials, NS_COUNT_OF(trials), 6000,
+                                                      cases[i].lengthening);
         if (winner != cases[i].winner) {
-            fail_msg("case %zu: rival %d wins, not %d", i, winner, cases[i].winner);
+            fail_msg("case %zu: trial %d wins, not %d", i, winner, cases[i].winner);
         }
     }
+    assert_int_equal(search__unconfirmed_winner(&ACCURACY, NULL, 0, 6000, 1), -1);
 }
 
 static void test_limits_come_first(void **state) {
@@ -158,7 +205,9 @@ static void test_standard_error_is_true(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_standard_error),
+        cmocka_unit_test(test_the_anchor_unless_clearly_beaten),
         cmocka_unit_test(test_the_faster_within_a_standard_error),
+        cmocka_unit_test(test_unconfirmed),
         cmocka_unit_test(test_limits_come_first),
         cmocka_unit_test(test_nobody_was_confirmed),
         cmocka_unit_test(test_standard_error_is_true),
