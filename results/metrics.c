@@ -1,21 +1,13 @@
-// How good is a classifier? Pure functions of predicted probabilities and true labels.
+// How good is a classifier? Decisions, counted: accuracy, loss, precision, recall, F1.
 //
-// The definitions are scikit-learn's, so that figures can be checked against it: precision, recall
-// and F1 from the confusion matrix with 0 for what is undefined; the area under the ROC curve as
-// Mann-Whitney's U with mid-ranks for equal scores (Fawcett 2006); log loss with p clipped at
-// 1e-15. A mean over no images is NaN. A probability that is itself NaN is never counted in a
-// model's favour.
+// What is said of an image is its most likely label, or every label that reaches its threshold. A
+// log is taken of p clipped at 1e-15, as scikit-learn did for most of its life.
 
-#include "results/results.h"
+#include "results/metrics_internal.h"
 
 #include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-static const float *row_of(const float *probabilities, size_t image, int label_count) {
-    return probabilities + image * (size_t)label_count;
-}
 
 static double fraction(size_t part, size_t whole) {
     return whole > 0 ? (double)part / (double)whole : (double)NAN;
@@ -29,6 +21,12 @@ int results_argmax(const float *row, int label_count) {
         }
     }
     return best;
+}
+
+/* ---- one true label an image ----------------------------------------------------------------- */
+
+static const float *row_of(const float *probabilities, size_t image, int label_count) {
+    return probabilities + image * (size_t)label_count;
 }
 
 double results_accuracy(const float *probabilities, const int32_t *labels, size_t count,
@@ -57,18 +55,21 @@ double results_top_k(const float *probabilities, const int32_t *labels, size_t c
 }
 
 /// -ln p, p at least 1e-15.
-static double loss_of(const float *probabilities, const int32_t *labels, size_t i,
-                      int label_count) {
+static double loss_of(double p) {
     const double probability_min = 1e-15;
-    const double p = (double)row_of(probabilities, i, label_count)[labels[i]];
     return -log(p > probability_min ? p : probability_min);
+}
+
+static double image_loss(const float *probabilities, const int32_t *labels, size_t i,
+                         int label_count) {
+    return loss_of((double)row_of(probabilities, i, label_count)[labels[i]]);
 }
 
 double results_log_loss(const float *probabilities, const int32_t *labels, size_t count,
                         int label_count) {
     double sum = 0.0;
     for (size_t i = 0; i < count; i++) {
-        sum += loss_of(probabilities, labels, i, label_count);
+        sum += image_loss(probabilities, labels, i, label_count);
     }
     return count > 0 ? sum / (double)count : (double)NAN;
 }
@@ -79,7 +80,7 @@ results_gain results_log_loss_gain(const float *before, const float *after, cons
     double squares = 0.0; // of deviations from the mean so far (Welford 1962)
     for (size_t i = 0; i < count; i++) {
         const double gain =
-            loss_of(before, labels, i, label_count) - loss_of(after, labels, i, label_count);
+            image_loss(before, labels, i, label_count) - image_loss(after, labels, i, label_count);
         const double deviation = gain - mean;
         mean += deviation / (double)(i + 1);
         squares += deviation * (gain - mean);
@@ -91,13 +92,65 @@ results_gain results_log_loss_gain(const float *before, const float *after, cons
     };
 }
 
-void results_confusion(const float *probabilities, const int32_t *labels, size_t count,
-                       int label_count, int64_t *confusion) {
-    const size_t side = (size_t)label_count;
-    memset(confusion, 0, side * side * sizeof(*confusion));
-    for (size_t i = 0; i < count; i++) {
-        const int predicted = results_argmax(row_of(probabilities, i, label_count), label_count);
-        confusion[(size_t)labels[i] * side + (size_t)predicted]++;
+/* ---- one true label an image, or several ----------------------------------------------------- */
+
+metrics__decision metrics__decide(const results_answers *answers, results_thresholds thresholds,
+                                  size_t image) {
+    const bool by_rank = thresholds == NULL && answers->labels != NULL;
+    return (metrics__decision){
+        .thresholds = thresholds,
+        .chosen = by_rank ? results_argmax(metrics__row(answers, image), answers->label_count) : -1,
+    };
+}
+
+static bool is_exact(const results_answers *answers, results_thresholds thresholds, size_t image) {
+    const metrics__decision decision = metrics__decide(answers, thresholds, image);
+    const float *row = metrics__row(answers, image);
+    if (decision.chosen >= 0) {
+        return decision.chosen == answers->labels[image];
+    }
+    for (int label = 0; label < answers->label_count; label++) {
+        if (metrics__is_said(&decision, row, label) != metrics__is_true(answers, image, label)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+double results_exact_match(const results_answers *answers, results_thresholds thresholds) {
+    size_t right_count = 0;
+    for (size_t i = 0; i < answers->count; i++) {
+        right_count += is_exact(answers, thresholds, i);
+    }
+    return fraction(right_count, answers->count);
+}
+
+double results_binary_loss(const results_answers *answers) {
+    double sum = 0.0;
+    for (size_t i = 0; i < answers->count; i++) {
+        const float *row = metrics__row(answers, i);
+        for (int label = 0; label < answers->label_count; label++) {
+            const double p = (double)row[label];
+            sum += loss_of(metrics__is_true(answers, i, label) ? p : 1 - p);
+        }
+    }
+    const double pair_count = (double)answers->count * answers->label_count;
+    return pair_count > 0 ? sum / pair_count : (double)NAN;
+}
+
+void results_count(const results_answers *answers, results_thresholds thresholds,
+                   results_counts *out) {
+    memset(out, 0, (size_t)answers->label_count * sizeof(*out));
+    for (size_t i = 0; i < answers->count; i++) {
+        const metrics__decision decision = metrics__decide(answers, thresholds, i);
+        const float *row = metrics__row(answers, i);
+        for (int label = 0; label < answers->label_count; label++) {
+            const bool is_true = metrics__is_true(answers, i, label);
+            const bool is_said = metrics__is_said(&decision, row, label);
+            out[label].support += is_true;
+            out[label].predicted += is_said;
+            out[label].right += is_true && is_said;
+        }
     }
 }
 
@@ -106,96 +159,45 @@ static double ratio(int64_t part, int64_t whole) {
     return whole > 0 ? (double)part / (double)whole : 0.0;
 }
 
-results_label_metrics results_label_of(const int64_t *confusion, int label_count, int label) {
-    assert(label >= 0 && label < label_count);
-    const size_t side = (size_t)label_count;
-    int64_t support = 0;
-    int64_t predicted = 0;
-    for (size_t i = 0; i < side; i++) {
-        support += confusion[(size_t)label * side + i];
-        predicted += confusion[i * side + (size_t)label];
-    }
-    const int64_t right = confusion[(size_t)label * side + (size_t)label];
-    return (results_label_metrics){
-        .support = support,
-        .precision = ratio(right, predicted),
-        .recall = ratio(right, support),
-        .f1 = ratio(2 * right, predicted + support),
+results_scores results_scores_of(results_counts counts) {
+    return (results_scores){
+        .precision = ratio(counts.right, counts.predicted),
+        .recall = ratio(counts.right, counts.support),
+        .f1 = ratio(2 * counts.right, counts.predicted + counts.support),
     };
 }
 
-/* ---- area under the ROC curve ---------------------------------------------------------------- */
-
-typedef struct scored {
-    float score;
-    bool positive;
-} scored;
-
-static int by_score(const void *a, const void *b) {
-    const float left = ((const scored *)a)->score;
-    const float right = ((const scored *)b)->score;
-    return (left > right) - (left < right);
+static void add_scores(results_scores *sum, results_scores scores, double weight) {
+    sum->precision += weight * scores.precision;
+    sum->recall += weight * scores.recall;
+    sum->f1 += weight * scores.f1;
 }
 
-// The probability that a positive scores above a negative, ties counting half; sorts `items`.
-static double auc_of(scored *items, size_t count) {
-    qsort(items, count, sizeof(*items), by_score);
-    double rank_sum = 0.0; // of the positives; ranks start at 1, equal scores share their mean
-    size_t positive_count = 0;
-    for (size_t first = 0, end = 0; first < count; first = end) {
-        size_t positive_here = 0;
-        for (end = first; end < count && !(items[first].score < items[end].score); end++) {
-            positive_here += items[end].positive;
-        }
-        rank_sum += (double)positive_here * ((double)(first + 1) + (double)end) / 2.0;
-        positive_count += positive_here;
-    }
-    const double positives = (double)positive_count;
-    const double negatives = (double)(count - positive_count);
-    const double u = rank_sum - positives * (positives + 1.0) / 2.0;
-    return u / (positives * negatives); // 0 / 0 is NaN when a side is empty
+static results_scores mean_scores(results_scores sum, double weight) {
+    return (results_scores){
+        .precision = weight > 0 ? sum.precision / weight : 0.0,
+        .recall = weight > 0 ? sum.recall / weight : 0.0,
+        .f1 = weight > 0 ? sum.f1 / weight : 0.0,
+    };
 }
 
-// `items` is room for `count`.
-static double auc_of_label(const float *probabilities, const int32_t *labels, size_t count,
-                           int label_count, int label, scored *items) {
-    for (size_t i = 0; i < count; i++) {
-        const float score = row_of(probabilities, i, label_count)[label];
-        items[i] = (scored){isnan(score) ? -INFINITY : score, labels[i] == label};
-    }
-    return auc_of(items, count);
-}
-
-static ns_status scored_new(size_t count, scored **out, ns_error *err) {
-    *out = calloc(count > 0 ? count : 1, sizeof(**out));
-    return *out != NULL ? NS_OK
-                        : ns_fail(err, NS_ERR_MEMORY, "no memory to rank %zu images", count);
-}
-
-ns_status results_roc_auc(const float *probabilities, const int32_t *labels, size_t count,
-                          int label_count, int label, double *out, ns_error *err) {
-    assert(label >= 0 && label < label_count);
-    scored *items = NULL;
-    NS_TRY(scored_new(count, &items, err));
-    *out = auc_of_label(probabilities, labels, count, label_count, label, items);
-    free(items);
-    return NS_OK;
-}
-
-ns_status results_macro_auc(const float *probabilities, const int32_t *labels, size_t count,
-                            int label_count, double *out, ns_error *err) {
-    scored *items = NULL;
-    NS_TRY(scored_new(count, &items, err));
-    double sum = 0.0;
-    int defined_count = 0;
+results_averages results_averages_of(const results_counts *counts, int label_count) {
+    results_counts all = {0};
+    results_averages sums = {0};
+    int seen_count = 0;
     for (int label = 0; label < label_count; label++) {
-        const double auc = auc_of_label(probabilities, labels, count, label_count, label, items);
-        if (!isnan(auc)) {
-            sum += auc;
-            defined_count++;
-        }
+        const results_counts *one = &counts[label];
+        const results_scores scores = results_scores_of(*one);
+        all.support += one->support;
+        all.predicted += one->predicted;
+        all.right += one->right;
+        seen_count += one->support + one->predicted > 0;
+        add_scores(&sums.macro, scores, 1.0); // zeros where nothing is seen
+        add_scores(&sums.weighted, scores, (double)one->support);
     }
-    free(items);
-    *out = defined_count > 0 ? sum / defined_count : (double)NAN;
-    return NS_OK;
+    return (results_averages){
+        .micro = results_scores_of(all),
+        .macro = mean_scores(sums.macro, (double)seen_count),
+        .weighted = mean_scores(sums.weighted, (double)all.support),
+    };
 }

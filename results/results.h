@@ -1,4 +1,5 @@
-// The study store, and the figures that judge a classifier.
+// The study store, and comparisons between what is in it. The figures that judge a classifier are in
+// results/metrics.h.
 //
 // A store is one SQLite file (WAL) that holds studies, their trials and what each cost. Workers and
 // supervisor talk through it alone, by five calls, each one short transaction:
@@ -19,6 +20,7 @@
 #define NS_RESULTS_RESULTS_H
 
 #include "base/base.h"
+#include "results/metrics.h"
 
 /* ---- store ----------------------------------------------------------------------------------- */
 
@@ -273,46 +275,6 @@ ns_status results_model_get(results_store *store, int64_t study_id, const char *
                             double *val_accuracy, int *trial_number, ns_error *err);
 /// Keeps one line of what happened (phase changes, crashes) with its time.
 ns_status results_event(results_store *store, int64_t study_id, const char *text, ns_error *err);
-
-/* ---- metrics: pure functions ----------------------------------------------------------------- */
-
-// `probabilities` is (count, label_count) row-major, `labels` (count) true indices.
-
-/// Index of the largest; the lowest index wins a tie.
-int results_argmax(const float *row, int label_count);
-double results_accuracy(const float *probabilities, const int32_t *labels, size_t count,
-                        int label_count);
-/// Fraction whose true label is among the `k` largest; ties count against it.
-double results_top_k(const float *probabilities, const int32_t *labels, size_t count,
-                     int label_count, int k);
-/// Mean of -ln p(true label), p at least 1e-15.
-double results_log_loss(const float *probabilities, const int32_t *labels, size_t count,
-                        int label_count);
-
-typedef struct results_gain {
-    double mean;           // NaN: of no image
-    double standard_error; // NaN: of fewer than two
-} results_gain;
-/// By how much the log loss of `after` is lower than that of `before`, image by image on the same
-/// images: most of what makes images hard cancels out, so small gains can be told from noise.
-results_gain results_log_loss_gain(const float *before, const float *after, const int32_t *labels,
-                                   size_t count, int label_count);
-/// (label_count, label_count): rows true, columns predicted; caller's array, overwritten.
-void results_confusion(const float *probabilities, const int32_t *labels, size_t count,
-                       int label_count, int64_t *confusion);
-
-typedef struct results_label_metrics {
-    int64_t support;              // true images of the label
-    double precision, recall, f1; // 0 where undefined (as scikit-learn's zero_division=0)
-} results_label_metrics;
-results_label_metrics results_label_of(const int64_t *confusion, int label_count, int label);
-/// One-against-rest area under the ROC curve (Mann-Whitney U, mid-ranks at ties); NaN when a side
-/// is empty. NS_ERR_MEMORY.
-ns_status results_roc_auc(const float *probabilities, const int32_t *labels, size_t count,
-                          int label_count, int label, double *out, ns_error *err);
-/// Mean of the above over labels where it is defined.
-ns_status results_macro_auc(const float *probabilities, const int32_t *labels, size_t count,
-                            int label_count, double *out, ns_error *err);
 
 /* ---- comparison: pure functions -------------------------------------------------------------- */
 
