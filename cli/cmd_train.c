@@ -197,13 +197,17 @@ static ns_status judge_split(const train_job *job, data_split split, double *acc
     if (data_describe(job->set)->split_count[split] == 0) {
         return NS_OK;
     }
-    ns_json *judgement = NULL;
+    search_predictions predictions;
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = job->words->thread_count;
-    NS_TRY(search_evaluate_json(job->model, job->set, split, &options, &judgement, err));
-    *accuracy = ns_json_number(judgement, "accuracy", (double)NAN);
-    ns_json_free(judgement);
-    return NS_OK;
+    const ns_status status =
+        search_predict(job->model, job->set, split, &options, &predictions, err);
+    if (status == NS_OK) {
+        const results_answers answers = search_answers(&predictions);
+        *accuracy = results_exact_match(&answers, NULL);
+    }
+    search_predictions_clear(&predictions);
+    return status;
 }
 
 /// The recipe may ask for mirror averaging; else the validation images decide.

@@ -18,7 +18,7 @@
 
 enum { LANES = 64, RESAMPLES_MAX = 1024, RESAMPLES_MIN = 256 };
 
-#define SCORES_FULL       20e6                // images times labels with RESAMPLES_MAX, a few seconds
+#define SCORES_FULL       20e6 // images times labels with RESAMPLES_MAX, a few seconds
 #define WEIGHTS_BYTES_MAX ((size_t)256 << 20) // held at once
 
 /// A label that an image has, or is said to have, or both.
@@ -33,8 +33,8 @@ typedef struct bootstrap {
     uint64_t seed;
     mark *marks;
     size_t mark_count;
-    bool *exact;     // (images): all labels right
-    uint64_t *order; // (2, images): scores with images, one label's, and room to sort them
+    bool *exact;      // (images): all labels right
+    uint64_t *order;  // (2, images): scores with images, one label's, and room to sort them
     uint8_t *weights; // (chunks held, images, LANES)
     int resample_count, chunks_held;
     double *accuracy, *macro_f1, *macro_auc; // (resamples); the last a sum until all labels are in
@@ -128,7 +128,7 @@ static bool judge_decisions(bootstrap *b, int first, const uint8_t *weights) {
     for (int lane = 0; lane < LANES; lane++) {
         for (int label = 0; label < label_count; label++) {
             const uint32_t *own = sums + (size_t)label * 3 * LANES + lane;
-            counts[label] = (results_counts){own[0], own[LANES], own[2 * LANES]};
+            counts[label] = (results_counts){own[0], own[LANES], own[(size_t)2 * LANES]};
         }
         b->accuracy[first + lane] = (double)right[lane] / (double)b->answers->count;
         b->macro_f1[first + lane] = results_averages_of(counts, label_count).macro.f1;
@@ -189,7 +189,8 @@ typedef struct walk {
 
 static void end_score(walk *w) {
     for (int lane = 0; lane < LANES; lane++) {
-        w->twice_u[lane] += (uint64_t)w->with[lane] * (2 * (uint64_t)w->below[lane] + w->tied[lane]);
+        w->twice_u[lane] +=
+            (uint64_t)w->with[lane] * (2 * (uint64_t)w->below[lane] + w->tied[lane]);
         w->below[lane] += w->tied[lane];
         w->positives[lane] += w->with[lane];
     }
@@ -201,15 +202,14 @@ static void end_score(walk *w) {
 static void judge_label(bootstrap *b, int label, int first, const uint8_t *weights) {
     const size_t count = b->answers->count;
     walk w = {0};
-    bool pending = false; // something with the label has the present score
+    bool pending = false; // some of the present score are not counted in `below` yet
     for (size_t i = 0; i < count; i++) {
         const size_t image = b->order[i] & UINT32_MAX;
         const bool positive = metrics__is_true(b->answers, image, label);
         const bool last = i + 1 == count || b->order[i + 1] >> 32 != b->order[i] >> 32;
-        pending = pending || positive;
-        add_weights(positive ? w.with : pending || !last ? w.tied : w.below,
-                    weights + image * LANES);
-        if (last) {
+        pending = pending || positive || !last;
+        add_weights(positive ? w.with : pending ? w.tied : w.below, weights + image * LANES);
+        if (last && pending) {
             end_score(&w);
             pending = false;
         }
@@ -328,8 +328,7 @@ static ns_status resample_all(bootstrap *b, int thread_count, ns_error *err) {
         }
     }
     for (int i = 0; i < b->resample_count; i++) {
-        b->macro_auc[i] =
-            b->auc_count[i] > 0 ? b->macro_auc[i] / b->auc_count[i] : (double)NAN;
+        b->macro_auc[i] = b->auc_count[i] > 0 ? b->macro_auc[i] / b->auc_count[i] : (double)NAN;
     }
     return NS_OK;
 }
@@ -345,9 +344,9 @@ ns_status results_bootstrap(const results_answers *answers, results_thresholds t
     bootstrap b = {.answers = answers, .seed = seed, .resample_count = resamples_for(answers)};
     const size_t affordable = WEIGHTS_BYTES_MAX / (answers->count * LANES);
     const int chunk_count = b.resample_count / LANES;
-    b.chunks_held = affordable < 1                      ? 1
+    b.chunks_held = affordable < 1                     ? 1
                     : affordable < (size_t)chunk_count ? (int)affordable
-                                                        : chunk_count;
+                                                       : chunk_count;
     ns_status status = allocate(&b, thresholds, err);
     if (status == NS_OK) {
         status = resample_all(&b, thread_count, err);

@@ -29,8 +29,7 @@ static inline bool metrics__is_said(const metrics__decision *decision, const flo
     if (decision->thresholds == NULL && decision->chosen >= 0) {
         return label == decision->chosen;
     }
-    return (double)row[label] >=
-           (decision->thresholds != NULL ? decision->thresholds[label] : 0.5);
+    return (double)row[label] >= (decision->thresholds != NULL ? decision->thresholds[label] : 0.5);
 }
 
 /// `thread_count`, or all cores where it is 0.

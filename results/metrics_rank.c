@@ -148,7 +148,7 @@ static results_rank ladder_rank(const ladder *l) {
         .best_threshold = (double)NAN,
     };
     double u = 0.0;
-    int64_t right = 0;                            // images with the label at or above the step
+    int64_t right = 0;                             // images with the label at or above the step
     int64_t wrong = l->counted[2 * l->step_count]; // and without
     for (size_t k = l->step_count; k-- > 0;) {
         const double tied = (double)l->counted[2 * k + 1];

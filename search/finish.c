@@ -44,7 +44,7 @@ static ns_status accuracy_on(finish *f, const nn_model *model, data_split split,
     if (f->run->info->split_count[split] == 0) {
         return NS_OK;
     }
-    search__predictions predictions;
+    search_predictions predictions;
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = f->run->thread_count;
     const int label_count = f->run->info->label_count;
@@ -57,7 +57,7 @@ static ns_status accuracy_on(finish *f, const nn_model *model, data_split split,
     if (status == NS_OK && split == DATA_TEST) {
         status = search__test_figures(&predictions, label_count, f->result, err);
     }
-    search__predictions_clear(&predictions);
+    search_predictions_clear(&predictions);
     return status;
 }
 

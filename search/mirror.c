@@ -14,8 +14,8 @@
 ns_status search__mirror_choose(nn_model *model, const data_set *set,
                                 const nn_infer_options *options, bool (*stop)(void *context),
                                 void *context, ns_error *err) {
-    search__predictions plain = {0};
-    search__predictions mirrored = {0};
+    search_predictions plain = {0};
+    search_predictions mirrored = {0};
     nn_model_set_mirror_average(model, false);
     if (data_describe(set)->split_count[DATA_VALIDATION] == 0) {
         return NS_OK;
@@ -35,8 +35,8 @@ ns_status search__mirror_choose(nn_model *model, const data_set *set,
         pays = gain.mean > STANDARD_ERRORS * gain.standard_error;
     }
     nn_model_set_mirror_average(model, pays);
-    search__predictions_clear(&plain);
-    search__predictions_clear(&mirrored);
+    search_predictions_clear(&plain);
+    search_predictions_clear(&mirrored);
     return status;
 }
 

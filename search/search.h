@@ -266,9 +266,52 @@ ns_status search_studies_json(const char *store_path, ns_json **out, ns_error *e
 ns_status search_compare_json(const char *store_path, char *const *names, size_t count,
                               ns_json **out, ns_error *err);
 
-/// Accuracy, per-label precision and recall, confusion matrix, log loss and macro AUC of `model` on
-/// a split: {accuracy, count, labels, confusion, per_label, log_loss, macro_auc, ...}. The batch is
-/// chosen here, the rest of `options` counts.
+/* ---- judging a model ------------------------------------------------------------------------- */
+
+/// What a model says of the images of a split, in the order of data_indices(), and what is true.
+typedef struct search_predictions {
+    float *probabilities; // (count, label_count)
+    int32_t *labels;      // (count); NULL where images may have several labels
+    uint8_t *truth;       // (count, label_count) of 0 and 1, where they may; else NULL
+    size_t count;
+    int label_count;
+} search_predictions;
+void search_predictions_clear(search_predictions *predictions);
+/// The same for the metrics; borrowed.
+results_answers search_answers(const search_predictions *predictions);
+/// The batch is chosen here, the rest of `options` counts. Free with search_predictions_clear.
+/// NS_ERR_INPUT when the set does not fit the model or has no such images.
+ns_status search_predict(const nn_model *model, const data_set *set, data_split split,
+                         const nn_infer_options *options, search_predictions *out, ns_error *err);
+
+#define SEARCH_MATRIX_LABELS_MAX 256 // with more, JSON has no dense matrix and no curve a label
+
+/// All figures of `predictions`; what is undefined is null:
+///
+///   {split, count, accuracy, log_loss, macro_auc,
+///    several_labels: whether images may have several (accuracy is then of all labels of an image,
+///      log_loss binary, and confusion, top_k are null),
+///    decided_by: "most likely label" | "thresholds", threshold: T or null,
+///    top_k: [{k, accuracy}],
+///    ece, calibration: [{count, confidence, accuracy}] by 15 equal bins of confidence,
+///    intervals: {accuracy: [low, high], macro_auc, macro_f1, level: 0.95, resamples},
+///    micro: {precision, recall, f1, auc, average_precision}, macro: the same,
+///    weighted: {precision, recall, f1},
+///    labels: [name],
+///    per_label: [{label, support, precision, recall, f1, auc, average_precision,
+///      threshold: the model's own or null,
+///      at_threshold: {precision, recall, f1} as a label of its own by that, or null}],
+///    confusion: [[count]] rows true, or null with more than SEARCH_MATRIX_LABELS_MAX labels,
+///    confusion_cells: [[true, predicted, count]] without the zeros,
+///    curves: {threshold: [0.00 ... 1.00], micro: {precision: [], recall: [], f1: []},
+///      per_label: [{precision, recall, f1}] or null with that many labels}}
+///
+/// A curve's precision is null where nothing is predicted. `threshold` (NaN: none) decides for all
+/// labels in place of the usual rule.
+ns_status search_judge_json(const nn_model *model, data_split split,
+                            const search_predictions *predictions, double threshold,
+                            int thread_count, ns_json **out, ns_error *err);
+/// search_predict() and search_judge_json() by the usual rule.
 ns_status search_evaluate_json(const nn_model *model, const data_set *set, data_split split,
                                const nn_infer_options *options, ns_json **out, ns_error *err);
 /// Decides on the validation images whether `model` averages its answers over an image and its

@@ -347,17 +347,10 @@ ns_status search__trial_run(const search__run *run, search__slot *slot, results_
 
 /// Images to classify at a time: as many as keep kernels busy, fewer where images are large.
 int search__eval_batch(const data_info *info);
-/// What a model says of a split: probabilities (count, labels) and true labels (count).
-typedef struct search__predictions {
-    float *probabilities;
-    int32_t *labels;
-    size_t count;
-} search__predictions;
-/// `stop` as nn_infer_split's, or NULL. Free with search__predictions_clear, also after a failure.
+/// `stop` as nn_infer_split's, or NULL. Free with search_predictions_clear, also after a failure.
 ns_status search__predict(const nn_model *model, const data_set *set, data_split split,
                           const nn_infer_options *options, bool (*stop)(void *context),
-                          void *context, search__predictions *out, ns_error *err);
-void search__predictions_clear(search__predictions *predictions);
+                          void *context, search_predictions *out, ns_error *err);
 
 /* ---- mirror.c -------------------------------------------------------------------------------- */
 
@@ -377,7 +370,7 @@ void search__size_figures(const nn_model *model, ns_json *result);
 /// starts threads.
 void search__speed_figures(const search__run *run, const nn_model *model, ns_json *result);
 /// test_images, test_macro_auc (null where that takes long), test_log_loss, test_correct.
-ns_status search__test_figures(const search__predictions *p, int label_count, ns_json *result,
+ns_status search__test_figures(const search_predictions *p, int label_count, ns_json *result,
                                ns_error *err);
 
 /* ---- status.c -------------------------------------------------------------------------------- */

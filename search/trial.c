@@ -135,7 +135,7 @@ static nn_train_options train_options(trial *t, const search_candidate *candidat
 }
 
 /// Which images were classified correctly: one bit each, lowest first, malloced.
-static ns_status correct_bits(const search__predictions *p, int label_count, uint8_t **out,
+static ns_status correct_bits(const search_predictions *p, int label_count, uint8_t **out,
                               ns_error *err) {
     uint8_t *bits = calloc(p->count / 8 + 1, 1);
     if (bits == NULL) {
@@ -155,7 +155,7 @@ static ns_status correct_bits(const search__predictions *p, int label_count, uin
 static ns_status validate(trial *t, const nn_model *model, results_outcome *outcome,
                           ns_error *err) {
     const int label_count = t->run->info->label_count;
-    search__predictions p;
+    search_predictions p;
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = t->run->worker_thread_count;
     ns_status status =
@@ -170,7 +170,7 @@ static ns_status validate(trial *t, const nn_model *model, results_outcome *outc
         outcome->correct = t->correct;
         outcome->image_count = p.count;
     }
-    search__predictions_clear(&p);
+    search_predictions_clear(&p);
     return status;
 }
 
