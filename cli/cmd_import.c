@@ -143,6 +143,10 @@ int cli__import(int argc, char **argv) {
          "(default: 80,10,10)",
          parse_split, options.split_percent},
         {"seed", 0, "N", "Of the split (default: 0)", cli__parse_seed, &options.seed},
+        {"multi-label", 0, NULL,
+         "Images may have any number of labels, also none (default: when a line of the CSV file "
+         "has several)",
+         cli__parse_flag, &options.multi_label},
         {"max-bad", 0, "PERCENT", "Stop when more images than this are bad (default: 5)",
          parse_max_bad, &options.bad_fraction_max},
         CLI_OPTION_THREADS(&options.thread_count),
@@ -153,7 +157,8 @@ int cli__import(int argc, char **argv) {
         .operands = "SOURCE",
         .doc = "Packs labelled images into one file. SOURCE is a folder with a folder of images "
                "per label (or train, validation and test folders of those), a CSV file of "
-               "TRAIN|VALIDATION|TEST|UNASSIGNED,path,label lines, or a folder of IDX files.",
+               "TRAIN|VALIDATION|TEST|UNASSIGNED,path,label[,label...] lines, or a folder of IDX "
+               "files.",
         .options = rows,
         .operand_count_min = 1,
         .operand_count_max = 1,

@@ -19,11 +19,27 @@ static ns_json *label_json(const data_set *set, int label) {
     return json;
 }
 
+/// The mean over all images.
+static double labels_per_image(const data_set *set) {
+    const data_info *info = data_describe(set);
+    size_t sum = 0;
+    for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
+        for (int label = 0; label < info->label_count; label++) {
+            sum += data_label_count(set, (data_split)split, label);
+        }
+    }
+    return (double)sum / (double)info->image_count;
+}
+
 ns_json *cli__set_json(const data_set *set, const char *path) {
     const data_info *info = data_describe(set);
     ns_json *json = ns_json_object_new();
     ns_json_set_string(json, "file", path);
     ns_json_set_int(json, "images", (int64_t)info->image_count);
+    ns_json_set_bool(json, "multi_label", info->multi_label);
+    if (info->multi_label) {
+        ns_json_set_number(json, "labels_per_image", labels_per_image(set));
+    }
     ns_json_set_int(json, "width", info->width);
     ns_json_set_int(json, "height", info->height);
     ns_json_set_int(json, "channels", info->channels);
@@ -72,7 +88,7 @@ static ns_status print_labels(const data_set *set, ns_error *err) {
             count_cell(table, data_label_count(set, (data_split)split, label));
         }
     }
-    cli__table_cell(table, "all");
+    cli__table_cell(table, info->multi_label ? "all images" : "all");
     for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
         count_cell(table, info->split_count[split]);
     }
@@ -104,9 +120,13 @@ static void print_dropped(const data_set *set) {
 ns_status cli__set_print(const data_set *set, const char *path, ns_error *err) {
     const data_info *info = data_describe(set);
     char digits[32];
-    (void)printf("%s: %s images, %dx%d %s, %d labels\n\n", path,
+    (void)printf("%s: %s images, %dx%d %s, %d labels", path,
                  cli__group_digits((int64_t)info->image_count, digits), info->width, info->height,
                  info->channels == 1 ? "grey" : "RGB", info->label_count);
+    if (info->multi_label) {
+        (void)printf(", several an image (%.2f on average)", labels_per_image(set));
+    }
+    (void)printf("\n\n");
     NS_TRY(print_labels(set, err));
     print_values("\nmean", info->mean, info->channels);
     print_values(", deviation", info->deviation, info->channels);

@@ -6,7 +6,8 @@
 //   2. data_open() maps the pack read-only; all workers share the pages.
 //   3. data_loader_new() + data_loader_next() fill the input of a network batch by batch.
 //
-// Pixels are uint8, planar, (C, H, W) an image; labels are 0-based indices into the label names.
+// Pixels are uint8, planar, (C, H, W) an image; labels are 0-based indices into the label names. An
+// image has one label; in a multi-label set it has any number of them, also none.
 
 #ifndef NS_DATA_DATA_H
 #define NS_DATA_DATA_H
@@ -30,7 +31,7 @@ ns_status data_split_parse(const char *text, data_split *out, ns_error *err);
 typedef enum data_format {
     DATA_FORMAT_AUTO,   // told from the source itself
     DATA_FORMAT_FOLDER, // SOURCE/label/image, or SOURCE/{train,val,test}/label/image
-    DATA_FORMAT_CSV,    // no header: TRAIN|VALIDATION|TEST|UNASSIGNED,path,label
+    DATA_FORMAT_CSV,    // no header: TRAIN|VALIDATION|TEST|UNASSIGNED,path,label[,label...]
     DATA_FORMAT_IDX,    // a folder of IDX files as MNIST's, gzipped or not
 } data_format;
 
@@ -46,6 +47,8 @@ typedef struct data_import_options {
     int channels;                        // 1 grey, 3 RGB; 0: chosen from the data
     int split_percent[DATA_SPLIT_COUNT]; // for what the source leaves unassigned; sums to 100
     uint64_t seed;                       // of the stratified split
+    bool multi_label;                    // CSV: a multi-label set whatever its lines hold; else it
+                                         // is one when a line has several labels
     double bad_fraction_max;             // more undecodable images than this stop the import (0.05)
     int thread_count;                    // 0: all cores
     data_progress_fn progress;           // may be NULL
@@ -107,6 +110,7 @@ typedef struct data_info {
     int channels, height, width;
     int label_count;
     const char *const *labels; // label_count names, UTF-8
+    bool multi_label;          // images have any number of labels: 0/1 each, not one of them
     size_t image_count;
     size_t split_count[DATA_SPLIT_COUNT]; // images
     float mean[DATA_CHANNELS_MAX];        // of train pixels, 0-255
@@ -122,8 +126,13 @@ const data_info *data_describe(const data_set *set);
 const uint32_t *data_indices(const data_set *set, data_split split, size_t *count);
 /// (C, H, W) uint8.
 const uint8_t *data_pixels(const data_set *set, size_t index);
+/// Of a multi-label set the first of the image's labels, -1 when it has none.
 int data_label(const data_set *set, size_t index);
-/// Images of `label` in `split`.
+/// All labels of an image, ascending; `*count` of them. Borrowed for the life of `set`.
+const uint16_t *data_labels_of(const data_set *set, size_t index, size_t *count);
+/// Whether the image has `label`: what both kinds of sets can be asked.
+bool data_has_label(const data_set *set, size_t index, int label);
+/// Images of `label` in `split`; an image of several labels counts for each.
 size_t data_label_count(const data_set *set, data_split split, int label);
 
 /// What import left out. Borrowed for the life of `set`.

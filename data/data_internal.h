@@ -18,6 +18,7 @@
 
 #define DATA__SIDE_MAX         4096        // px, of a packed image
 #define DATA__IMAGES_MAX       (1u << 31)  // of a pack
+#define DATA__IMAGE_LABELS_MAX 1024        // of an image of a multi-label pack
 #define DATA__FILE_BYTES_MAX   (1u << 28)  // of one image file or manifest
 #define DATA__IMAGE_SIDE_MAX   32768       // px, of a source image
 #define DATA__IMAGE_PIXELS_MAX (1ll << 28) // of a source image
@@ -32,15 +33,19 @@
 //           end in 0: label names, source, provenance (JSON), and file and reason of each dropped
 //           image
 //
+// In a multi-label pack, version 2, how many labels each image has stands in place of its label, and
+// behind that all images' labels (uint16), ascending an image.
+//
 // Each part has its own SHA-256, and no byte is outside them. `content_sha256` is the identity of
 // the data set: it covers what a model can see (sizes, label names, labels, splits, pixels) and not
 // where or how it was imported.
 
-#define DATA__PAGE_BYTES   4096
-#define DATA__PACK_MAGIC   "NSDPACK\n"
-#define DATA__PACK_VERSION 1
-#define DATA__PACK_ORDER   0x01020304u
-#define DATA__DIGEST_BYTES 64 // hex digits, without a final 0
+#define DATA__PAGE_BYTES         4096
+#define DATA__PACK_MAGIC         "NSDPACK\n"
+#define DATA__PACK_VERSION       1
+#define DATA__PACK_VERSION_MULTI 2 // of multi-label packs
+#define DATA__PACK_ORDER         0x01020304u
+#define DATA__DIGEST_BYTES       64 // hex digits, without a final 0
 
 typedef struct data__pack_header {
     char magic[8];
@@ -66,6 +71,7 @@ ns_status data__pack_header_digest(const uint8_t *page, char out[NS_SHA256_HEX_M
 typedef struct data__pack_spec {
     int channels, height, width;
     int label_count;
+    bool multi_label;
     const char *const *labels; // copied
     const char *source;        // copied, made safe to print (ns_text_escape)
     const char *provenance;    // JSON text of the options used; copied; NULL: "{}"
@@ -79,6 +85,10 @@ ns_status data__pack_begin(const char *path, const data__pack_spec *spec, data__
 /// Appends one image, `pixels` (C, H, W). `split` may be DATA__UNASSIGNED until data__pack_split.
 ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int label,
                          data_split split, ns_error *err);
+/// The same for a multi-label pack: `labels`, `count` of them, ascending.
+ns_status data__pack_add_labels(data__pack_writer *writer, const uint8_t *pixels,
+                                const uint16_t *labels, size_t count, data_split split,
+                                ns_error *err);
 /// Records what was left out and why; `file` is made safe to print (ns_text_escape).
 ns_status data__pack_drop(data__pack_writer *writer, const char *file, const char *reason,
                           ns_error *err);
@@ -93,10 +103,11 @@ void data__pack_abort(data__pack_writer *writer);
 
 /* ---- splits ---------------------------------------------------------------------------------- */
 
-/// What data__split_assign reads and writes: one label and one split an image.
+/// What data__split_assign reads and writes: labels and one split an image.
 typedef struct data__split_request {
-    const uint16_t *image_labels;
-    uint8_t *image_splits; // data_split or DATA__UNASSIGNED; all assigned on return
+    const uint16_t *image_labels; // of each image; in a multi-label set, how many it has
+    const uint16_t *label_lists;  // multi-label: all images' labels, one after the other; else NULL
+    uint8_t *image_splits;        // data_split or DATA__UNASSIGNED; all assigned on return
     size_t image_count;
     const char *const *labels;
     int label_count;
@@ -104,6 +115,17 @@ typedef struct data__split_request {
     uint64_t seed;
 } data__split_request;
 
+/// The labels of image `index`, `*count` of them; to be asked of all images in order, with `*at` 0
+/// before the first.
+const uint16_t *data__split_labels(const data__split_request *request, size_t index, size_t *at,
+                                   size_t *count);
+/// How many of `count` images of one label go to each split.
+void data__split_share(size_t count, const int percent[DATA_SPLIT_COUNT],
+                       size_t shares[DATA_SPLIT_COUNT]);
+/// Shares the images of split `pool` out over those with a percentage, by several labels at once
+/// (split_multi.c). NS_ERR_MEMORY.
+ns_status data__split_share_multi(const data__split_request *request, uint8_t pool,
+                                  const int percent[DATA_SPLIT_COUNT], ns_error *err);
 /// Stratified and seeded; the rules are at the head of split.c. NS_ERR_INPUT names the label that
 /// has too few images.
 ns_status data__split_assign(const data__split_request *request, ns_error *err);
@@ -162,12 +184,15 @@ static inline int data__clamp(int value, int low, int high) {
 
 /// One image that a source names.
 typedef struct data__item {
-    char *path;     // to open it
-    size_t name_at; // where in `path` the name begins that people are shown
-    int label;      // index into the listing's labels once data__listing_finish has sorted them
-    uint8_t split;  // data_split or DATA__UNASSIGNED
-    char *reason;   // why it is left out; NULL: it is not
-    bool bad;       // left out as a bad image, not as something else
+    char *path;         // to open it
+    size_t name_at;     // where in `path` the name begins that people are shown
+    int label;          // index into the listing's labels once data__listing_finish has sorted
+                        // them; of several the first
+    uint16_t *labels;   // in a multi-label listing all of them, ascending; else NULL
+    size_t label_count; // of `labels`
+    uint8_t split;      // data_split or DATA__UNASSIGNED
+    char *reason;       // why it is left out; NULL: it is not
+    bool bad;           // left out as a bad image, not as something else
     data__image_header header; // read by the survey, unless the source gave it: kind is not OTHER
 } data__item;
 
@@ -189,6 +214,7 @@ struct data__listing {
     char **labels; // (label_count), bytewise ascending after data__listing_finish
     int label_count, label_capacity;
     int *label_order;   // (label_count) label indices, bytewise ascending by name
+    bool multi_label;   // every item has a list of labels
     data__read_fn read; // NULL: the items' paths are files
     void *reader;       // for `read`
     void (*reader_free)(void *reader);
@@ -204,6 +230,9 @@ ns_status data__listing_label(data__listing *listing, const char *name, int *lab
 /// Adds the file `name` below the folder `dir` (an absolute `name` stands alone).
 ns_status data__listing_add(data__listing *listing, const char *dir, const char *name, int label,
                             uint8_t split, ns_error *err);
+/// The same with any number of labels, of which it takes a copy, each once.
+ns_status data__listing_add_labels(data__listing *listing, const char *dir, const char *name,
+                                   const int *labels, size_t count, uint8_t split, ns_error *err);
 /// Adds something that is no image, with the reason; `label` does not matter.
 ns_status data__listing_skip(data__listing *listing, const char *name, const char *reason,
                              ns_error *err);

@@ -54,6 +54,7 @@ static ns_status begin_pack(data__import *run, const char *out_path, data_format
         .height = run->height,
         .width = run->width,
         .label_count = run->listing.label_count,
+        .multi_label = run->listing.multi_label,
         .labels = (const char *const *)run->listing.labels,
         .source = run->source,
         .provenance = provenance,
@@ -164,6 +165,12 @@ ns_status data_import(const char *source, const char *out_path, const data_impor
     NS_TRY(check_options(options, err));
     data_format format = DATA_FORMAT_AUTO;
     NS_TRY(detect_format(source, options->format, &format, err));
+    if (options->multi_label && format != DATA_FORMAT_CSV) {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "cannot import %s as a multi-label set: only CSV manifests name several "
+                       "labels an image",
+                       source);
+    }
     if (format == DATA_FORMAT_IDX) {
         return data__idx_import(source, out_path, options, err);
     }

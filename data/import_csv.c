@@ -1,6 +1,10 @@
 // A CSV manifest without header, in the form of Google's AutoML:
 //
-//   TRAIN|VALIDATION|TEST|UNASSIGNED,path,label
+//   TRAIN|VALIDATION|TEST|UNASSIGNED,path,label[,label...]
+//
+// When any line has several labels, or the caller says so, the set is a multi-label set, where an
+// image may also have none: its line ends behind the path. A label named twice on a line counts
+// once; empty fields at a line's end are nothing, as spreadsheets write them.
 //
 // Paths are relative to the manifest's own folder. libcsv knows quotes; lines are fed to it one by
 // one, so that every sentence can name the line on which the record begins.
@@ -14,7 +18,8 @@
 
 #include "data/data_internal.h"
 
-#define FIELD_COUNT 3
+#define FIELDS_FIXED 2 // partition, path
+#define FIELDS_MAX   (FIELDS_FIXED + DATA__IMAGE_LABELS_MAX)
 
 /// State of one parse; the first failure sticks.
 typedef struct manifest {
@@ -26,7 +31,8 @@ typedef struct manifest {
     size_t line;        // being fed, from 1
     size_t record_line; // on which the record began
     size_t field_count; // of the record so far
-    char *fields[FIELD_COUNT];
+    size_t bare_line;   // the first one without a label, 0: none
+    char *fields[FIELDS_MAX];
 } manifest;
 
 static ns_status complain(manifest *m, const char *reason) {
@@ -40,7 +46,7 @@ static void on_field(void *bytes, size_t size_bytes, void *context) {
     if (m->status != NS_OK) {
         return;
     }
-    if (m->field_count < FIELD_COUNT) {
+    if (m->field_count < FIELDS_MAX) {
         char *copy = malloc(size_bytes + 1);
         if (copy == NULL) {
             m->status = ns_fail(m->err, NS_ERR_MEMORY, "out of memory while reading %s", m->source);
@@ -90,30 +96,69 @@ static ns_status check_file(manifest *m, const char *name) {
     return complain(m, reason);
 }
 
+/// The record's labels, ascending in no order yet; those new to the listing are added.
+static ns_status read_labels(manifest *m, size_t count, int labels[DATA__IMAGE_LABELS_MAX]) {
+    for (size_t i = 0; i < count; i++) {
+        const char *name = m->fields[FIELDS_FIXED + i];
+        if (name[0] == 0) {
+            return complain(m, "a label is empty");
+        }
+        const ns_status status = data__listing_label(m->listing, name, &labels[i], m->err);
+        if (status != NS_OK) {
+            ns_error_prefix(m->err, "cannot import %s: line %zu", m->source, m->record_line);
+            return status;
+        }
+    }
+    return NS_OK;
+}
+
+/// Whether two of the labels differ.
+static bool are_several(const int *labels, size_t count) {
+    for (size_t i = 1; i < count; i++) {
+        if (labels[i] != labels[0]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static ns_status take_record(manifest *m) {
     uint8_t split = DATA__UNASSIGNED;
-    int label;
+    int labels[DATA__IMAGE_LABELS_MAX] = {0};
+    size_t count = m->field_count - FIELDS_FIXED;
+    while (count > 0 && m->fields[FIELDS_FIXED + count - 1][0] == 0) {
+        count--;
+    }
     NS_TRY(parse_split(m, m->fields[0], &split));
-    if (m->fields[2][0] == 0) {
-        return complain(m, "the label is empty");
-    }
     NS_TRY(check_file(m, m->fields[1]));
-    const ns_status status = data__listing_label(m->listing, m->fields[2], &label, m->err);
-    if (status != NS_OK) {
-        ns_error_prefix(m->err, "cannot import %s: line %zu", m->source, m->record_line);
-        return status;
+    NS_TRY(read_labels(m, count, labels));
+    if (count == 0 && m->bare_line == 0) {
+        m->bare_line = m->record_line;
     }
-    return data__listing_add(m->listing, m->dir, m->fields[1], label, split, m->err);
+    m->listing->multi_label = m->listing->multi_label || are_several(labels, count);
+    return data__listing_add_labels(m->listing, m->dir, m->fields[1], labels, count, split, m->err);
+}
+
+static ns_status check_field_count(manifest *m) {
+    char reason[120];
+    if (m->field_count < FIELDS_FIXED) {
+        (void)snprintf(reason, sizeof(reason), "%zu fields instead of 3 (partition,path,label)",
+                       m->field_count);
+        return complain(m, reason);
+    }
+    if (m->field_count > FIELDS_MAX) {
+        (void)snprintf(reason, sizeof(reason), "%zu labels, more than the %d an image may have",
+                       m->field_count - FIELDS_FIXED, DATA__IMAGE_LABELS_MAX);
+        return complain(m, reason);
+    }
+    return NS_OK;
 }
 
 static void on_record(int end, void *context) {
     manifest *m = context;
     (void)end;
-    if (m->status == NS_OK && m->field_count != FIELD_COUNT) {
-        char reason[80];
-        (void)snprintf(reason, sizeof(reason), "%zu fields instead of %d (partition,path,label)",
-                       m->field_count, FIELD_COUNT);
-        (void)complain(m, reason);
+    if (m->status == NS_OK) {
+        m->status = check_field_count(m);
     }
     if (m->status == NS_OK) {
         m->status = take_record(m);
@@ -151,7 +196,7 @@ static ns_status parse(manifest *m, const char *text, size_t size_bytes) {
     }
     feed(m, &parser, text, size_bytes);
     csv_free(&parser);
-    for (int i = 0; i < FIELD_COUNT; i++) {
+    for (int i = 0; i < FIELDS_MAX; i++) {
         free(m->fields[i]);
     }
     return m->status;
@@ -167,11 +212,30 @@ static void folder_of(const char *path, char out[NS_PATH_MAX]) {
     }
 }
 
+/// What only the last line can tell: whether lines without a label are allowed.
+static ns_status settle_labels(manifest *m) {
+    data__listing *listing = m->listing;
+    if (listing->multi_label) {
+        return NS_OK;
+    }
+    if (m->bare_line > 0) {
+        m->record_line = m->bare_line;
+        return complain(m, "the label is empty");
+    }
+    for (size_t i = 0; i < listing->item_count; i++) {
+        free(listing->items[i].labels);
+        listing->items[i].labels = NULL;
+        listing->items[i].label_count = 0;
+    }
+    return NS_OK;
+}
+
 ns_status data__csv_list(const char *source, data__listing *listing, ns_error *err) {
     uint8_t *bytes = NULL;
     size_t size_bytes = 0;
     NS_TRY(ns_file_read(source, DATA__FILE_BYTES_MAX, &bytes, &size_bytes, err));
     manifest m = {.source = source, .listing = listing, .err = err};
+    listing->multi_label = listing->options != NULL && listing->options->multi_label;
     folder_of(source, m.dir);
     const size_t mark = size_bytes >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     ns_status status = NS_OK;
@@ -184,5 +248,5 @@ ns_status data__csv_list(const char *source, data__listing *listing, ns_error *e
     if (status == NS_OK && listing->item_count == 0) {
         status = ns_fail(err, NS_ERR_INPUT, "cannot import %s: it is empty", source);
     }
-    return status;
+    return status == NS_OK ? settle_labels(&m) : status;
 }

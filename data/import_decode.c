@@ -77,13 +77,20 @@ static ns_status decode_batch(batch *of, data__import *run, size_t count, ns_err
     return data__pass_end(&of->pass, err);
 }
 
+static ns_status write_image(const data__import *run, const data__item *item, const uint8_t *pixels,
+                             ns_error *err) {
+    const data_split split = (data_split)item->split;
+    return run->listing.multi_label ? data__pack_add_labels(run->writer, pixels, item->labels,
+                                                            item->label_count, split, err)
+                                    : data__pack_add(run->writer, pixels, item->label, split, err);
+}
+
 static ns_status write_batch(const batch *of, const data__import *run, size_t count,
                              ns_error *err) {
     for (size_t i = 0; i < count; i++) {
         const data__item *item = &run->listing.items[of->first + i];
         if (item->reason == NULL) {
-            NS_TRY(data__pack_add(run->writer, of->pixels + i * of->image_bytes, item->label,
-                                  (data_split)item->split, err));
+            NS_TRY(write_image(run, item, of->pixels + i * of->image_bytes, err));
         } else {
             NS_TRY(data__pack_drop(run->writer, data__item_name(item), item->reason, err));
         }

@@ -108,6 +108,7 @@ static ns_status append(data__listing *listing, char *path, data__item item, ns_
                                     &listing->item_capacity, sizeof(*listing->items), err);
     if (status != NS_OK) {
         free(path);
+        free(item.labels);
         free(item.reason);
         return status;
     }
@@ -126,6 +127,43 @@ ns_status data__listing_add(data__listing *listing, const char *dir, const char 
     const size_t name_at = strlen(path) - strlen(name);
     return append(listing, path, (data__item){.name_at = name_at, .label = label, .split = split},
                   err);
+}
+
+static int compare_labels(const void *a, const void *b) {
+    return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
+/// Sorts `labels` and drops repetitions; returns how many are left.
+static size_t sort_labels(uint16_t *labels, size_t count) {
+    size_t kept = 0;
+    qsort(labels, count, sizeof(*labels), compare_labels);
+    for (size_t k = 0; k < count; k++) {
+        if (k == 0 || labels[k] != labels[k - 1]) {
+            labels[kept++] = labels[k];
+        }
+    }
+    return kept;
+}
+
+ns_status data__listing_add_labels(data__listing *listing, const char *dir, const char *name,
+                                   const int *labels, size_t count, uint8_t split, ns_error *err) {
+    uint16_t *copy = malloc((count + 1) * sizeof(*copy));
+    if (copy == NULL) {
+        return no_memory(err);
+    }
+    for (size_t k = 0; k < count; k++) {
+        copy[k] = (uint16_t)labels[k];
+    }
+    const size_t kept = sort_labels(copy, count);
+    const ns_status status =
+        data__listing_add(listing, dir, name, kept > 0 ? copy[0] : 0, split, err);
+    if (status != NS_OK) {
+        free(copy);
+        return status;
+    }
+    listing->items[listing->item_count - 1].labels = copy;
+    listing->items[listing->item_count - 1].label_count = kept;
+    return NS_OK;
 }
 
 ns_status data__listing_skip(data__listing *listing, const char *name, const char *reason,
@@ -154,6 +192,18 @@ const char *data__item_name(const data__item *item) {
     return item->path + item->name_at;
 }
 
+/// Gives the item's labels their places in the sorted order.
+static void rank_item(data__item *item, const int *rank) {
+    item->label = rank[item->label];
+    for (size_t k = 0; k < item->label_count; k++) {
+        item->labels[k] = (uint16_t)rank[item->labels[k]];
+    }
+    if (item->label_count > 0) {
+        item->label_count = sort_labels(item->labels, item->label_count);
+        item->label = item->labels[0];
+    }
+}
+
 ns_status data__listing_finish(data__listing *listing, ns_error *err) {
     const size_t count = (size_t)listing->label_count;
     int *rank = calloc(count + 1, sizeof(*rank));
@@ -168,7 +218,7 @@ ns_status data__listing_finish(data__listing *listing, ns_error *err) {
         sorted[place] = listing->labels[listing->label_order[place]];
     }
     for (size_t i = 0; i < listing->item_count; i++) {
-        listing->items[i].label = rank[listing->items[i].label];
+        rank_item(&listing->items[i], rank);
     }
     for (int place = 0; place < listing->label_count; place++) {
         listing->label_order[place] = place;
@@ -183,6 +233,7 @@ ns_status data__listing_finish(data__listing *listing, ns_error *err) {
 void data__listing_free(data__listing *listing) {
     for (size_t i = 0; i < listing->item_count; i++) {
         free(listing->items[i].path);
+        free(listing->items[i].labels);
         free(listing->items[i].reason);
     }
     for (int i = 0; i < listing->label_count; i++) {

@@ -35,7 +35,10 @@ struct data_set {
     char sha256[NS_SHA256_HEX_MAX];
     size_t image_bytes;
     const uint8_t *pixels;        // (image_count, C, H, W), in the map
-    const uint16_t *image_labels; // (image_count), in the tables
+    const uint16_t *image_labels; // (image_count), in the tables; multi-label: how many labels
+    const uint16_t *label_lists;  // multi-label: all images' labels, in the tables
+    uint64_t *list_ends;          // multi-label, (image_count + 1): where an image's list begins,
+                                  // and where the next one's does
     const uint8_t *image_splits;  // (image_count), in the tables
     const char **labels;          // (label_count), in the tables
     data_dropped *dropped;        // (dropped_count), in the tables
@@ -94,11 +97,11 @@ static ns_status check_identity(const data__pack_header *header, const char *pat
     if (header->order != DATA__PACK_ORDER) {
         return corrupt(path, "it was written on a machine with another byte order", err);
     }
-    if (header->version > DATA__PACK_VERSION) {
+    if (header->version > DATA__PACK_VERSION_MULTI) {
         return ns_fail(err, NS_ERR_VERSION,
                        "cannot open data set %s: its format version is %u, this program reads up "
                        "to %d",
-                       path, header->version, DATA__PACK_VERSION);
+                       path, header->version, DATA__PACK_VERSION_MULTI);
     }
     if (header->version == 0) {
         return corrupt(path, "its format version is 0", err);
@@ -238,16 +241,39 @@ static ns_status read_strings(data_set *set, const char *path, const char *at, c
     return sound && at == end ? NS_OK : corrupt(path, "its strings are cut off", err);
 }
 
+/// The labels of image `index`; `*count` of them.
+static const uint16_t *labels_of(const data_set *set, size_t index, size_t *count) {
+    if (!set->info.multi_label) {
+        *count = 1;
+        return &set->image_labels[index];
+    }
+    *count = (size_t)(set->list_ends[index + 1] - set->list_ends[index]);
+    return &set->label_lists[set->list_ends[index]];
+}
+
+/// Existing labels, ascending.
+static bool labels_are_sound(const uint16_t *labels, size_t count, uint32_t label_count) {
+    for (size_t k = 0; k < count; k++) {
+        if (labels[k] >= label_count || (k > 0 && labels[k - 1] >= labels[k])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static ns_status count_images(data_set *set, const char *path, ns_error *err) {
     const data__pack_header *header = &set->header;
     for (uint64_t i = 0; i < header->image_count; i++) {
-        const uint32_t label = set->image_labels[i];
         const uint8_t split = set->image_splits[i];
-        if (label >= header->label_count || split >= DATA_SPLIT_COUNT) {
+        size_t count = 0;
+        const uint16_t *labels = labels_of(set, i, &count);
+        if (!labels_are_sound(labels, count, header->label_count) || split >= DATA_SPLIT_COUNT) {
             return corrupt(path, "an image has a label or split that does not exist", err);
         }
         set->info.split_count[split]++;
-        set->label_counts[split * header->label_count + label]++;
+        for (size_t k = 0; k < count; k++) {
+            set->label_counts[split * header->label_count + labels[k]]++;
+        }
     }
     return NS_OK;
 }
@@ -268,6 +294,26 @@ static ns_status index_images(data_set *set, const char *path, ns_error *err) {
     return NS_OK;
 }
 
+/// Finds the lists of a multi-label pack behind the counts, and what comes after them.
+static ns_status find_lists(data_set *set, const char *path, const uint8_t **rest, ns_error *err) {
+    const size_t image_count = set->header.image_count;
+    set->list_ends = malloc((image_count + 1) * sizeof(*set->list_ends));
+    if (set->list_ends == NULL) {
+        return no_memory(path, err);
+    }
+    set->list_ends[0] = 0;
+    for (size_t i = 0; i < image_count; i++) {
+        set->list_ends[i + 1] = set->list_ends[i] + set->image_labels[i];
+    }
+    const uint64_t list_bytes = set->list_ends[image_count] * sizeof(uint16_t);
+    if (list_bytes > set->header.tables_bytes - 3 * image_count) {
+        return corrupt(path, "its lists of labels are cut off", err);
+    }
+    set->label_lists = set->image_labels + image_count;
+    *rest += list_bytes;
+    return NS_OK;
+}
+
 static ns_status read_tables(data_set *set, const char *path, ns_error *err) {
     const data__pack_header *header = &set->header;
     const size_t image_count = header->image_count;
@@ -277,6 +323,10 @@ static ns_status read_tables(data_set *set, const char *path, ns_error *err) {
     set->image_bytes = (size_t)header->channels * header->height * header->width;
     set->image_labels = (const uint16_t *)(const void *)tables;
     set->image_splits = tables + image_count * sizeof(uint16_t);
+    set->info.multi_label = header->version == DATA__PACK_VERSION_MULTI;
+    if (set->info.multi_label) {
+        NS_TRY(find_lists(set, path, &set->image_splits, err));
+    }
     set->labels = calloc(label_count, sizeof(*set->labels));
     set->dropped = calloc(header->dropped_count + 1, sizeof(*set->dropped));
     set->label_counts = calloc(DATA_SPLIT_COUNT * label_count, sizeof(*set->label_counts));
@@ -340,6 +390,7 @@ void data_close(data_set *set) {
         free(set->indices[split]);
     }
     free(set->tables);
+    free(set->list_ends);
     free(set->label_counts);
     free(set->dropped);
     free(set->labels);
@@ -362,8 +413,25 @@ const uint8_t *data_pixels(const data_set *set, size_t index) {
 }
 
 int data_label(const data_set *set, size_t index) {
+    size_t count = 0;
+    const uint16_t *labels = data_labels_of(set, index, &count);
+    return count > 0 ? labels[0] : -1;
+}
+
+const uint16_t *data_labels_of(const data_set *set, size_t index, size_t *count) {
     assert(index < set->info.image_count);
-    return set->image_labels[index];
+    return labels_of(set, index, count);
+}
+
+bool data_has_label(const data_set *set, size_t index, int label) {
+    size_t count = 0;
+    const uint16_t *labels = data_labels_of(set, index, &count);
+    for (size_t k = 0; k < count; k++) {
+        if (labels[k] == label) {
+            return true;
+        }
+    }
+    return false;
 }
 
 size_t data_label_count(const data_set *set, data_split split, int label) {

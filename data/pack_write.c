@@ -23,10 +23,12 @@ struct data__pack_writer {
     ns_atomic_file *file;
     ns_sha256 *pixels_hash;
     int channels, height, width, label_count;
+    bool multi_label;
     char **labels;
     char *source, *provenance;
     size_t image_count, image_capacity;
-    uint16_t *image_labels; // (image_count)
+    uint16_t *image_labels; // (image_count); multi-label: how many labels
+    byte_run label_lists;   // multi-label: all images' labels (uint16)
     uint8_t *image_splits;  // (image_count)
     uint64_t *image_sums;   // (image_count, C, 2): sum of pixels, sum of their squares
     byte_run dropped;       // file 0 reason 0 file 0 ...
@@ -89,6 +91,7 @@ static void writer_free(data__pack_writer *writer) {
     free(writer->source);
     free(writer->provenance);
     free(writer->image_labels);
+    free(writer->label_lists.bytes);
     free(writer->image_splits);
     free(writer->image_sums);
     free(writer->dropped.bytes);
@@ -130,6 +133,7 @@ ns_status data__pack_begin(const char *path, const data__pack_spec *spec, data__
     writer->height = spec->height;
     writer->width = spec->width;
     writer->label_count = spec->label_count;
+    writer->multi_label = spec->multi_label;
     ns_status status = NS_OK;
     NS_TRY_OUT(copy_names(writer, spec, err));
     NS_TRY_OUT(ns_sha256_new(&writer->pixels_hash, err));
@@ -201,9 +205,9 @@ static void sum_plane(const uint8_t *plane, size_t pixel_count, uint64_t sums[2]
     sums[1] = square_sum;
 }
 
-ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int label,
-                         data_split split, ns_error *err) {
-    assert(label >= 0 && label < writer->label_count);
+/// Appends an image whose entry in the table of labels is `entry`.
+static ns_status add_image(data__pack_writer *writer, const uint8_t *pixels, uint16_t entry,
+                           data_split split, ns_error *err) {
     assert(split <= DATA__UNASSIGNED);
     if (writer->image_count == DATA__IMAGES_MAX) {
         return ns_fail(err, NS_ERR_INPUT, "a data set cannot hold more than %u images",
@@ -218,10 +222,31 @@ ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int l
     for (int c = 0; c < writer->channels; c++) {
         sum_plane(pixels + (size_t)c * plane_size, plane_size, sums + 2 * (size_t)c);
     }
-    writer->image_labels[index] = (uint16_t)label;
+    writer->image_labels[index] = entry;
     writer->image_splits[index] = (uint8_t)split;
     writer->image_count++;
     return append_pixels(writer, pixels, image_bytes(writer), err);
+}
+
+ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int label,
+                         data_split split, ns_error *err) {
+    assert(label >= 0 && label < writer->label_count);
+    const uint16_t only = (uint16_t)label;
+    return writer->multi_label ? data__pack_add_labels(writer, pixels, &only, 1, split, err)
+                               : add_image(writer, pixels, only, split, err);
+}
+
+ns_status data__pack_add_labels(data__pack_writer *writer, const uint8_t *pixels,
+                                const uint16_t *labels, size_t count, data_split split,
+                                ns_error *err) {
+    assert(writer->multi_label && count <= DATA__IMAGE_LABELS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        assert(labels[i] < writer->label_count && (i == 0 || labels[i - 1] < labels[i]));
+    }
+    if (count > 0) {
+        NS_TRY(run_append(&writer->label_lists, labels, count * sizeof(*labels), err));
+    }
+    return add_image(writer, pixels, (uint16_t)count, split, err);
 }
 
 ns_status data__pack_drop(data__pack_writer *writer, const char *file, const char *reason,
@@ -238,10 +263,19 @@ ns_status data__pack_drop(data__pack_writer *writer, const char *file, const cha
     return NS_OK;
 }
 
+/// NULL unless multi-label; never NULL then, though no image may have a label.
+static const uint16_t *label_lists(const data__pack_writer *writer) {
+    static const uint16_t empty[1];
+    const void *lists =
+        writer->label_lists.used > 0 ? writer->label_lists.bytes : (const void *)empty;
+    return writer->multi_label ? lists : NULL;
+}
+
 ns_status data__pack_split(data__pack_writer *writer, const int percent[DATA_SPLIT_COUNT],
                            uint64_t seed, ns_error *err) {
     data__split_request request = {
         .image_labels = writer->image_labels,
+        .label_lists = label_lists(writer),
         .image_splits = writer->image_splits,
         .image_count = writer->image_count,
         .labels = (const char *const *)writer->labels,
@@ -285,6 +319,9 @@ static void channel_statistics(const data__pack_writer *writer, int c, float *me
 static ns_status build_tables(const data__pack_writer *writer, byte_run *tables, ns_error *err) {
     const size_t count = writer->image_count;
     NS_TRY(run_append(tables, writer->image_labels, count * sizeof(uint16_t), err));
+    if (writer->label_lists.used > 0) {
+        NS_TRY(run_append(tables, writer->label_lists.bytes, writer->label_lists.used, err));
+    }
     NS_TRY(run_append(tables, writer->image_splits, count, err));
     for (int i = 0; i < writer->label_count; i++) {
         NS_TRY(run_append_string(tables, writer->labels[i], err));
@@ -297,7 +334,8 @@ static ns_status build_tables(const data__pack_writer *writer, byte_run *tables,
     return NS_OK;
 }
 
-/// The identity: sizes, label names, labels, splits and the digest of the pixels.
+/// The identity: sizes, label names, labels, splits and the digest of the pixels. What a multi-label
+/// set adds lets none of these have the identity of a set of single labels.
 static ns_status content_digest(const data__pack_writer *writer, const data__pack_header *header,
                                 char out[NS_SHA256_HEX_MAX], ns_error *err) {
     ns_sha256 *hash = NULL;
@@ -309,6 +347,10 @@ static ns_status content_digest(const data__pack_writer *writer, const data__pac
         ns_sha256_update(hash, writer->labels[i], strlen(writer->labels[i]) + 1);
     }
     ns_sha256_update(hash, writer->image_labels, writer->image_count * sizeof(uint16_t));
+    if (writer->multi_label) {
+        ns_sha256_update(hash, "multi-label", sizeof("multi-label"));
+        ns_sha256_update(hash, writer->label_lists.bytes, writer->label_lists.used);
+    }
     ns_sha256_update(hash, writer->image_splits, writer->image_count);
     ns_sha256_update(hash, header->pixels_sha256, sizeof(header->pixels_sha256));
     ns_sha256_finish(hash, out);
@@ -327,7 +369,7 @@ static ns_status fill_header(data__pack_writer *writer, const byte_run *tables,
                              data__pack_header *header, ns_error *err) {
     char digest[NS_SHA256_HEX_MAX];
     memcpy(header->magic, DATA__PACK_MAGIC, sizeof(header->magic));
-    header->version = DATA__PACK_VERSION;
+    header->version = writer->multi_label ? DATA__PACK_VERSION_MULTI : DATA__PACK_VERSION;
     header->order = DATA__PACK_ORDER;
     header->channels = (uint32_t)writer->channels;
     header->height = (uint32_t)writer->height;

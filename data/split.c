@@ -12,7 +12,7 @@
 //
 // Sharing is stratified: every label has its own shuffle, a pure function of (seed, label), and its
 // own rounding; each split with a share gets at least one image of a label as long as train keeps
-// one.
+// one. Images of several labels are shared out by split_multi.c.
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,9 +63,8 @@ static bool make_plan(const data__split_request *request, plan *out) {
     return lacking || out->pool == DATA__UNASSIGNED;
 }
 
-/// How many of `count` images of one label go to each split.
-static void share(size_t count, const int percent[DATA_SPLIT_COUNT],
-                  size_t shares[DATA_SPLIT_COUNT]) {
+void data__split_share(size_t count, const int percent[DATA_SPLIT_COUNT],
+                       size_t shares[DATA_SPLIT_COUNT]) {
     size_t left = count;
     for (int split = DATA_VALIDATION; split < DATA_SPLIT_COUNT; split++) {
         size_t wanted = (count * (size_t)percent[split] + 50) / 100;
@@ -105,7 +104,7 @@ static void group_by_label(const data__split_request *request, uint8_t pool, siz
 static void deal_out(const data__split_request *request, const plan *made, int label,
                      uint32_t *members, size_t count) {
     size_t shares[DATA_SPLIT_COUNT];
-    share(count, made->percent, shares);
+    data__split_share(count, made->percent, shares);
     ns_rng rng = ns_rng_stream(request->seed, (uint64_t)label, "split");
     ns_rng_shuffle(&rng, members, count);
     size_t at = 0;
@@ -116,13 +115,30 @@ static void deal_out(const data__split_request *request, const plan *made, int l
     }
 }
 
+const uint16_t *data__split_labels(const data__split_request *request, size_t index, size_t *at,
+                                   size_t *count) {
+    if (request->label_lists == NULL) {
+        *count = 1;
+        return &request->image_labels[index];
+    }
+    const uint16_t *labels = request->label_lists + *at;
+    *count = request->image_labels[index];
+    *at += *count;
+    return labels;
+}
+
 static ns_status check_labels(const data__split_request *request, ns_error *err) {
     size_t *counts = calloc((size_t)request->label_count, sizeof(*counts));
     if (counts == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "out of memory while splitting");
     }
+    size_t at = 0;
     for (size_t i = 0; i < request->image_count; i++) {
-        counts[request->image_labels[i]]++;
+        size_t count = 0;
+        const uint16_t *labels = data__split_labels(request, i, &at, &count);
+        for (size_t k = 0; k < count; k++) {
+            counts[labels[k]]++;
+        }
     }
     ns_status status = NS_OK;
     for (int label = 0; label < request->label_count && status == NS_OK; label++) {
@@ -141,8 +157,13 @@ static ns_status check_train(const data__split_request *request, ns_error *err) 
     if (trains == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "out of memory while splitting");
     }
+    size_t at = 0;
     for (size_t i = 0; i < request->image_count; i++) {
-        trains[request->image_labels[i]] |= request->image_splits[i] == DATA_TRAIN;
+        size_t count = 0;
+        const uint16_t *labels = data__split_labels(request, i, &at, &count);
+        for (size_t k = 0; k < count; k++) {
+            trains[labels[k]] |= request->image_splits[i] == DATA_TRAIN;
+        }
     }
     ns_status status = NS_OK;
     for (int label = 0; label < request->label_count && status == NS_OK; label++) {
@@ -155,6 +176,25 @@ static ns_status check_train(const data__split_request *request, ns_error *err) 
     return status;
 }
 
+/// Shares the pool out label by label.
+static ns_status share_by_label(const data__split_request *request, const plan *made,
+                                ns_error *err) {
+    size_t *starts = malloc(((size_t)request->label_count + 1) * sizeof(*starts));
+    uint32_t *members = malloc(request->image_count * sizeof(*members));
+    if (starts == NULL || members == NULL) {
+        free(starts);
+        free(members);
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory while splitting");
+    }
+    group_by_label(request, made->pool, starts, members);
+    for (int label = 0; label < request->label_count; label++) {
+        deal_out(request, made, label, members + starts[label], starts[label + 1] - starts[label]);
+    }
+    free(starts);
+    free(members);
+    return NS_OK;
+}
+
 ns_status data__split_assign(const data__split_request *request, ns_error *err) {
     if (request->label_count < 2) {
         return ns_fail(err, NS_ERR_INPUT, "there is only one label ('%s'); at least 2 are needed",
@@ -163,20 +203,9 @@ ns_status data__split_assign(const data__split_request *request, ns_error *err) 
     NS_TRY(check_labels(request, err));
     plan made;
     if (make_plan(request, &made)) {
-        size_t *starts = malloc(((size_t)request->label_count + 1) * sizeof(*starts));
-        uint32_t *members = malloc(request->image_count * sizeof(*members));
-        if (starts == NULL || members == NULL) {
-            free(starts);
-            free(members);
-            return ns_fail(err, NS_ERR_MEMORY, "out of memory while splitting");
-        }
-        group_by_label(request, made.pool, starts, members);
-        for (int label = 0; label < request->label_count; label++) {
-            deal_out(request, &made, label, members + starts[label],
-                     starts[label + 1] - starts[label]);
-        }
-        free(starts);
-        free(members);
+        NS_TRY(request->label_lists != NULL
+                   ? data__split_share_multi(request, made.pool, made.percent, err)
+                   : share_by_label(request, &made, err));
     }
     return check_train(request, err);
 }

@@ -80,6 +80,89 @@ static void test_absolute_paths(void **state) {
     data_close(set);
 }
 
+static void assert_labels(const data_set *set, size_t index, size_t want_count,
+                          const uint16_t *want) {
+    size_t count = 0;
+    const uint16_t *labels = data_labels_of(set, index, &count);
+    assert_int_equal(count, want_count);
+    for (size_t k = 0; k < count; k++) {
+        assert_int_equal(labels[k], want[k]);
+    }
+}
+
+static void test_several_labels(void **state) {
+    (void)state;
+    make_images();
+    put_manifest("TRAIN,images/000.png,rose,tulip\n"
+                 "TRAIN,images/001.png,tulip\n"
+                 "TRAIN,images/002.png,tulip,ash,rose,tulip\n" // one twice counts once
+                 "TRAIN,images/003.png\n"
+                 "TRAIN,images/004.png,ash,,\n" // as spreadsheets pad lines
+                 "VALIDATION,images/005.png,\n"
+                 "TEST,images/006.png,rose,ash\n"
+                 "TEST,images/007.png,tulip\n");
+    data_set *set = import_and_open("csv/set.csv", DATA_FORMAT_AUTO);
+    const data_info *info = data_describe(set);
+    assert_true(info->multi_label);
+    assert_int_equal(info->image_count, 8);
+    assert_int_equal(info->label_count, 3); // ash, rose, tulip
+    assert_labels(set, 0, 2, (const uint16_t[]){1, 2});
+    assert_labels(set, 1, 1, (const uint16_t[]){2});
+    assert_labels(set, 2, 3, (const uint16_t[]){0, 1, 2});
+    assert_labels(set, 3, 0, NULL);
+    assert_labels(set, 4, 1, (const uint16_t[]){0});
+    assert_labels(set, 5, 0, NULL);
+    assert_int_equal(data_label_count(set, DATA_TRAIN, 2), 3);
+    assert_int_equal(info->split_count[DATA_VALIDATION], 1);
+    data_close(set);
+}
+
+/// The same label twice makes no line one of several labels.
+static void test_repeated_label_is_single(void **state) {
+    (void)state;
+    make_images();
+    put_manifest("TRAIN,images/000.png,a,a\nTRAIN,images/001.png,b,\n"
+                 "TRAIN,images/002.png,a\nTRAIN,images/003.png,b\n");
+    data_set *set = import_and_open("csv/set.csv", DATA_FORMAT_CSV);
+    assert_false(data_describe(set)->multi_label);
+    assert_int_equal(data_describe(set)->label_count, 2);
+    data_close(set);
+}
+
+static void test_multi_label_when_asked(void **state) {
+    (void)state;
+    ns_error err = {0};
+    data_set *set = NULL;
+    data_import_options options = data_import_options_default();
+    options.multi_label = true;
+    make_images();
+    put_manifest("TRAIN,images/000.png,a\nTRAIN,images/001.png,b\nTRAIN,images/002.png\n"
+                 "TRAIN,images/003.png,a\nTRAIN,images/004.png,b\n");
+    assert_ok(data_import("csv/set.csv", "asked.nsd", &options, &err), &err);
+    assert_ok(data_open("asked.nsd", &set, &err), &err);
+    assert_true(data_describe(set)->multi_label);
+    assert_int_equal(data_describe(set)->image_count, 5);
+    data_close(set);
+    assert_status(data_import("csv", "asked.nsd", &options, &err), NS_ERR_USAGE);
+    assert_non_null(strstr(err.text, "only CSV manifests"));
+}
+
+static void test_bad_labels(void **state) {
+    (void)state;
+    make_images();
+    put_manifest("TRAIN,images/000.png,a\nTRAIN,images/001.png,a,,b\n");
+    ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 2", "a label is empty");
+    char *text = calloc(1, 16384);
+    assert_non_null(text);
+    size_t used = (size_t)snprintf(text, 16384, "TRAIN,images/000.png");
+    for (int i = 0; i <= DATA__IMAGE_LABELS_MAX; i++) {
+        used += (size_t)snprintf(text + used, 16384 - used, ",l%d", i);
+    }
+    put_manifest(text);
+    free(text);
+    ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 1", "1025 labels, more than the 1024");
+}
+
 static void test_refusals(void **state) {
     (void)state;
     make_images();
@@ -88,9 +171,9 @@ static void test_refusals(void **state) {
     put_manifest("partition,path,label\n");
     ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 1", "'partition'");
     put_manifest("TRAIN,images/000.png,a\n\nTRAIN,images/001.png\n");
-    ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 3", "2 fields instead of 3");
-    put_manifest("TRAIN,images/000.png,a\nTRAIN,images/001.png,b,c\n");
-    ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 2", "4 fields");
+    ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 3", "label is empty");
+    put_manifest("TRAIN,images/000.png,a\nTRAIN\n");
+    ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 2", "1 fields instead of 3");
     put_manifest("TRAIN,images/000.png,a\nTRAIN,images/lost.png,b\n");
     ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 2", "no file 'images/lost.png'");
     put_manifest("TRAIN,gs://bucket/1.png,a\n");
@@ -118,6 +201,10 @@ int main(void) {
         cmocka_unit_test(test_partitions),
         cmocka_unit_test(test_all_unassigned),
         cmocka_unit_test(test_absolute_paths),
+        cmocka_unit_test(test_several_labels),
+        cmocka_unit_test(test_repeated_label_is_single),
+        cmocka_unit_test(test_multi_label_when_asked),
+        cmocka_unit_test(test_bad_labels),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,15 @@ enum {
     IMAGE_COUNT = 7,
 };
 
+#define SINGLE_SHA256 "324250fd35abf3f50e9e944d63f379363728451f0f1666b246eb117692d43377"
+
 static const char *const labels[] = {"gr\xc3\xbcn", "two words"};
+
+/// Of the images of a multi-label pack; the fourth has none.
+static const struct {
+    size_t count;
+    uint16_t labels[2];
+} lists[IMAGE_COUNT] = {{1, {0}}, {2, {0, 1}}, {1, {1}}, {0}, {1, {0}}, {1, {1}}, {2, {0, 1}}};
 
 /// What make_pack may vary.
 typedef struct recipe {
@@ -26,9 +34,11 @@ typedef struct recipe {
     uint8_t first_pixel;
     data_split last_split;
     bool drops;
+    bool multi_label;
 } recipe;
 
-static const recipe plain = {"here", "{\"seed\":7}", labels, 0, DATA_TEST, true};
+static const recipe plain = {"here", "{\"seed\":7}", labels, 0, DATA_TEST, true, false};
+static const recipe multi = {"here", "{\"seed\":7}", labels, 0, DATA_TEST, true, true};
 
 static data_split split_of(const recipe *r, int image) {
     return image == IMAGE_COUNT - 1 ? r->last_split : image < 4 ? DATA_TRAIN : DATA_VALIDATION;
@@ -48,6 +58,7 @@ static void make_pack(const char *path, const recipe *r) {
                                   .height = HEIGHT,
                                   .width = WIDTH,
                                   .label_count = 2,
+                                  .multi_label = r->multi_label,
                                   .labels = r->labels,
                                   .source = r->source,
                                   .provenance = r->provenance};
@@ -55,13 +66,27 @@ static void make_pack(const char *path, const recipe *r) {
     for (int i = 0; i < IMAGE_COUNT; i++) {
         uint8_t pixels[SIZE];
         make_pixels(r, i, pixels);
-        assert_ok(data__pack_add(writer, pixels, i % 2, split_of(r, i), &err), &err);
+        if (r->multi_label) {
+            assert_ok(data__pack_add_labels(writer, pixels, lists[i].labels, lists[i].count,
+                                            split_of(r, i), &err),
+                      &err);
+        } else {
+            assert_ok(data__pack_add(writer, pixels, i % 2, split_of(r, i), &err), &err);
+        }
     }
     if (r->drops) {
         assert_ok(data__pack_drop(writer, "a b.png", "it is empty", &err), &err);
         assert_ok(data__pack_drop(writer, "c.png", "CRC error in chunk IDAT", &err), &err);
     }
     assert_ok(data__pack_finish(writer, &err), &err);
+}
+
+static data__pack_header get_header(const char *path) {
+    data__pack_header header;
+    const int fd = open(path, O_RDONLY);
+    assert_int_equal(pread(fd, &header, sizeof(header), 0), sizeof(header));
+    close(fd);
+    return header;
 }
 
 static data_set *open_pack(const char *path) {
@@ -95,6 +120,50 @@ static void test_round_trip(void **state) {
     assert_string_equal(data_dropped_at(set, 0).file, "a b.png");
     assert_string_equal(data_dropped_at(set, 1).reason, "CRC error in chunk IDAT");
     data_close(set);
+}
+
+static void test_multi_label_round_trip(void **state) {
+    (void)state;
+    make_pack("multi.nsd", &multi);
+    data_set *set = open_pack("multi.nsd");
+    assert_true(data_describe(set)->multi_label);
+    for (size_t i = 0; i < IMAGE_COUNT; i++) {
+        size_t count = 0;
+        const uint16_t *of_image = data_labels_of(set, i, &count);
+        assert_int_equal(count, lists[i].count);
+        assert_memory_equal(of_image, lists[i].labels, count * sizeof(*of_image));
+        assert_int_equal(data_label(set, i), count > 0 ? lists[i].labels[0] : -1);
+        bool has[2] = {false, false};
+        for (size_t k = 0; k < count; k++) {
+            has[of_image[k]] = true;
+        }
+        assert_int_equal(data_has_label(set, i, 0), has[0]);
+        assert_int_equal(data_has_label(set, i, 1), has[1]);
+    }
+    // Images 0 to 3 train: every label counts.
+    assert_int_equal(data_label_count(set, DATA_TRAIN, 0), 2);
+    assert_int_equal(data_label_count(set, DATA_TRAIN, 1), 2);
+    assert_int_equal(data_label_count(set, DATA_TEST, 0), 1);
+    assert_int_equal(data_label_count(set, DATA_TEST, 1), 1);
+    assert_string_equal(data_dropped_at(set, 1).reason, "CRC error in chunk IDAT");
+    data_close(set);
+}
+
+/// A set of single labels answers as before, and its pack has the format that older programs read.
+static void test_single_label_accessors(void **state) {
+    (void)state;
+    make_pack("single.nsd", &plain);
+    data_set *set = open_pack("single.nsd");
+    assert_false(data_describe(set)->multi_label);
+    size_t count = 0;
+    assert_int_equal(data_labels_of(set, 3, &count)[0], 1);
+    assert_int_equal(count, 1);
+    assert_true(data_has_label(set, 3, 1));
+    assert_false(data_has_label(set, 3, 0));
+    // What this content's identity has been since the first version.
+    assert_string_equal(data_describe(set)->sha256, SINGLE_SHA256);
+    data_close(set);
+    assert_int_equal(get_header("single.nsd").version, 1);
 }
 
 static void test_indices(void **state) {
@@ -178,6 +247,7 @@ static void test_identity(void **state) {
     r = plain;
     r.labels = renamed;
     check_identity(&r, false);
+    check_identity(&multi, false);
 }
 
 static void test_constant_channel_has_a_deviation(void **state) {
@@ -233,12 +303,11 @@ static void assert_damaged(const char *path, const char *what, size_t at) {
     assert_non_null(strstr(err.text, path));
 }
 
-static void test_every_flipped_byte_is_found(void **state) {
-    (void)state;
+static void flip_every_byte(const recipe *r) {
     ns_error err = {0};
     uint8_t *bytes = NULL;
     size_t size_bytes = 0;
-    make_pack("flip.nsd", &plain);
+    make_pack("flip.nsd", r);
     assert_ok(ns_file_read("flip.nsd", 1 << 20, &bytes, &size_bytes, &err), &err);
     const int fd = open("flip.nsd", O_WRONLY);
     assert_true(fd >= 0);
@@ -251,6 +320,12 @@ static void test_every_flipped_byte_is_found(void **state) {
     close(fd);
     free(bytes);
     data_close(open_pack("flip.nsd"));
+}
+
+static void test_every_flipped_byte_is_found(void **state) {
+    (void)state;
+    flip_every_byte(&plain);
+    flip_every_byte(&multi);
 }
 
 static void test_every_truncation_is_found(void **state) {
@@ -286,18 +361,8 @@ static void put_header(const char *path, data__pack_header *header) {
     close(fd);
 }
 
-static data__pack_header get_header(const char *path) {
-    data__pack_header header;
-    const int fd = open(path, O_RDONLY);
-    assert_int_equal(pread(fd, &header, sizeof(header), 0), sizeof(header));
-    close(fd);
-    return header;
-}
-
-/// Headers that lie, with checksums that fit.
-static void test_lying_headers(void **state) {
-    (void)state;
-    make_pack("lie.nsd", &plain);
+static void lie_in_header(const recipe *r) {
+    make_pack("lie.nsd", r);
     const data__pack_header truth = get_header("lie.nsd");
     static const uint64_t values[] = {0,         1, 2, 6, 8, 1u << 16, 1u << 31, UINT64_MAX / 45,
                                       UINT64_MAX};
@@ -322,6 +387,17 @@ static void test_lying_headers(void **state) {
     lie.deviation[1] = NAN;
     put_header("lie.nsd", &lie);
     assert_damaged("lie.nsd", "a lie in the deviation", 0);
+    lie = truth;
+    lie.version = r->multi_label ? DATA__PACK_VERSION : DATA__PACK_VERSION_MULTI;
+    put_header("lie.nsd", &lie);
+    assert_damaged("lie.nsd", "a lie about the kind of labels", 0);
+}
+
+/// Headers that lie, with checksums that fit.
+static void test_lying_headers(void **state) {
+    (void)state;
+    lie_in_header(&plain);
+    lie_in_header(&multi);
 }
 
 static void test_newer_version(void **state) {
@@ -330,10 +406,10 @@ static void test_newer_version(void **state) {
     data_set *set = NULL;
     make_pack("newer.nsd", &plain);
     data__pack_header header = get_header("newer.nsd");
-    header.version = DATA__PACK_VERSION + 1;
+    header.version = DATA__PACK_VERSION_MULTI + 1;
     put_header("newer.nsd", &header);
     assert_status(data_open("newer.nsd", &set, &err), NS_ERR_VERSION);
-    assert_non_null(strstr(err.text, "version is 2"));
+    assert_non_null(strstr(err.text, "version is 3"));
 }
 
 static void test_what_is_no_pack(void **state) {
@@ -417,6 +493,8 @@ static void test_truncation_while_opening(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_multi_label_round_trip),
+        cmocka_unit_test(test_single_label_accessors),
         cmocka_unit_test(test_indices),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_identity),
