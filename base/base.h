@@ -256,6 +256,21 @@ ns_status ns_json_parse(const char *text, ns_json **out, ns_error *err);
 /// Prints on one line, or indented when `pretty`; `*out` is malloced. Keys keep their order.
 ns_status ns_json_print(const ns_json *json, bool pretty, char **out, ns_error *err);
 
+/// A part of a text; borrowed from it.
+typedef struct ns_json_span {
+    const char *text;
+    size_t size_bytes;
+} ns_json_span;
+
+/// For files of a hundred megabytes: finds the first member `key` of the object in `object` without
+/// building a tree. False where there is none, or the text is no object as far as it was read;
+/// what is found is checked when it is parsed.
+bool ns_json_scan_member(ns_json_span object, const char *key, ns_json_span *value);
+/// The next element of the array in `array`; `*offset` is 0 at first. False behind the last.
+bool ns_json_scan_element(ns_json_span array, size_t *offset, ns_json_span *element);
+/// ns_json_parse() of such a part.
+ns_status ns_json_parse_span(ns_json_span span, ns_json **out, ns_error *err);
+
 /// Borrowed child, or NULL when `object` is NULL, not an object, or without `key`.
 const ns_json *ns_json_get(const ns_json *object, const char *key);
 const ns_json *ns_json_at(const ns_json *array, size_t index);

@@ -170,6 +170,23 @@ void cli__on_finish(const char *command, const search_config *config, const char
             cli__parse_text, (command)                                                             \
     }
 
+/* ---- trials again (repeat.c) ----------------------------------------------------------------- */
+
+/// What the training of an exported study's trial depended on.
+typedef struct cli_repeat {
+    int number;
+    ns_json *genotype;
+    char dataset_sha256[NS_SHA256_HEX_MAX];
+    uint64_t seed;
+    nn_dtype dtype;
+    int thread_count;
+    int64_t train_flop, train_ms; // how long, by one of these three; the others are 0
+    uint64_t sample_count;
+} cli_repeat;
+/// Trial `number` of the study in the file `path`; free with cli__repeat_clear.
+ns_status cli__repeat_read(const char *path, int number, cli_repeat *out, ns_error *err);
+void cli__repeat_clear(cli_repeat *repeat);
+
 /* ---- progress (progress.c) ------------------------------------------------------------------- */
 
 /// One line on stderr about what is going on: redrawn in place on a terminal; else a log line now

@@ -1,4 +1,5 @@
-// nightshift export: a model file, or a study's final model, in another format.
+// nightshift export: a model file, or a study's final model, in another format; or the whole study
+// as JSON, from which train --trial repeats any of its trials.
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,7 @@ typedef struct export_format {
 } export_format;
 
 static const export_format formats[] = {
-    {"nsm", nn_model_save},
-    {"onnx", nn_export_onnx},
+    {"nsm", nn_model_save}, {"onnx", nn_export_onnx}, {"json", NULL}, // of a study
 };
 
 static ns_status parse_format(const char *text, void *value, ns_error *err) {
@@ -22,7 +22,7 @@ static ns_status parse_format(const char *text, void *value, ns_error *err) {
             return NS_OK;
         }
     }
-    return ns_fail(err, NS_ERR_USAGE, "nsm or onnx is needed");
+    return ns_fail(err, NS_ERR_USAGE, "nsm, onnx or json is needed");
 }
 
 /// A path: it has a slash or ends in .nsm. All else names a study.
@@ -63,13 +63,7 @@ typedef struct export_words {
     bool json;
 } export_words;
 
-static ns_status run_export(const export_words *words, ns_error *err) {
-    if (words->format == NULL) {
-        return ns_fail(err, NS_ERR_USAGE, "cannot export without --format nsm or onnx");
-    }
-    if (words->out_path == NULL) {
-        return ns_fail(err, NS_ERR_USAGE, "cannot export without -o PATH");
-    }
+static ns_status export_model(const export_words *words, ns_error *err) {
     nn_model *model = NULL;
     NS_TRY(words->member >= 0
                ? load_member(words->store_path, words->model, words->member, &model, err)
@@ -77,9 +71,26 @@ static ns_status run_export(const export_words *words, ns_error *err) {
                                    : load_final(words->store_path, words->model, &model, err));
     const ns_status status = words->format->write(model, words->out_path, err);
     nn_model_free(model);
-    if (status != NS_OK) {
-        return status;
+    return status;
+}
+
+static ns_status export_study(const export_words *words, ns_error *err) {
+    if (words->member >= 0 || is_path(words->model)) {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "cannot export %s as json: that is for whole studies, by their name",
+                       words->model);
     }
+    return search_export_json(words->store_path, words->model, words->out_path, err);
+}
+
+static ns_status run_export(const export_words *words, ns_error *err) {
+    if (words->format == NULL) {
+        return ns_fail(err, NS_ERR_USAGE, "cannot export without --format nsm, onnx or json");
+    }
+    if (words->out_path == NULL) {
+        return ns_fail(err, NS_ERR_USAGE, "cannot export without -o PATH");
+    }
+    NS_TRY(words->format->write != NULL ? export_model(words, err) : export_study(words, err));
     if (words->json) {
         ns_json *result = ns_json_object_new();
         ns_json_set_string(result, "format", words->format->name);
@@ -100,7 +111,8 @@ static ns_status parse_member(const char *text, void *value, ns_error *err) {
 int cli__export(int argc, char **argv) {
     export_words words = {.store_path = CLI_STORE_DEFAULT, .member = -1};
     const cli_option rows[] = {
-        {"format", 'f', "FORMAT", "nsm or onnx", parse_format, &words.format},
+        {"format", 'f', "FORMAT", "nsm, onnx, or json for a whole study", parse_format,
+         &words.format},
         {"output", 'o', "PATH", "The file to write", cli__parse_text, &words.out_path},
         {"member", 0, "N", "Trial N of the study's Pareto front instead (see trials --pareto)",
          parse_member, &words.member},
@@ -111,7 +123,9 @@ int cli__export(int argc, char **argv) {
     const cli_syntax syntax = {
         .operands = "NAME|MODEL",
         .doc = "Writes a study's final model, or a model file (a path with a slash or ending in "
-               ".nsm), in another format. ONNX takes raw 0-255 pixels; preprocessing is inside.",
+               ".nsm), in another format. ONNX takes raw 0-255 pixels; preprocessing is inside. "
+               "With json the study itself: its data's hash, settings, machine and all trials; "
+               "train --genotype FILE.json --trial N repeats one.",
         .options = rows,
         .operand_count_min = 1,
         .operand_count_max = 1,

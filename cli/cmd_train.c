@@ -4,6 +4,9 @@
 // stopped; the same command then goes on from it. It is removed once the model is there. Without
 // -o neither is written: that is for trying things out. --recipe changes what the genotype says of
 // the training, field by field. Test images are read only when --test asks for it.
+//
+// --trial repeats a trial of an exported study: its genotype, seed, length, threads and kind of
+// numbers, as far as they are not given (repeat.c).
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,8 +28,11 @@ typedef struct train_words {
     uint64_t seed;
     nn_dtype dtype;
     int thread_count;
+    int trial; // of an exported study; -1: none
     bool test, json;
 } train_words;
+
+#define SEED_NONE UINT64_MAX
 
 /// All that a training makes on its way.
 typedef struct train_job {
@@ -34,6 +40,7 @@ typedef struct train_job {
     cli_progress progress;
     char checkpoint_path[NS_PATH_MAX];
     data_set *set;
+    cli_repeat repeat; // zero unless a trial is repeated
     search_space space;
     search_candidate candidate;
     nn_train_result result;
@@ -49,6 +56,13 @@ static ns_status parse_epochs(const char *text, void *value, ns_error *err) {
     return NS_OK;
 }
 
+static ns_status parse_trial(const char *text, void *value, ns_error *err) {
+    int64_t number = 0;
+    NS_TRY(cli__integer_between(text, 0, INT32_MAX, &number, err));
+    *(int *)value = (int)number;
+    return NS_OK;
+}
+
 /* ---- the genotype ---------------------------------------------------------------------------- */
 
 /// A genotype, or an object with one under "genotype", as trials --json lists; `source` is for the
@@ -59,7 +73,10 @@ static ns_status parse_genotype(const char *text, const char *source, search_spa
     ns_status status = ns_json_parse(text, &json, err);
     if (status == NS_OK) {
         const ns_json *member = ns_json_get(json, "genotype");
-        status = search_genotype_from_hand(space, member != NULL ? member : json, out, err);
+        const bool whole = strcmp(ns_json_string(json, "format", ""), SEARCH_EXPORT_FORMAT) == 0;
+        status = whole ? ns_fail(err, NS_ERR_INPUT,
+                                 "it is a whole study: name one of its trials with --trial N")
+                       : search_genotype_from_hand(space, member != NULL ? member : json, out, err);
     }
     if (status != NS_OK) {
         ns_error_prefix(err, "cannot read a genotype from %s", source);
@@ -103,11 +120,28 @@ static ns_status change_recipe(const char *changes, nn_recipe *recipe, ns_error 
     return status;
 }
 
+/// The trial's genotype, on the data that it was trained on.
+static ns_status repeat_genotype(train_job *job, search_genotype *out, ns_error *err) {
+    const train_words *words = job->words;
+    if (strcmp(job->repeat.dataset_sha256, data_describe(job->set)->sha256) != 0) {
+        return ns_fail(err, NS_ERR_INPUT,
+                       "cannot repeat trial %d of %s with %s: the study was of other data (%s)",
+                       words->trial, words->genotype, words->set_path, job->repeat.dataset_sha256);
+    }
+    const ns_status status = search_genotype_from_hand(&job->space, job->repeat.genotype, out, err);
+    if (status != NS_OK) {
+        ns_error_prefix(err, "cannot repeat trial %d of %s", words->trial, words->genotype);
+    }
+    return status;
+}
+
 static ns_status make_candidate(train_job *job, ns_error *err) {
     const char *words = job->words->genotype;
     search_genotype genotype;
     search_space_default(data_describe(job->set), &job->space);
-    if (strcmp(words, "anchor") == 0) {
+    if (job->words->trial >= 0) {
+        NS_TRY(repeat_genotype(job, &genotype, err));
+    } else if (strcmp(words, "anchor") == 0) {
         search_genotype_anchor(&job->space, &genotype);
     } else if (words[0] == '{') {
         NS_TRY(parse_genotype(words, "--genotype", &job->space, &genotype, err));
@@ -157,13 +191,25 @@ static void warn(const train_job *job) {
     }
 }
 
+/// Images that the training may see; 0: no limit.
+static uint64_t sample_count_max(const train_job *job) {
+    const train_words *words = job->words;
+    if (words->epoch_count > 0 || words->budget_ms > 0) {
+        return (uint64_t)words->epoch_count * data_describe(job->set)->split_count[DATA_TRAIN];
+    }
+    return job->repeat.train_flop > 0
+               ? (uint64_t)(job->repeat.train_flop / job->candidate.counts.train_flops)
+               : job->repeat.sample_count;
+}
+
 static ns_status train(train_job *job, ns_error *err) {
     const train_words *words = job->words;
     nn_train_options options = nn_train_options_default();
     options.recipe = job->candidate.recipe;
     options.ms_max = words->budget_ms;
-    options.sample_count_max =
-        (uint64_t)words->epoch_count * data_describe(job->set)->split_count[DATA_TRAIN];
+    options.sample_count_max = sample_count_max(job);
+    options.ms_max +=
+        options.sample_count_max == 0 && words->budget_ms == 0 ? job->repeat.train_ms : 0;
     options.seed = words->seed;
     options.dtype = words->dtype;
     options.thread_count = words->thread_count;
@@ -345,19 +391,32 @@ static ns_status run_job(train_job *job, ns_error *err) {
     return NS_OK;
 }
 
+/// What was not typed is the trial's, or a default.
+static void settle(const cli_repeat *repeat, train_words *words) {
+    words->seed = words->seed == SEED_NONE ? repeat->seed : words->seed;
+    words->dtype = words->dtype == NN_DTYPE_AUTO ? repeat->dtype : words->dtype;
+    words->thread_count = words->thread_count == 0 ? repeat->thread_count : words->thread_count;
+}
+
 static ns_status run_train(const train_words *words, ns_error *err) {
     if (words->genotype == NULL) {
         return ns_fail(err, NS_ERR_USAGE, "cannot train without --genotype anchor or FILE.json");
     }
-    if (words->budget_ms == 0 && words->epoch_count == 0) {
+    if (words->budget_ms == 0 && words->epoch_count == 0 && words->trial < 0) {
         return ns_fail(err, NS_ERR_USAGE, "cannot train without --budget or --epochs");
     }
     train_job *job = calloc(1, sizeof(*job)); // a space and a graph are too big for the stack
     if (job == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "cannot train: out of memory");
     }
-    job->words = words;
-    const ns_status status = run_job(job, err);
+    train_words settled = *words;
+    ns_status status = words->trial >= 0
+                           ? cli__repeat_read(words->genotype, words->trial, &job->repeat, err)
+                           : NS_OK;
+    settle(&job->repeat, &settled);
+    job->words = &settled;
+    status = status == NS_OK ? run_job(job, err) : status;
+    cli__repeat_clear(&job->repeat);
     nn_model_free(job->model);
     data_close(job->set);
     free(job);
@@ -365,12 +424,16 @@ static ns_status run_train(const train_words *words, ns_error *err) {
 }
 
 int cli__train(int argc, char **argv) {
-    train_words words = {0};
+    train_words words = {.seed = SEED_NONE, .trial = -1};
     const cli_option rows[] = {
         {"genotype", 'g', "anchor|FILE.json|JSON",
          "What to train: the hand-made anchor, or a genotype as trials --json lists it; "
          "genes that it does not name are the anchor's",
          cli__parse_text, &words.genotype},
+        {"trial", 0, "N",
+         "Repeat trial N of the study that --genotype FILE.json holds (export --format json), with "
+         "its seed, length, threads and numbers where none are given",
+         parse_trial, &words.trial},
         {"recipe", 'r', "FIELD=VALUE,...",
          "Change the genotype's recipe: average=ema,rate_peak=0.2. A wrong FIELD lists them all",
          cli__parse_text, &words.recipe},

@@ -109,6 +109,17 @@ ns_status results_run_beat(results_store *store, int64_t run_id, int64_t elapsed
 /// The last beat: charges exactly, refunds the reservation, ends the run.
 ns_status results_run_end(results_store *store, int64_t run_id, int64_t elapsed_ms, ns_error *err);
 
+/// A run as it was begun, and how it ended.
+typedef struct results_run {
+    char *command, *host, *version, *platform;
+    char *state;                            // "RUNNING", "DONE", "DIED"
+    int64_t started_unix_ms, ended_unix_ms; // 0: not yet
+} results_run;
+/// All runs of a study, the first one first: a malloced array; free with results_runs_free.
+ns_status results_runs(results_store *store, int64_t study_id, results_run **out, size_t *count,
+                       ns_error *err);
+void results_runs_free(results_run *runs, size_t count);
+
 /// Attempts for what is no trial: "retrain", "finish". Same booking as a trial's.
 ns_status results_phase_begin(results_store *store, int64_t run_id, const char *purpose,
                               int64_t pid, int64_t *attempt_id, ns_error *err);
@@ -247,6 +258,12 @@ ns_status results_trials(results_store *store, int64_t study_id, results_trial *
 ns_status results_trials_from(results_store *store, int64_t study_id, int first,
                               results_trial **out, size_t *count, ns_error *err);
 void results_trials_free(results_trial *trials, size_t count);
+/// Shows `visit` one trial after the other by number, all as of one moment, without holding more
+/// than one; ends early, with its status, when that is not NS_OK. `visit` may not use the store.
+typedef ns_status (*results_trial_visit_fn)(void *context, const results_trial *trial,
+                                            ns_error *err);
+ns_status results_trials_visit(results_store *store, int64_t study_id, results_trial_visit_fn visit,
+                               void *context, ns_error *err);
 /// Values reported at `fraction` by other trials of the same fidelity that are COMPLETE or PRUNED.
 ns_status results_values_at(results_store *store, int64_t trial_id, double fraction,
                             double **values, size_t *count, ns_error *err);

@@ -6,6 +6,7 @@
 // none runs, it is charged what the others left. Charged and reserved together never fall behind the
 // clock, and the charges of a run that has ended are the time it took, to the millisecond.
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "results/results_internal.h"
@@ -195,6 +196,67 @@ static ns_status run_end(results_store *store, int64_t run_id, int64_t elapsed_m
 ns_status results_run_end(results_store *store, int64_t run_id, int64_t elapsed_ms, ns_error *err) {
     NS_TRY(results__begin(store, err));
     return results__end(store, run_end(store, run_id, elapsed_ms, err), err);
+}
+
+/* ---- what runs there were -------------------------------------------------------------------- */
+
+static ns_status read_run(sqlite3_stmt *stmt, results_run *out, ns_error *err) {
+    out->started_unix_ms = sqlite3_column_int64(stmt, 5);
+    out->ended_unix_ms = sqlite3_column_int64(stmt, 6);
+    NS_TRY(results__column_text(stmt, 0, &out->command, err));
+    NS_TRY(results__column_text(stmt, 1, &out->host, err));
+    NS_TRY(results__column_text(stmt, 2, &out->version, err));
+    NS_TRY(results__column_text(stmt, 3, &out->platform, err));
+    return results__column_text(stmt, 4, &out->state, err);
+}
+
+static ns_status read_runs(results_store *store, int64_t study_id, results_run **out, size_t *count,
+                           ns_error *err) {
+    int64_t total = 0;
+    bool found;
+    sqlite3_stmt *stmt;
+    NS_TRY(results__read(store, "SELECT count(*) FROM runs WHERE study_id = ?1",
+                         RESULTS__ARGS(results__int(study_id)), &total, 1, &found, err));
+    *out = calloc((size_t)total + 1, sizeof(**out));
+    if (*out == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory listing %lld runs", (long long)total);
+    }
+    NS_TRY(results__query(store,
+                          "SELECT command, host, version, platform, state, started_unix_ms,"
+                          "  ended_unix_ms FROM runs WHERE study_id = ?1 ORDER BY run_id",
+                          RESULTS__ARGS(results__int(study_id)), &stmt, err));
+    ns_status status = results__next(store, stmt, &found, err);
+    while (status == NS_OK && found) {
+        status = read_run(stmt, &(*out)[(*count)++], err);
+        status = status == NS_OK ? results__next(store, stmt, &found, err) : status;
+    }
+    (void)sqlite3_reset(stmt);
+    return status;
+}
+
+ns_status results_runs(results_store *store, int64_t study_id, results_run **out, size_t *count,
+                       ns_error *err) {
+    *out = NULL;
+    *count = 0;
+    NS_TRY(results__begin_read(store, err));
+    const ns_status status = results__end(store, read_runs(store, study_id, out, count, err), err);
+    if (status != NS_OK) {
+        results_runs_free(*out, *count);
+        *out = NULL;
+        *count = 0;
+    }
+    return status;
+}
+
+void results_runs_free(results_run *runs, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        free(runs[i].command);
+        free(runs[i].host);
+        free(runs[i].version);
+        free(runs[i].platform);
+        free(runs[i].state);
+    }
+    free(runs);
 }
 
 /* ---- phases: attempts that are no trial ------------------------------------------------------ */

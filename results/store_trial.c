@@ -125,6 +125,33 @@ void results_trials_free(results_trial *trials, size_t count) {
     free(trials);
 }
 
+/* ---- one after the other --------------------------------------------------------------------- */
+
+static ns_status visit_trials(results_store *store, int64_t study_id, results_trial_visit_fn visit,
+                              void *context, ns_error *err) {
+    sqlite3_stmt *stmt;
+    bool found;
+    NS_TRY(results__query(store, list_sql, RESULTS__ARGS(results__int(study_id), results__int(0)),
+                          &stmt, err));
+    ns_status status = results__next(store, stmt, &found, err);
+    while (status == NS_OK && found) {
+        results_trial *trial = calloc(1, sizeof(*trial));
+        status = trial == NULL ? ns_fail(err, NS_ERR_MEMORY, "out of memory reading a trial")
+                               : read_row(stmt, trial, err);
+        status = status == NS_OK ? visit(context, trial, err) : status;
+        results_trials_free(trial, trial != NULL);
+        status = status == NS_OK ? results__next(store, stmt, &found, err) : status;
+    }
+    (void)sqlite3_reset(stmt);
+    return status;
+}
+
+ns_status results_trials_visit(results_store *store, int64_t study_id, results_trial_visit_fn visit,
+                               void *context, ns_error *err) {
+    NS_TRY(results__begin_read(store, err));
+    return results__end(store, visit_trials(store, study_id, visit, context, err), err);
+}
+
 /* ---- values on the way ------------------------------------------------------------------------
  */
 

@@ -253,6 +253,12 @@ ns_status search_status_json(const char *store_path, const char *study, ns_json 
 /// Pareto front, each with the path of its model (null where it was not kept).
 ns_status search_trials_json(const char *store_path, const char *study, bool front_only,
                              ns_json **out, ns_error *err);
+#define SEARCH_EXPORT_FORMAT  "nightshift study"
+#define SEARCH_EXPORT_VERSION 1
+/// Writes all of a study into one JSON file (search/export_study.c says what is in it), in memory
+/// that does not grow with its trials.
+ns_status search_export_json(const char *store_path, const char *study, const char *path,
+                             ns_error *err);
 /// Path of the model of a trial of the Pareto front. NS_ERR_NOT_FOUND.
 ns_status search_member_path(const char *store_path, const char *study, int number,
                              char path[NS_PATH_MAX], ns_error *err);

@@ -378,6 +378,12 @@ ns_status search__test_figures(const search_predictions *p, int label_count, ns_
 /// A study as search_status_json() tells it.
 ns_status search__study_json(const char *store_path, results_store *store,
                              const results_study *study, ns_json **out, ns_error *err);
+/// The name of a study's state; one that was killed, so that it still says RUNNING though nobody
+/// holds its lock, counts as INTERRUPTED.
+const char *search__state_name(const char *store_path, const results_study *study);
+/// What search_trials_json() tells of a trial but for its objective.
+ns_status search__trial_json(const results_trial *trial, budget_kind kind, ns_json *to,
+                             ns_error *err);
 
 /* ---- the life of a child process: each returns what the process exits with ------------------- */
 

@@ -6,9 +6,7 @@
 
 #include "search/search_internal.h"
 
-/// The name of a study's state; one that was killed, so that it still says RUNNING though nobody
-/// holds its lock, counts as INTERRUPTED.
-static const char *state_name(const char *store_path, const results_study *study) {
+const char *search__state_name(const char *store_path, const results_study *study) {
     char lock_path[NS_PATH_MAX];
     char dir[NS_PATH_MAX];
     const bool killed = study->state == RESULTS_STUDY_RUNNING &&
@@ -69,7 +67,7 @@ static void spent_fill(ns_json *json, const results_study *study, const results_
 static ns_status study_fill(ns_json *json, const char *store_path, const results_study *study,
                             const ns_json *settings, const ns_json *result, ns_error *err) {
     ns_json_set_string(json, "study", study->name);
-    ns_json_set_string(json, "state", state_name(store_path, study));
+    ns_json_set_string(json, "state", search__state_name(store_path, study));
     ns_json_set_string(json, "phase", study->phase);
     ns_json_set_string(json, "stop_reason",
                        study->stop_reason[0] != '\0' ? study->stop_reason : NULL);
@@ -130,8 +128,8 @@ ns_status search_status_json(const char *store_path, const char *study_name, ns_
     return status;
 }
 
-static ns_status trial_json(const results_trial *trial, budget_kind kind, ns_json *to,
-                            ns_error *err) {
+ns_status search__trial_json(const results_trial *trial, budget_kind kind, ns_json *to,
+                             ns_error *err) {
     ns_json *genotype = NULL;
     NS_TRY(ns_json_parse(trial->genotype, &genotype, err));
     ns_json_set_int(to, "number", trial->number);
@@ -224,7 +222,7 @@ ns_status search_trials_json(const char *store_path, const char *study_name, boo
     ns_json *array = ns_json_set(json, "trials", ns_json_array_new());
     for (size_t i = 0; status == NS_OK && i < shown_count; i++) {
         ns_json *one = ns_json_add(array, ns_json_object_new());
-        status = trial_json(&trials[i], config.budget_kind, one, err);
+        status = search__trial_json(&trials[i], config.budget_kind, one, err);
         ns_json_set_number(one, "objective",
                            search__objective(&config.goal, &reference, &trials[i]));
         if (front_only) {

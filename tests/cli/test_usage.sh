@@ -53,7 +53,7 @@ expect 2 'cannot use --epochs "0"' train x.nsd -o x.nsm --genotype anchor --epoc
 expect 2 'cannot use --split "exam"' evaluate x.nsm x.nsd --split exam
 expect 2 'cannot use --min-confidence "2": a number from 0 to 1' predict x.nsm a.png \
     --min-confidence 2
-expect 2 'cannot use --format "pdf": nsm or onnx' export x.nsm --format pdf
+expect 2 'cannot use --format "pdf": nsm, onnx or json' export x.nsm --format pdf
 expect 2 'without --format' export x.nsm -o y
 expect 2 'without -o PATH' export x.nsm --format onnx
 
