@@ -132,7 +132,7 @@ int cli__import(int argc, char **argv) {
     const cli_option rows[] = {
         {"output", 'o', "SET.nsd", "The pack to write (default: SOURCE's name with .nsd)",
          cli__parse_text, &out_path},
-        {"format", 0, "FORMAT", "auto, folder, csv or idx (default: auto)", parse_format,
+        {"format", 0, "FORMAT", DATA_FORMAT_NAMES " (default: auto)", parse_format,
          &options.format},
         {"size", 0, "WxH", "Pixels of every image (default: chosen from the data)", parse_size,
          &options},
@@ -157,8 +157,9 @@ int cli__import(int argc, char **argv) {
         .operands = "SOURCE",
         .doc = "Packs labelled images into one file. SOURCE is a folder with a folder of images "
                "per label (or train, validation and test folders of those), a CSV file of "
-               "TRAIN|VALIDATION|TEST|UNASSIGNED,path,label[,label...] lines, or a folder of IDX "
-               "files.",
+               "TRAIN|VALIDATION|TEST|UNASSIGNED,path,label[,label...] lines, a CSV file that "
+               "holds the "
+               "pixels (label,pixels,Usage or label,pixel0,pixel1,...), or a folder of IDX files.",
         .options = rows,
         .operand_count_min = 1,
         .operand_count_max = 1,

@@ -2,6 +2,7 @@
 // and the steps that import.c strings together.
 //
 //   import_folder.c --+                   import.c
+//   import_pixels.c --+
 //   import_csv.c -----+--> data__listing --> import_survey.c --> import_decode.c --+
 //   import_idx.c ------------------------------------------------------------------+-> pack_write.c
 //   demo.c ------------------------------------------------------------------------+
@@ -182,6 +183,37 @@ static inline int data__clamp(int value, int low, int high) {
 
 /* ---- sources --------------------------------------------------------------------------------- */
 
+/// Bytes from front to back. The reasons in `err` name no file.
+typedef struct data__stream data__stream;
+struct data__stream {
+    /// Up to `size_bytes` into `out`; `*got` is 0 only at the end.
+    ns_status (*read)(data__stream *stream, void *out, size_t size_bytes, size_t *got,
+                      ns_error *err);
+    void (*close)(data__stream *stream);
+};
+
+/// Opens a regular file; what gzip packed is unpacked, told by its first bytes.
+ns_status data__stream_open(const char *path, data__stream **out, ns_error *err);
+/// The same for another stream, which it owns from now on, whatever the result.
+ns_status data__stream_unpacked(data__stream *packed, data__stream **out, ns_error *err);
+/// Reads `size_bytes`, or up to the end: `*got` says how many.
+ns_status data__stream_read(data__stream *stream, void *out, size_t size_bytes, size_t *got,
+                            ns_error *err);
+void data__stream_close(data__stream *stream);
+
+/// A CSV file being read: memory is bounded by its longest record, at most 64 MiB of text.
+typedef struct data__csv data__csv;
+
+/// Owns `stream` from now on, whatever the result.
+ns_status data__csv_open(data__stream *stream, data__csv **out, ns_error *err);
+/// The next record that is not blank; `*at_end` when there is none. NS_ERR_INPUT names the line.
+ns_status data__csv_next(data__csv *csv, bool *at_end, ns_error *err);
+/// Of the record: the line on which it begins, from 1; its fields, lent until the next record.
+size_t data__csv_line(const data__csv *csv);
+size_t data__csv_field_count(const data__csv *csv);
+const char *data__csv_field(const data__csv *csv, size_t index);
+void data__csv_close(data__csv *csv);
+
 /// One image that a source names.
 typedef struct data__item {
     char *path;         // to open it
@@ -253,6 +285,13 @@ void data__names_free(char **names, size_t count);
 
 ns_status data__folder_list(const char *source, data__listing *listing, ns_error *err);
 ns_status data__csv_list(const char *source, data__listing *listing, ns_error *err);
+/// Borrows `source` for the life of the listing.
+ns_status data__pixels_list(const char *source, data__listing *listing, ns_error *err);
+/// Whether the file begins as a CSV file with pixels in it.
+bool data__pixels_is(const char *source);
+/// `wanted`, or the form that the source itself shows.
+ns_status data__format_detect(const char *source, data_format wanted, data_format *out,
+                              ns_error *err);
 /// Whether `name` looks like an IDX file of images.
 bool data__idx_is_images(const char *name);
 

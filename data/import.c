@@ -10,30 +10,9 @@
 // also stops when the caller's progress function says so, which is asked while listing, between
 // some thousand headers and before each image.
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
 #include "data/data_internal.h"
-
-ns_status data_format_parse(const char *text, data_format *out, ns_error *err) {
-    static const struct {
-        const char *name;
-        data_format format;
-    } names[] = {{"auto", DATA_FORMAT_AUTO},
-                 {"folder", DATA_FORMAT_FOLDER},
-                 {"csv", DATA_FORMAT_CSV},
-                 {"idx", DATA_FORMAT_IDX}};
-    for (size_t i = 0; i < NS_COUNT_OF(names); i++) {
-        if (strcmp(text, names[i].name) == 0) {
-            *out = names[i].format;
-            return NS_OK;
-        }
-    }
-    return ns_fail(err, NS_ERR_USAGE, "unknown format '%s' (auto, folder, csv or idx)", text);
-}
 
 data_import_options data_import_options_default(void) {
     return (data_import_options){
@@ -73,10 +52,20 @@ static ns_status split_pack(data__import *run, ns_error *err) {
     return status;
 }
 
+static ns_status list(data__import *run, data_format format, ns_error *err) {
+    switch (format) {
+    case DATA_FORMAT_CSV:
+        return data__csv_list(run->source, &run->listing, err);
+    case DATA_FORMAT_PIXELS:
+        return data__pixels_list(run->source, &run->listing, err);
+    default:
+        return data__folder_list(run->source, &run->listing, err);
+    }
+}
+
 static ns_status import_listing(data__import *run, const char *out_path, data_format format,
                                 ns_error *err) {
-    NS_TRY(format == DATA_FORMAT_CSV ? data__csv_list(run->source, &run->listing, err)
-                                     : data__folder_list(run->source, &run->listing, err));
+    NS_TRY(list(run, format, err));
     NS_TRY(data__listing_finish(&run->listing, err));
     NS_TRY(data__import_survey(run, err));
     NS_TRY(data__import_check_bad(run, err));
@@ -116,55 +105,11 @@ static ns_status check_options(const data_import_options *options, ns_error *err
     return NS_OK;
 }
 
-static ns_status holds_idx(const char *source, bool *out, ns_error *err) {
-    char **names = NULL;
-    size_t count = 0;
-    NS_TRY(data__dir_names(source, &names, &count, err));
-    *out = false;
-    for (size_t i = 0; i < count; i++) {
-        *out = *out || data__idx_is_images(names[i]);
-    }
-    data__names_free(names, count);
-    return NS_OK;
-}
-
-/// `wanted`, or the form that the source itself shows.
-static ns_status detect_format(const char *source, data_format wanted, data_format *out,
-                               ns_error *err) {
-    struct stat info;
-    if (stat(source, &info) != 0) {
-        return ns_fail(err, errno == ENOENT || errno == ENOTDIR ? NS_ERR_NOT_FOUND : NS_ERR_IO,
-                       "cannot import %s: %s", source, strerror(errno));
-    }
-    if (wanted != DATA_FORMAT_AUTO) {
-        *out = wanted;
-        return NS_OK;
-    }
-    if (S_ISDIR(info.st_mode)) {
-        bool idx;
-        NS_TRY(holds_idx(source, &idx, err));
-        *out = idx ? DATA_FORMAT_IDX : DATA_FORMAT_FOLDER;
-        return NS_OK;
-    }
-    const char *dot = strrchr(source, '.');
-    if (dot != NULL && strcasecmp(dot, ".csv") == 0) {
-        *out = DATA_FORMAT_CSV;
-        return NS_OK;
-    }
-    if (strstr(source, "idx") != NULL) {
-        *out = DATA_FORMAT_IDX;
-        return NS_OK;
-    }
-    return ns_fail(err, NS_ERR_INPUT,
-                   "cannot import %s: it is neither a folder nor a CSV manifest nor an IDX file",
-                   source);
-}
-
 ns_status data_import(const char *source, const char *out_path, const data_import_options *options,
                       ns_error *err) {
     NS_TRY(check_options(options, err));
     data_format format = DATA_FORMAT_AUTO;
-    NS_TRY(detect_format(source, options->format, &format, err));
+    NS_TRY(data__format_detect(source, options->format, &format, err));
     if (options->multi_label && format != DATA_FORMAT_CSV) {
         return ns_fail(err, NS_ERR_USAGE,
                        "cannot import %s as a multi-label set: only CSV manifests name several "

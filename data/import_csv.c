@@ -6,63 +6,35 @@
 // image may also have none: its line ends behind the path. A label named twice on a line counts
 // once; empty fields at a line's end are nothing, as spreadsheets write them.
 //
-// Paths are relative to the manifest's own folder. libcsv knows quotes; lines are fed to it one by
-// one, so that every sentence can name the line on which the record begins.
+// Paths are relative to the manifest's own folder. It is read twice: once to check every line and
+// once to list them, so that a mistake on the last of millions of lines costs no memory.
 
-#include <csv.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
 
 #include "data/data_internal.h"
 
-#define FIELDS_FIXED 2 // partition, path
-#define FIELDS_MAX   (FIELDS_FIXED + DATA__IMAGE_LABELS_MAX)
+enum { FIELD_PARTITION, FIELD_PATH, FIELDS_FIXED };
 
-/// State of one parse; the first failure sticks.
+#define FIELDS_MAX (FIELDS_FIXED + DATA__IMAGE_LABELS_MAX)
+#define TOLD_LINES 65536 // between two questions whether to go on
+
 typedef struct manifest {
     const char *source;
     char dir[NS_PATH_MAX];
     data__listing *listing;
+    data__csv *csv;
+    size_t bare_line; // the first one without a label, 0: none
     ns_error *err;
-    ns_status status;
-    size_t line;        // being fed, from 1
-    size_t record_line; // on which the record began
-    size_t field_count; // of the record so far
-    size_t bare_line;   // the first one without a label, 0: none
-    char *fields[FIELDS_MAX];
 } manifest;
 
-static ns_status complain(manifest *m, const char *reason) {
-    m->status = NS_ERR_INPUT;
+static ns_status complain(const manifest *m, const char *reason) {
     return ns_fail(m->err, NS_ERR_INPUT, "cannot import %s: line %zu: %s", m->source,
-                   m->record_line, reason);
+                   data__csv_line(m->csv), reason);
 }
 
-static void on_field(void *bytes, size_t size_bytes, void *context) {
-    manifest *m = context;
-    if (m->status != NS_OK) {
-        return;
-    }
-    if (m->field_count < FIELDS_MAX) {
-        char *copy = malloc(size_bytes + 1);
-        if (copy == NULL) {
-            m->status = ns_fail(m->err, NS_ERR_MEMORY, "out of memory while reading %s", m->source);
-            return;
-        }
-        if (size_bytes > 0) {
-            memcpy(copy, bytes, size_bytes);
-        }
-        copy[size_bytes] = 0;
-        free(m->fields[m->field_count]);
-        m->fields[m->field_count] = copy;
-    }
-    m->field_count++;
-}
-
-static ns_status parse_split(manifest *m, const char *text, uint8_t *out) {
+static ns_status parse_split(const manifest *m, const char *text, uint8_t *out) {
     data_split split;
     if (strcasecmp(text, "UNASSIGNED") == 0) {
         *out = DATA__UNASSIGNED;
@@ -78,7 +50,7 @@ static ns_status parse_split(manifest *m, const char *text, uint8_t *out) {
     return complain(m, reason);
 }
 
-static ns_status check_file(manifest *m, const char *name) {
+static ns_status check_file(const manifest *m, const char *name) {
     char path[NS_PATH_MAX];
     char reason[NS_ERROR_TEXT_MAX];
     struct stat info;
@@ -96,20 +68,56 @@ static ns_status check_file(manifest *m, const char *name) {
     return complain(m, reason);
 }
 
-/// The record's labels, ascending in no order yet; those new to the listing are added.
-static ns_status read_labels(manifest *m, size_t count, int labels[DATA__IMAGE_LABELS_MAX]) {
-    for (size_t i = 0; i < count; i++) {
-        const char *name = m->fields[FIELDS_FIXED + i];
+static ns_status check_field_count(const manifest *m) {
+    char reason[120];
+    const size_t field_count = data__csv_field_count(m->csv);
+    if (field_count < FIELDS_FIXED) {
+        (void)snprintf(reason, sizeof(reason), "%zu fields instead of 3 (partition,path,label)",
+                       field_count);
+        return complain(m, reason);
+    }
+    if (field_count > FIELDS_MAX) {
+        (void)snprintf(reason, sizeof(reason), "%zu labels, more than the %d an image may have",
+                       field_count - FIELDS_FIXED, DATA__IMAGE_LABELS_MAX);
+        return complain(m, reason);
+    }
+    return NS_OK;
+}
+
+/// What a line says beside its path; the labels ascend in no order yet.
+typedef struct line_record {
+    uint8_t split;
+    int labels[DATA__IMAGE_LABELS_MAX];
+    size_t label_count;
+} line_record;
+
+/// Labels new to the listing are added.
+static ns_status read_labels(const manifest *m, line_record *out) {
+    out->label_count = data__csv_field_count(m->csv) - FIELDS_FIXED;
+    while (out->label_count > 0 &&
+           data__csv_field(m->csv, FIELDS_FIXED + out->label_count - 1)[0] == 0) {
+        out->label_count--;
+    }
+    out->labels[0] = 0;
+    for (size_t i = 0; i < out->label_count; i++) {
+        const char *name = data__csv_field(m->csv, FIELDS_FIXED + i);
         if (name[0] == 0) {
             return complain(m, "a label is empty");
         }
-        const ns_status status = data__listing_label(m->listing, name, &labels[i], m->err);
+        const ns_status status = data__listing_label(m->listing, name, &out->labels[i], m->err);
         if (status != NS_OK) {
-            ns_error_prefix(m->err, "cannot import %s: line %zu", m->source, m->record_line);
+            ns_error_prefix(m->err, "cannot import %s: line %zu", m->source,
+                            data__csv_line(m->csv));
             return status;
         }
     }
     return NS_OK;
+}
+
+static ns_status read_record(const manifest *m, line_record *out) {
+    NS_TRY(check_field_count(m));
+    NS_TRY(parse_split(m, data__csv_field(m->csv, FIELD_PARTITION), &out->split));
+    return read_labels(m, out);
 }
 
 /// Whether two of the labels differ.
@@ -122,84 +130,63 @@ static bool are_several(const int *labels, size_t count) {
     return false;
 }
 
-static ns_status take_record(manifest *m) {
-    uint8_t split = DATA__UNASSIGNED;
-    int labels[DATA__IMAGE_LABELS_MAX] = {0};
-    size_t count = m->field_count - FIELDS_FIXED;
-    while (count > 0 && m->fields[FIELDS_FIXED + count - 1][0] == 0) {
-        count--;
+static ns_status check_record(manifest *m) {
+    line_record record;
+    NS_TRY(read_record(m, &record));
+    if (record.label_count == 0 && m->bare_line == 0) {
+        m->bare_line = data__csv_line(m->csv);
     }
-    NS_TRY(parse_split(m, m->fields[0], &split));
-    NS_TRY(check_file(m, m->fields[1]));
-    NS_TRY(read_labels(m, count, labels));
-    if (count == 0 && m->bare_line == 0) {
-        m->bare_line = m->record_line;
-    }
-    m->listing->multi_label = m->listing->multi_label || are_several(labels, count);
-    return data__listing_add_labels(m->listing, m->dir, m->fields[1], labels, count, split, m->err);
+    m->listing->multi_label =
+        m->listing->multi_label || are_several(record.labels, record.label_count);
+    return check_file(m, data__csv_field(m->csv, FIELD_PATH));
 }
 
-static ns_status check_field_count(manifest *m) {
-    char reason[120];
-    if (m->field_count < FIELDS_FIXED) {
-        (void)snprintf(reason, sizeof(reason), "%zu fields instead of 3 (partition,path,label)",
-                       m->field_count);
-        return complain(m, reason);
-    }
-    if (m->field_count > FIELDS_MAX) {
-        (void)snprintf(reason, sizeof(reason), "%zu labels, more than the %d an image may have",
-                       m->field_count - FIELDS_FIXED, DATA__IMAGE_LABELS_MAX);
-        return complain(m, reason);
-    }
-    return NS_OK;
+static ns_status list_record(manifest *m) {
+    line_record record;
+    NS_TRY(read_record(m, &record));
+    const char *path = data__csv_field(m->csv, FIELD_PATH);
+    return m->listing->multi_label
+               ? data__listing_add_labels(m->listing, m->dir, path, record.labels,
+                                          record.label_count, record.split, m->err)
+               : data__listing_add(m->listing, m->dir, path, record.labels[0], record.split,
+                                   m->err);
 }
 
-static void on_record(int end, void *context) {
-    manifest *m = context;
-    (void)end;
-    if (m->status == NS_OK) {
-        m->status = check_field_count(m);
-    }
-    if (m->status == NS_OK) {
-        m->status = take_record(m);
-    }
-    m->field_count = 0;
-    m->record_line = m->line + 1;
-}
-
-/// Feeds `text` line by line; `parser` calls on_field and on_record.
-static void feed(manifest *m, struct csv_parser *parser, const char *text, size_t size_bytes) {
-    const char *end = text + size_bytes;
-    while (text < end && m->status == NS_OK) {
-        const char *newline = memchr(text, '\n', (size_t)(end - text));
-        const char *next = newline != NULL ? newline + 1 : end;
-        m->line++;
-        if (m->field_count == 0 && m->record_line < m->line) {
-            m->record_line = m->line;
+static ns_status each_record(manifest *m, ns_status (*use)(manifest *m)) {
+    for (size_t count = 0;; count++) {
+        bool at_end = false;
+        const ns_status status = data__csv_next(m->csv, &at_end, m->err);
+        if (status != NS_OK) {
+            ns_error_prefix(m->err, "cannot import %s", m->source);
+            return status;
         }
-        if (csv_parse(parser, text, (size_t)(next - text), on_field, on_record, m) !=
-                (size_t)(next - text) &&
-            m->status == NS_OK) {
-            (void)complain(m, csv_strerror(csv_error(parser)));
+        if (at_end) {
+            return count > 0
+                       ? NS_OK
+                       : ns_fail(m->err, NS_ERR_INPUT, "cannot import %s: it is empty", m->source);
         }
-        text = next;
-    }
-    if (m->status == NS_OK && csv_fini(parser, on_field, on_record, m) != 0 && m->status == NS_OK) {
-        (void)complain(m, "a quote is not closed");
+        NS_TRY(use(m));
+        if (m->listing->options != NULL && count % TOLD_LINES == 0) {
+            NS_TRY(data__import_tell(m->listing->options, m->source, 0, 0, m->err));
+        }
     }
 }
 
-static ns_status parse(manifest *m, const char *text, size_t size_bytes) {
-    struct csv_parser parser;
-    if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI) != 0) {
-        return ns_fail(m->err, NS_ERR_MEMORY, "out of memory while reading %s", m->source);
+/// Reads the manifest from its beginning to its end.
+static ns_status walk(manifest *m, ns_status (*use)(manifest *m)) {
+    data__stream *stream = NULL;
+    ns_status status = data__stream_open(m->source, &stream, m->err);
+    if (status == NS_OK) {
+        status = data__csv_open(stream, &m->csv, m->err);
     }
-    feed(m, &parser, text, size_bytes);
-    csv_free(&parser);
-    for (int i = 0; i < FIELDS_MAX; i++) {
-        free(m->fields[i]);
+    if (status != NS_OK) {
+        ns_error_prefix(m->err, "cannot import %s", m->source);
+        return status;
     }
-    return m->status;
+    status = each_record(m, use);
+    data__csv_close(m->csv);
+    m->csv = NULL;
+    return status;
 }
 
 /// The folder of the file `path`.
@@ -212,41 +199,14 @@ static void folder_of(const char *path, char out[NS_PATH_MAX]) {
     }
 }
 
-/// What only the last line can tell: whether lines without a label are allowed.
-static ns_status settle_labels(manifest *m) {
-    data__listing *listing = m->listing;
-    if (listing->multi_label) {
-        return NS_OK;
-    }
-    if (m->bare_line > 0) {
-        m->record_line = m->bare_line;
-        return complain(m, "the label is empty");
-    }
-    for (size_t i = 0; i < listing->item_count; i++) {
-        free(listing->items[i].labels);
-        listing->items[i].labels = NULL;
-        listing->items[i].label_count = 0;
-    }
-    return NS_OK;
-}
-
 ns_status data__csv_list(const char *source, data__listing *listing, ns_error *err) {
-    uint8_t *bytes = NULL;
-    size_t size_bytes = 0;
-    NS_TRY(ns_file_read(source, DATA__FILE_BYTES_MAX, &bytes, &size_bytes, err));
     manifest m = {.source = source, .listing = listing, .err = err};
     listing->multi_label = listing->options != NULL && listing->options->multi_label;
     folder_of(source, m.dir);
-    const size_t mark = size_bytes >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    ns_status status = NS_OK;
-    if (memchr(bytes, 0, size_bytes) != NULL) {
-        status = ns_fail(err, NS_ERR_INPUT, "cannot import %s: it is not a text file", source);
-    } else {
-        status = parse(&m, (const char *)bytes + mark, size_bytes - mark);
+    NS_TRY(walk(&m, check_record));
+    if (m.bare_line > 0 && !listing->multi_label) { // only the last line can tell
+        return ns_fail(err, NS_ERR_INPUT, "cannot import %s: line %zu: the label is empty", source,
+                       m.bare_line);
     }
-    free(bytes);
-    if (status == NS_OK && listing->item_count == 0) {
-        status = ns_fail(err, NS_ERR_INPUT, "cannot import %s: it is empty", source);
-    }
-    return status == NS_OK ? settle_labels(&m) : status;
+    return walk(&m, list_record);
 }

@@ -18,9 +18,8 @@ ns_status data__import_tell(const data_import_options *options, const char *sour
 
 ns_status data__provenance(const data_import_options *options, data_format format, char **out,
                            ns_error *err) {
-    static const char *const names[] = {"auto", "folder", "csv", "idx"};
     ns_json *json = ns_json_object_new();
-    ns_json_set_string(json, "format", names[format]);
+    ns_json_set_string(json, "format", data_format_name(format));
     ns_json_set_int(json, "width", options->width);
     ns_json_set_int(json, "height", options->height);
     ns_json_set_int(json, "channels", options->channels);

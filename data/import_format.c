@@ -1,0 +1,80 @@
+// The forms that a source can have: their names, and how one is told from what the source shows.
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "data/data_internal.h"
+
+static const char *const names[DATA_FORMAT_COUNT] = {
+    [DATA_FORMAT_AUTO] = "auto", [DATA_FORMAT_FOLDER] = "folder", [DATA_FORMAT_CSV] = "csv",
+    [DATA_FORMAT_IDX] = "idx",   [DATA_FORMAT_PIXELS] = "pixels",
+};
+
+const char *data_format_name(data_format format) {
+    return names[format];
+}
+
+ns_status data_format_parse(const char *text, data_format *out, ns_error *err) {
+    for (int i = 0; i < DATA_FORMAT_COUNT; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (data_format)i;
+            return NS_OK;
+        }
+    }
+    return ns_fail(err, NS_ERR_USAGE, "unknown format '%s' (" DATA_FORMAT_NAMES ")", text);
+}
+
+static ns_status holds_idx(const char *source, bool *out, ns_error *err) {
+    char **entries = NULL;
+    size_t count = 0;
+    NS_TRY(data__dir_names(source, &entries, &count, err));
+    *out = false;
+    for (size_t i = 0; i < count; i++) {
+        *out = *out || data__idx_is_images(entries[i]);
+    }
+    data__names_free(entries, count);
+    return NS_OK;
+}
+
+static bool ends_in(const char *name, const char *ending) {
+    const size_t length = strlen(name);
+    const size_t ending_length = strlen(ending);
+    return length > ending_length && strcasecmp(name + length - ending_length, ending) == 0;
+}
+
+static ns_status detect_file(const char *source, data_format *out, ns_error *err) {
+    const bool is_csv = ends_in(source, ".csv") || ends_in(source, ".csv.gz");
+    if (is_csv) {
+        *out = data__pixels_is(source) ? DATA_FORMAT_PIXELS : DATA_FORMAT_CSV;
+        return NS_OK;
+    }
+    if (strstr(source, "idx") != NULL) {
+        *out = DATA_FORMAT_IDX;
+        return NS_OK;
+    }
+    return ns_fail(err, NS_ERR_INPUT,
+                   "cannot import %s: it is neither a folder nor a CSV file nor an IDX file",
+                   source);
+}
+
+ns_status data__format_detect(const char *source, data_format wanted, data_format *out,
+                              ns_error *err) {
+    struct stat info;
+    if (stat(source, &info) != 0) {
+        return ns_fail(err, errno == ENOENT || errno == ENOTDIR ? NS_ERR_NOT_FOUND : NS_ERR_IO,
+                       "cannot import %s: %s", source, strerror(errno));
+    }
+    *out = wanted;
+    if (wanted != DATA_FORMAT_AUTO) {
+        return NS_OK;
+    }
+    if (!S_ISDIR(info.st_mode)) {
+        return detect_file(source, out, err);
+    }
+    bool idx;
+    NS_TRY(holds_idx(source, &idx, err));
+    *out = idx ? DATA_FORMAT_IDX : DATA_FORMAT_FOLDER;
+    return NS_OK;
+}

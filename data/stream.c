@@ -1,0 +1,197 @@
+// Bytes read from front to back, wherever they come from: a file, what gzip packed, later an
+// archive's entry. A reader of a source form takes a stream and neither knows nor asks.
+//
+// Nothing here reads a whole file: a stream's memory is one buffer, however long it is. Sentences
+// give the reason alone; whoever opened the stream knows its name.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "data/data_internal.h"
+
+#define BUFFER_BYTES (64u << 10)
+#define GZIP_WINDOW  (15 + 16) // of zlib: the largest window, and gzip's header alone
+
+ns_status data__stream_read(data__stream *stream, void *out, size_t size_bytes, size_t *got,
+                            ns_error *err) {
+    *got = 0;
+    while (*got < size_bytes) {
+        size_t now = 0;
+        NS_TRY(stream->read(stream, (uint8_t *)out + *got, size_bytes - *got, &now, err));
+        if (now == 0) {
+            break;
+        }
+        *got += now;
+    }
+    return NS_OK;
+}
+
+void data__stream_close(data__stream *stream) {
+    if (stream != NULL) {
+        stream->close(stream);
+    }
+}
+
+static ns_status no_memory(ns_error *err) {
+    return ns_fail(err, NS_ERR_MEMORY, "out of memory");
+}
+
+/* ---- a file ---------------------------------------------------------------------------------- */
+
+typedef struct file_stream {
+    data__stream base;
+    int fd;
+} file_stream;
+
+static ns_status file_read(data__stream *stream, void *out, size_t size_bytes, size_t *got,
+                           ns_error *err) {
+    ssize_t now;
+    do {
+        now = read(((file_stream *)stream)->fd, out, size_bytes);
+    } while (now < 0 && errno == EINTR);
+    if (now < 0) {
+        return ns_fail(err, NS_ERR_IO, "reading failed: %s", strerror(errno));
+    }
+    *got = (size_t)now;
+    return NS_OK;
+}
+
+static void file_close(data__stream *stream) {
+    close(((file_stream *)stream)->fd);
+    free(stream);
+}
+
+/// Opens a regular file; a pipe or device would block or never end.
+static ns_status open_regular(const char *path, int *out, ns_error *err) {
+    struct stat info;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return ns_fail(err, errno == ENOENT || errno == ENOTDIR ? NS_ERR_NOT_FOUND : NS_ERR_IO,
+                       "%s", strerror(errno));
+    }
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        close(fd);
+        return ns_fail(err, NS_ERR_INPUT, "it is not a regular file");
+    }
+    *out = fd;
+    return NS_OK;
+}
+
+ns_status data__stream_open(const char *path, data__stream **out, ns_error *err) {
+    int fd = -1;
+    NS_TRY(open_regular(path, &fd, err));
+    file_stream *stream = malloc(sizeof(*stream));
+    if (stream == NULL) {
+        close(fd);
+        return no_memory(err);
+    }
+    *stream = (file_stream){.base = {.read = file_read, .close = file_close}, .fd = fd};
+    return data__stream_unpacked(&stream->base, out, err);
+}
+
+/* ---- what gzip packed ------------------------------------------------------------------------ */
+
+typedef struct gzip_stream {
+    data__stream base;
+    data__stream *packed; // owned
+    bool is_gzip;         // else the bytes pass through
+    bool inside;          // of a member: its end has not been seen
+    z_stream zlib;        // next_in and avail_in are what the buffer still holds
+    uint8_t buffer[BUFFER_BYTES];
+} gzip_stream;
+
+static ns_status gzip_fill(gzip_stream *stream, ns_error *err) {
+    size_t got = 0;
+    NS_TRY(stream->packed->read(stream->packed, stream->buffer, sizeof(stream->buffer), &got, err));
+    stream->zlib.next_in = stream->buffer;
+    stream->zlib.avail_in = (unsigned)got;
+    return NS_OK;
+}
+
+static ns_status pass_through(gzip_stream *stream, void *out, size_t size_bytes, size_t *got,
+                              ns_error *err) {
+    if (stream->zlib.avail_in == 0) {
+        return stream->packed->read(stream->packed, out, size_bytes, got, err);
+    }
+    *got = size_bytes < stream->zlib.avail_in ? size_bytes : stream->zlib.avail_in;
+    memcpy(out, stream->zlib.next_in, *got);
+    stream->zlib.next_in += *got;
+    stream->zlib.avail_in -= (unsigned)*got;
+    return NS_OK;
+}
+
+/// What zlib said of the last step.
+static ns_status gzip_judge(gzip_stream *stream, int code, ns_error *err) {
+    if (code == Z_STREAM_END) { // another member may follow (RFC 1952, section 2.2)
+        stream->inside = false;
+        return inflateReset(&stream->zlib) == Z_OK ? NS_OK : no_memory(err);
+    }
+    if (code == Z_MEM_ERROR) {
+        return no_memory(err);
+    }
+    return code == Z_OK || code == Z_BUF_ERROR
+               ? NS_OK
+               : ns_fail(err, NS_ERR_INPUT, "its gzip data is damaged: %s",
+                         stream->zlib.msg != NULL ? stream->zlib.msg : "broken");
+}
+
+static ns_status gzip_read(data__stream *base, void *out, size_t size_bytes, size_t *got,
+                           ns_error *err) {
+    gzip_stream *stream = (gzip_stream *)base;
+    if (!stream->is_gzip) {
+        return pass_through(stream, out, size_bytes, got, err);
+    }
+    const size_t wanted = size_bytes < BUFFER_BYTES ? size_bytes : BUFFER_BYTES;
+    stream->zlib.next_out = out;
+    stream->zlib.avail_out = (unsigned)wanted;
+    while (stream->zlib.avail_out == wanted) {
+        if (stream->zlib.avail_in == 0) {
+            NS_TRY(gzip_fill(stream, err));
+        }
+        if (stream->zlib.avail_in == 0) {
+            if (stream->inside) {
+                return ns_fail(err, NS_ERR_INPUT, "it is cut off: its gzip data has no end");
+            }
+            break;
+        }
+        stream->inside = true;
+        NS_TRY(gzip_judge(stream, inflate(&stream->zlib, Z_NO_FLUSH), err));
+    }
+    *got = wanted - stream->zlib.avail_out;
+    return NS_OK;
+}
+
+static void gzip_close(data__stream *base) {
+    gzip_stream *stream = (gzip_stream *)base;
+    (void)inflateEnd(&stream->zlib);
+    data__stream_close(stream->packed);
+    free(stream);
+}
+
+ns_status data__stream_unpacked(data__stream *packed, data__stream **out, ns_error *err) {
+    size_t got = 0;
+    gzip_stream *stream = calloc(1, sizeof(*stream));
+    if (stream == NULL || inflateInit2(&stream->zlib, GZIP_WINDOW) != Z_OK) {
+        free(stream);
+        data__stream_close(packed);
+        return no_memory(err);
+    }
+    stream->base = (data__stream){.read = gzip_read, .close = gzip_close};
+    stream->packed = packed;
+    const ns_status status =
+        data__stream_read(packed, stream->buffer, sizeof(stream->buffer), &got, err);
+    if (status != NS_OK) {
+        gzip_close(&stream->base);
+        return status;
+    }
+    stream->zlib.next_in = stream->buffer;
+    stream->zlib.avail_in = (unsigned)got;
+    stream->is_gzip = got >= 2 && stream->buffer[0] == 0x1f && stream->buffer[1] == 0x8b;
+    *out = &stream->base;
+    return NS_OK;
+}
