@@ -207,7 +207,7 @@ int cli__predict(int argc, char **argv) {
     };
     const cli_syntax syntax = {
         .operands = "MODEL IMAGE...",
-        .doc = "Labels PNG and JPEG files. Confidences are between 0 and 1, best first.",
+        .doc = "Labels PNG, JPEG and WebP files. Confidences are between 0 and 1, best first.",
         .options = rows,
         .operand_count_min = 2,
         .operand_count_max = CLI_MANY,

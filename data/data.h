@@ -80,9 +80,10 @@ typedef struct data_image {
     uint8_t *pixels;
 } data_image;
 
-/// Decodes PNG or JPEG by content, whatever the name. Alpha is laid over black; 16 bits become 8;
-/// palette and CMYK become RGB. Limits: 32,768 px a side and 2^28 pixels, checked before memory is
-/// taken. NS_ERR_INPUT with the reason ("CRC error in chunk IDAT"); the sentence names `path`.
+/// Decodes PNG, JPEG or WebP by content, whatever the name, and turns it upright as its EXIF tells.
+/// Alpha is laid over black; 16 bits become 8; palette and CMYK become RGB; gamma and colour
+/// profiles are not applied. Limits: 32,768 px a side and 2^28 pixels, checked before memory is
+/// taken, and a minute of a core. NS_ERR_INPUT with the reason ("CRC error in chunk IDAT"); the sentence names `path`.
 ns_status data_image_read(const char *path, data_image *out, ns_error *err);
 /// The same for bytes in memory; `name` is for the sentence.
 ns_status data_image_decode(const uint8_t *bytes, size_t size_bytes, const char *name,

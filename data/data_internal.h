@@ -23,6 +23,7 @@
 #define DATA__FILE_BYTES_MAX   (1u << 28)  // of one image file or manifest
 #define DATA__IMAGE_SIDE_MAX   32768       // px, of a source image
 #define DATA__IMAGE_PIXELS_MAX (1ll << 28) // of a source image
+#define DATA__IMAGE_CPU_MAX_MS 60000       // of a core, to decode a source image
 
 /* ---- pack file ------------------------------------------------------------------------------- */
 
@@ -137,6 +138,7 @@ typedef enum data__image_kind {
     DATA__KIND_OTHER, // not an image as far as we know
     DATA__KIND_PNG,
     DATA__KIND_JPEG,
+    DATA__KIND_WEBP,
     DATA__KIND_FOREIGN, // an image, but of a format that is not read
     DATA__KIND_PIXELS,  // decoded already
 } data__image_kind;
@@ -153,8 +155,9 @@ typedef struct data__image_header {
 typedef struct data__content {
     uint8_t *bytes; // malloced; NULL: the image is decoded
     size_t size_bytes;
-    bool cut;         // there are more bytes than were asked for
-    data_image image; // when `bytes` is NULL
+    bool cut;           // there are more bytes than were asked for
+    data_image image;   // when `bytes` is NULL
+    int64_t cpu_max_ms; // of decoding it; 0: DATA__IMAGE_CPU_MAX_MS
 } data__content;
 
 void data__content_free(data__content *content);
@@ -169,13 +172,45 @@ ns_status data__content_decode(data__content *content, data_image *out, ns_error
 /// Refuses sizes that are zero or beyond the limits, before any memory is taken.
 ns_status data__image_check_size(uint64_t width, uint64_t height, ns_error *err);
 
-ns_status data__png_decode(const uint8_t *bytes, size_t size_bytes, data_image *out, ns_error *err);
-ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data_image *out,
-                            ns_error *err);
+/// What one image may take of a core, on the clock of the thread that decodes it.
+typedef struct data__cpu_limit {
+    int64_t max_ms, end_ns;
+    uint64_t pixel_count; // passed over since the clock was read
+} data__cpu_limit;
+
+data__cpu_limit data__cpu_limit_start(int64_t max_ms);
+/// Told how many pixels were passed over since the last call; reads the clock now and then. The
+/// reason in `err` names no file.
+ns_status data__cpu_limit_check(data__cpu_limit *limit, uint64_t pixel_count, ns_error *err);
+
+// Each kind of image has these two, for bytes that begin as its files do; the reasons name no file.
+ns_status data__png_decode(const uint8_t *bytes, size_t size_bytes, data__cpu_limit *limit,
+                           data_image *out, ns_error *err);
 ns_status data__png_header(const uint8_t *bytes, size_t size_bytes, data__image_header *out,
                            ns_error *err);
+ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data__cpu_limit *limit,
+                            data_image *out, ns_error *err);
 ns_status data__jpeg_header(const uint8_t *bytes, size_t size_bytes, data__image_header *out,
                             ns_error *err);
+ns_status data__webp_decode(const uint8_t *bytes, size_t size_bytes, data_image *out,
+                            ns_error *err);
+ns_status data__webp_header(const uint8_t *bytes, size_t size_bytes, data__image_header *out,
+                            ns_error *err);
+
+// Steps that they share.
+
+#define DATA__UPRIGHT 1 // the orientation of an image that is as it should be seen
+
+/// The orientation (1 to 8) that an EXIF block (with or without "Exif" before it) tells.
+int data__exif_orientation(const uint8_t *bytes, size_t size_bytes);
+bool data__orientation_swaps_sides(int orientation);
+/// Turns and mirrors the image so that it is upright.
+ns_status data__image_turn(data_image *image, int orientation, ns_error *err);
+/// Lays alpha over black, in place: (pixel_count, channels + 1) becomes (pixel_count, channels).
+void data__image_drop_alpha(uint8_t *pixels, size_t pixel_count, int channels);
+/// Sets all but the kind; the sides are those of the file, swapped where the orientation does so.
+void data__image_header_set(data__image_header *header, int width, int height, int channels,
+                            int orientation);
 
 static inline int data__clamp(int value, int low, int high) {
     return value < low ? low : value > high ? high : value;

@@ -22,7 +22,7 @@ static const signature signatures[] = {
     // Either half of PNG's signature will do: the decoder then says that the other is damaged.
     {DATA__KIND_PNG, "PNG", 0, "\x89PNG", 4},    {DATA__KIND_PNG, "PNG", 4, "\r\n\x1a\n", 4},
     {DATA__KIND_JPEG, "JPEG", 0, "\xff\xd8", 2}, {DATA__KIND_FOREIGN, "GIF", 0, "GIF8", 4},
-    {DATA__KIND_FOREIGN, "BMP", 0, "BM", 2},     {DATA__KIND_FOREIGN, "WebP", 8, "WEBP", 4},
+    {DATA__KIND_FOREIGN, "BMP", 0, "BM", 2},     {DATA__KIND_WEBP, "WebP", 8, "WEBP", 4},
     {DATA__KIND_FOREIGN, "TIFF", 0, "II*\0", 4}, {DATA__KIND_FOREIGN, "TIFF", 0, "MM\0*", 4},
     {DATA__KIND_FOREIGN, "HEIF", 4, "ftyp", 4},
 };
@@ -47,22 +47,50 @@ static ns_status refuse(data__image_kind kind, const char *format, size_t size_b
         return ns_fail(err, NS_ERR_INPUT, "it is empty");
     }
     if (kind == DATA__KIND_FOREIGN) {
-        return ns_fail(err, NS_ERR_INPUT, "it is a %s image, only PNG and JPEG are read", format);
+        return ns_fail(err, NS_ERR_INPUT, "it is a %s image, only PNG, JPEG and WebP are read",
+                       format);
     }
-    return ns_fail(err, NS_ERR_INPUT, "it is neither PNG nor JPEG");
+    return ns_fail(err, NS_ERR_INPUT, "it is no PNG, JPEG or WebP image");
 }
 
-static ns_status decode(const uint8_t *bytes, size_t size_bytes, data_image *out, ns_error *err) {
+static ns_status decode(const uint8_t *bytes, size_t size_bytes, int64_t cpu_max_ms,
+                        data_image *out, ns_error *err) {
     const char *format;
+    data__cpu_limit limit =
+        data__cpu_limit_start(cpu_max_ms > 0 ? cpu_max_ms : DATA__IMAGE_CPU_MAX_MS);
     const data__image_kind kind = data__image_sniff(bytes, size_bytes, &format);
     switch (kind) {
     case DATA__KIND_PNG:
-        return data__png_decode(bytes, size_bytes, out, err);
+        return data__png_decode(bytes, size_bytes, &limit, out, err);
     case DATA__KIND_JPEG:
-        return data__jpeg_decode(bytes, size_bytes, out, err);
+        return data__jpeg_decode(bytes, size_bytes, &limit, out, err);
+    case DATA__KIND_WEBP:
+        return data__webp_decode(bytes, size_bytes, out, err);
     default:
         return refuse(kind, format, size_bytes, err);
     }
+}
+
+/* ---- what the decoders share ------------------------------------------------------------------ */
+
+void data__image_drop_alpha(uint8_t *pixels, size_t pixel_count, int channels) {
+    const uint8_t *in = pixels;
+    uint8_t *out = pixels;
+    for (size_t i = 0; i < pixel_count; i++) {
+        const uint32_t alpha = in[channels];
+        for (int c = 0; c < channels; c++) {
+            *out++ = (uint8_t)((*in++ * alpha + 127) / 255);
+        }
+        in++;
+    }
+}
+
+void data__image_header_set(data__image_header *header, int width, int height, int channels,
+                            int orientation) {
+    const bool swaps = data__orientation_swaps_sides(orientation);
+    header->width = swaps ? height : width;
+    header->height = swaps ? width : height;
+    header->channels = channels;
 }
 
 /* ---- content --------------------------------------------------------------------------------- */
@@ -88,6 +116,8 @@ ns_status data__content_header(const data__content *content, data__image_header 
         return data__png_header(content->bytes, content->size_bytes, out, err);
     case DATA__KIND_JPEG:
         return data__jpeg_header(content->bytes, content->size_bytes, out, err);
+    case DATA__KIND_WEBP:
+        return data__webp_header(content->bytes, content->size_bytes, out, err);
     default:
         return refuse(out->kind, format, content->size_bytes, err);
     }
@@ -99,7 +129,7 @@ ns_status data__content_decode(data__content *content, data_image *out, ns_error
         content->image = (data_image){0};
         return NS_OK;
     }
-    return decode(content->bytes, content->size_bytes, out, err);
+    return decode(content->bytes, content->size_bytes, content->cpu_max_ms, out, err);
 }
 
 /// The size of the regular file `fd`; a pipe or device would block or never end.
@@ -173,7 +203,7 @@ ns_status data_image_read(const char *path, data_image *out, ns_error *err) {
 
 ns_status data_image_decode(const uint8_t *bytes, size_t size_bytes, const char *name,
                             data_image *out, ns_error *err) {
-    const ns_status status = decode(bytes, size_bytes, out, err);
+    const ns_status status = decode(bytes, size_bytes, 0, out, err);
     if (status != NS_OK) {
         ns_error_prefix(err, "cannot read image %s", name);
     }

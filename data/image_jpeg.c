@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <jpeglib.h>
 
@@ -16,6 +17,8 @@
 
 #include "data/data_internal.h"
 
+#define MARKER_SOS      0xda
+#define MARKER_APP1     0xe1
 #define SCANS_MAX       500
 #define SCAN_PIXELS_MAX (1ll << 33) // scans * width * height: some seconds
 
@@ -27,7 +30,8 @@ typedef struct jpeg_job {
     jmp_buf failed;
     char reason[NS_ERROR_TEXT_MAX];
     ns_status status; // that goes with `reason`
-    uint8_t *pixels;  // (H, W, channels)
+    data__cpu_limit *limit;
+    uint8_t *pixels; // (H, W, channels)
 } jpeg_job;
 
 static void on_error(j_common_ptr jpeg) {
@@ -76,6 +80,10 @@ static void on_progress(j_common_ptr jpeg) {
         (void)snprintf(reason, sizeof(reason), "it has %lld or more scans of %ux%u pixels",
                        scan_count, job->jpeg.image_width, job->jpeg.image_height);
         fail(job, NS_ERR_INPUT, reason);
+    }
+    ns_error why; // told once a row of blocks or more often: 8 rows of pixels at least
+    if (data__cpu_limit_check(job->limit, 8ull * job->jpeg.image_width, &why) != NS_OK) {
+        fail(job, NS_ERR_INPUT, why.text);
     }
 }
 
@@ -172,10 +180,29 @@ static void inks_to_rgb(uint8_t *pixels, size_t pixel_count, bool inverted) {
     }
 }
 
-ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data_image *out,
-                            ns_error *err) {
+/// The orientation that the first EXIF segment tells; segments behind the header are not looked at.
+static int find_orientation(const uint8_t *bytes, size_t size_bytes) {
+    size_t at = 2; // behind SOI
+    while (size_bytes - at >= 4 && bytes[at] == 0xff) {
+        const uint8_t marker = bytes[at + 1];
+        const size_t segment_bytes = (size_t)bytes[at + 2] << 8 | bytes[at + 3];
+        at += 2;
+        if (marker == MARKER_SOS || segment_bytes < 2 || segment_bytes > size_bytes - at) {
+            break;
+        }
+        if (marker == MARKER_APP1 && segment_bytes >= 8 && memcmp(bytes + at + 2, "Exif", 5) == 0) {
+            return data__exif_orientation(bytes + at + 2, segment_bytes - 2);
+        }
+        at += segment_bytes;
+    }
+    return DATA__UPRIGHT;
+}
+
+ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data__cpu_limit *limit,
+                            data_image *out, ns_error *err) {
     jpeg_job *job = NULL;
     NS_TRY(job_new(&job, err));
+    job->limit = limit;
     if (setjmp(job->failed) != 0) {
         return give_up(job, err);
     }
@@ -190,7 +217,11 @@ ns_status data__jpeg_decode(const uint8_t *bytes, size_t size_bytes, data_image 
     *out = (data_image){(int)jpeg->output_width, (int)jpeg->output_height, channels, job->pixels};
     job->pixels = NULL;
     job_free(job);
-    return NS_OK;
+    const ns_status status = data__image_turn(out, find_orientation(bytes, size_bytes), err);
+    if (status != NS_OK) {
+        data_image_free(out);
+    }
+    return status;
 }
 
 ns_status data__jpeg_header(const uint8_t *bytes, size_t size_bytes, data__image_header *out,
@@ -204,9 +235,9 @@ ns_status data__jpeg_header(const uint8_t *bytes, size_t size_bytes, data__image
     jpeg_mem_src(&job->jpeg, bytes, size_bytes);
     (void)jpeg_read_header(&job->jpeg, TRUE);
     check_claim(job);
-    out->width = (int)job->jpeg.image_width;
-    out->height = (int)job->jpeg.image_height;
-    out->channels = job->jpeg.jpeg_color_space == JCS_GRAYSCALE ? 1 : 3;
+    data__image_header_set(out, (int)job->jpeg.image_width, (int)job->jpeg.image_height,
+                           job->jpeg.jpeg_color_space == JCS_GRAYSCALE ? 1 : 3,
+                           find_orientation(bytes, size_bytes));
     job_free(job);
     return NS_OK;
 }

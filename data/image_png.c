@@ -15,10 +15,11 @@
 
 #include "data/data_internal.h"
 
-#define CHUNK_BYTES_MAX (8u << 20)
-#define SIGNATURE_BYTES 8
-#define HEADER_BYTES    33 // signature and the whole IHDR chunk
-#define REASON_MAX      200
+#define CHUNK_BYTES_MAX    (8u << 20)
+#define SIGNATURE_BYTES    8
+#define HEADER_BYTES       33 // signature and the whole IHDR chunk
+#define CHUNK_AROUND_BYTES 12 // length and type before a chunk's data, checksum behind it
+#define REASON_MAX         200
 
 /// State of one decoding. On the heap, so that its fields survive libpng's longjmp.
 typedef struct png_job {
@@ -29,6 +30,7 @@ typedef struct png_job {
     png_infop info;
     const uint8_t *bytes; // the file
     size_t size_bytes, used_bytes;
+    data__cpu_limit *limit;
     int width, height;
     int channels;   // as libpng delivers: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA
     uint8_t *rows;  // (H, W, channels)
@@ -75,6 +77,17 @@ static void on_read(png_structp png, png_bytep out, png_size_t size_bytes) {
     job->used_bytes += size_bytes;
 }
 
+/// After each row of each pass.
+static void on_row(png_structp png, png_uint_32 row, int pass) {
+    png_job *job = png_get_io_ptr(png);
+    ns_error why;
+    (void)row;
+    (void)pass;
+    if (data__cpu_limit_check(job->limit, (uint64_t)job->width, &why) != NS_OK) {
+        png_error(png, why.text);
+    }
+}
+
 static void job_free(png_job *job) {
     if (job->png != NULL) {
         png_destroy_read_struct(&job->png, &job->info, NULL);
@@ -114,6 +127,7 @@ static void read_rows(png_job *job) {
 
 static void read_all(png_job *job) {
     png_set_read_fn(job->png, job, on_read);
+    png_set_read_status_fn(job->png, on_row);
     png_set_crc_action(job->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_set_user_limits(job->png, DATA__IMAGE_SIDE_MAX, DATA__IMAGE_SIDE_MAX);
     png_set_chunk_malloc_max(job->png, CHUNK_BYTES_MAX);
@@ -123,22 +137,6 @@ static void read_all(png_job *job) {
     job->height = (int)png_get_image_height(job->png, job->info);
     ask_for_8_bits(job);
     read_rows(job);
-}
-
-/// Lays alpha over black, in place: (H, W, C + 1) becomes (H, W, C).
-static void drop_alpha(png_job *job) {
-    const int channels = job->channels - 1;
-    const size_t pixel_count = (size_t)job->width * (size_t)job->height;
-    const uint8_t *in = job->rows;
-    uint8_t *out = job->rows;
-    for (size_t i = 0; i < pixel_count; i++) {
-        const uint32_t alpha = in[channels];
-        for (int c = 0; c < channels; c++) {
-            *out++ = (uint8_t)((*in++ * alpha + 127) / 255);
-        }
-        in++;
-    }
-    job->channels = channels;
 }
 
 static uint32_t big_endian_32(const uint8_t *bytes) {
@@ -159,15 +157,41 @@ static ns_status check_claim(const uint8_t *bytes, size_t size_bytes, ns_error *
     return data__image_check_size(big_endian_32(bytes + 16), big_endian_32(bytes + 20), err);
 }
 
-ns_status data__png_decode(const uint8_t *bytes, size_t size_bytes, data_image *out,
-                           ns_error *err) {
+/// The orientation that chunk eXIf tells, where it comes before the pixels.
+static ns_status find_orientation(const uint8_t *bytes, size_t size_bytes, int *out,
+                                  ns_error *err) {
+    size_t at = HEADER_BYTES;
+    *out = DATA__UPRIGHT;
+    while (size_bytes - at >= CHUNK_AROUND_BYTES) {
+        const uint8_t *chunk = bytes + at;
+        const size_t chunk_bytes = big_endian_32(chunk);
+        if (memcmp(chunk + 4, "IDAT", 4) == 0 || memcmp(chunk + 4, "IEND", 4) == 0) {
+            return NS_OK;
+        }
+        if (chunk_bytes > size_bytes - at - CHUNK_AROUND_BYTES) {
+            break;
+        }
+        if (memcmp(chunk + 4, "eXIf", 4) == 0) {
+            *out = data__exif_orientation(chunk + 8, chunk_bytes);
+            return NS_OK;
+        }
+        at += CHUNK_AROUND_BYTES + chunk_bytes;
+    }
+    return ns_fail(err, NS_ERR_INPUT, "the file is cut off");
+}
+
+ns_status data__png_decode(const uint8_t *bytes, size_t size_bytes, data__cpu_limit *limit,
+                           data_image *out, ns_error *err) {
+    int orientation;
     NS_TRY(check_claim(bytes, size_bytes, err));
+    (void)find_orientation(bytes, size_bytes, &orientation, NULL);
     png_job *job = calloc(1, sizeof(*job));
     if (job == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "out of memory");
     }
     job->bytes = bytes;
     job->size_bytes = size_bytes;
+    job->limit = limit;
     job->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, job, on_error, on_warning, job,
                                         on_malloc, on_free);
     job->info = job->png != NULL ? png_create_info_struct(job->png) : NULL;
@@ -183,19 +207,25 @@ ns_status data__png_decode(const uint8_t *bytes, size_t size_bytes, data_image *
     }
     read_all(job);
     if (job->channels % 2 == 0) {
-        drop_alpha(job);
+        job->channels--;
+        data__image_drop_alpha(job->rows, (size_t)job->width * (size_t)job->height, job->channels);
     }
     *out = (data_image){job->width, job->height, job->channels, job->rows};
     job->rows = NULL;
     job_free(job);
-    return NS_OK;
+    const ns_status status = data__image_turn(out, orientation, err);
+    if (status != NS_OK) {
+        data_image_free(out);
+    }
+    return status;
 }
 
 ns_status data__png_header(const uint8_t *bytes, size_t size_bytes, data__image_header *out,
                            ns_error *err) {
     NS_TRY(check_claim(bytes, size_bytes, err));
-    out->width = (int)big_endian_32(bytes + 16);
-    out->height = (int)big_endian_32(bytes + 20);
-    out->channels = (bytes[25] & PNG_COLOR_MASK_COLOR) != 0 ? 3 : 1;
+    int orientation;
+    NS_TRY(find_orientation(bytes, size_bytes, &orientation, err));
+    data__image_header_set(out, (int)big_endian_32(bytes + 16), (int)big_endian_32(bytes + 20),
+                           (bytes[25] & PNG_COLOR_MASK_COLOR) != 0 ? 3 : 1, orientation);
     return NS_OK;
 }

@@ -124,7 +124,7 @@ static ns_status too_many_bad(const data__import *run, ns_error *err) {
 
 ns_status data__import_check_bad(const data__import *run, ns_error *err) {
     if (run->image_count == 0) {
-        return ns_fail(err, NS_ERR_INPUT, "cannot import %s: it holds no PNG or JPEG image",
+        return ns_fail(err, NS_ERR_INPUT, "cannot import %s: it holds no PNG, JPEG or WebP image",
                        run->source);
     }
     if ((double)run->bad_count > run->options->bad_fraction_max * (double)run->image_count) {

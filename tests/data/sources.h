@@ -149,6 +149,29 @@ static inline size_t put_bytes(uint8_t *at, const char *bytes, size_t size_bytes
 
 #define PUT_BYTES(at, literal) put_bytes(at, literal, sizeof(literal) - 1)
 
+static inline void put_16(uint8_t *at, bool big_endian, uint16_t value) {
+    at[big_endian ? 0 : 1] = (uint8_t)(value >> 8);
+    at[big_endian ? 1 : 0] = (uint8_t)value;
+}
+
+enum { EXIF_BYTES = 8 + 2 + 2 * 12 };
+
+/// An EXIF block of two tags, the second of them this orientation.
+static inline void make_exif(bool big_endian, uint16_t orientation, uint8_t out[EXIF_BYTES]) {
+    memset(out, 0, EXIF_BYTES);
+    (void)put_bytes(out, big_endian ? "MM\0*" : "II*\0", 4);
+    put_16(out + (big_endian ? 6 : 4), big_endian, 8); // where the directory begins
+    put_16(out + 8, big_endian, 2);
+    put_16(out + 10, big_endian, 0x0100); // the width
+    put_16(out + 12, big_endian, 3);
+    put_16(out + (big_endian ? 16 : 14), big_endian, 1);
+    put_16(out + 18, big_endian, 7);
+    put_16(out + 22, big_endian, 0x0112);
+    put_16(out + 24, big_endian, 3);
+    put_16(out + (big_endian ? 28 : 26), big_endian, 1);
+    put_16(out + 30, big_endian, orientation);
+}
+
 /// What make_jpeg is told; sides are multiples of 64.
 typedef struct jpeg_spec {
     uint32_t width, height;

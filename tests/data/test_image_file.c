@@ -21,11 +21,16 @@ static void test_unreadable(void **state) {
     put_text("empty.png", "");
     assert_unreadable("empty.png", "it is empty");
     put_text("words.jpg", "no image");
-    assert_unreadable("words.jpg", "neither PNG nor JPEG");
+    assert_unreadable("words.jpg", "no PNG, JPEG or WebP image");
     put_text("moving.png", "GIF89a...........");
     assert_unreadable("moving.png", "it is a GIF image");
     put_text("photo.jpg", "RIFF....WEBPVP8 ");
-    assert_unreadable("photo.jpg", "it is a WebP image");
+    assert_unreadable("photo.jpg", "the file is cut off");
+    put_file("photo.heic",
+             "\0\0\0\x20"
+             "ftypheic",
+             12);
+    assert_unreadable("photo.heic", "it is a HEIF image");
     assert_unreadable("not there.png", "No such file");
     fresh_dir("folder.png");
     assert_unreadable("folder.png", "not a regular file");

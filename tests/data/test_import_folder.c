@@ -57,12 +57,12 @@ static void test_any_file_name_prints_safely(void **state) {
     data_set *set = import_and_open("strange", DATA_FORMAT_AUTO);
     assert_int_equal(data_describe(set)->image_count, 21);
     assert_int_equal(data_dropped_count(set), 1);
-    assert_int_equal(dropped_with(set, "b/\\x1b[2J\\xff.txt", "neither"), 1);
+    assert_int_equal(dropped_with(set, "b/\\x1b[2J\\xff.txt", "it is no PNG"), 1);
     data_close(set);
     put_text("strange/b/\xff.png", "text");
     data_import_options options = data_import_options_default();
     options.bad_fraction_max = 0.0;
-    static const char *const words[] = {"b/\\xff.png (it is neither PNG nor JPEG)"};
+    static const char *const words[] = {"b/\\xff.png (it is no PNG, JPEG or WebP image)"};
     assert_refused("strange", &options, NS_ERR_INPUT, words, 1);
 }
 
@@ -128,8 +128,8 @@ static void test_what_is_left_out(void **state) {
     assert_int_equal(data_describe(set)->image_count, 40);
     assert_int_equal(data_dropped_count(set), 5);
     assert_int_equal(dropped_with(set, "README.txt", "not inside a label's folder"), 1);
-    assert_int_equal(dropped_with(set, "a/notes.txt", "neither PNG nor JPEG"), 1);
-    assert_int_equal(dropped_with(set, "a/broken.png", "neither PNG nor JPEG"), 1);
+    assert_int_equal(dropped_with(set, "a/notes.txt", "no PNG, JPEG or WebP image"), 1);
+    assert_int_equal(dropped_with(set, "a/broken.png", "no PNG, JPEG or WebP image"), 1);
     assert_int_equal(dropped_with(set, "b/empty.jpg", "empty"), 1);
     assert_int_equal(dropped_with(set, "b/deeper", "folder inside a label's folder"), 1);
     data_close(set);
@@ -161,7 +161,7 @@ static void test_refusals(void **state) {
     ASSERT_REFUSED("bare", NS_ERR_INPUT, "bare", "no folder");
     fresh_dir("bare/a");
     fresh_dir("bare/b");
-    ASSERT_REFUSED("bare", NS_ERR_INPUT, "bare", "no PNG or JPEG");
+    ASSERT_REFUSED("bare", NS_ERR_INPUT, "bare", "no PNG, JPEG or WebP");
     fresh_dir("single");
     put_label("single", "only", 5, 0);
     ASSERT_REFUSED("single", NS_ERR_INPUT, "single", "only one label ('only')");
