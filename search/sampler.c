@@ -1,4 +1,4 @@
-// The samplers by name. A new one is a file, a declaration in search_internal.h and a row here.
+// The samplers by name. A new one is a file, a declaration in sampler.h and a row here.
 
 #include <string.h>
 
@@ -11,7 +11,7 @@ static const search_sampler SAMPLERS[] = {
     {"evolution", "aging evolution: mutates the best of recent trials", search__propose_evolution},
     {"reinforce", "a policy of independent genes, trained by its rewards",
      search__propose_reinforce},
-    {"random", "every trial drawn afresh, all choices equally likely", search__propose_random},
+    {"random", "every trial drawn afresh, nothing learnt", search__propose_random},
 };
 
 const search_sampler *search_sampler_at(size_t index) {

@@ -71,8 +71,20 @@ double search__gp_deviation(const search__gp *gp, const double *distances);
 
 /* ---- samplers: see search_sampler ------------------------------------------------------------ */
 
-/// What to try while nothing is known.
-void search__propose_first(const search_task *task, ns_rng *rng, search_genotype *out);
+/// A sampler that learns: what it does once `warmup_count` points are measured.
+typedef struct search__learner {
+    const char *stream; // of its random numbers
+    size_t warmup_count;
+    /// `retry` counts the refusals of what was proposed before. NS_ERR_MEMORY.
+    ns_status (*propose)(const search_task *task, const search__digest *digest, uint64_t retry,
+                         ns_rng *rng, search_genotype *out, ns_error *err);
+} search__learner;
+
+/// Digests the history and lets the learner propose; before its warm-up is over, proposes what to
+/// try while nothing is known (sampler_first.c).
+ns_status search__propose_learnt(const search__learner *learner, const search_task *task,
+                                 const search_history *history, uint64_t seed, uint64_t number,
+                                 search_genotype *out, ns_error *err);
 
 ns_status search__propose_random(const search_task *task, const search_history *history,
                                  uint64_t seed, uint64_t number, search_genotype *out,

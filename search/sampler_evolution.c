@@ -52,22 +52,22 @@ static const search__point *find_parent(const population *among, ns_rng *rng) {
     return best;
 }
 
+static ns_status mutate_parent(const search_task *task, const search__digest *digest,
+                               uint64_t retry, ns_rng *rng, search_genotype *out, ns_error *err) {
+    (void)retry; // a mutation is blind enough
+    (void)err;
+    const population alive = find_population(digest);
+    *out = find_parent(&alive, rng)->genotype;
+    search_genotype_mutate(task->space, rng, out);
+    for (int i = 0; i < REPEATS_MAX && search__digest_knows(digest, out); i++) {
+        search_genotype_mutate(task->space, rng, out);
+    }
+    return NS_OK;
+}
+
 ns_status search__propose_evolution(const search_task *task, const search_history *history,
                                     uint64_t seed, uint64_t number, search_genotype *out,
                                     ns_error *err) {
-    ns_rng rng = ns_rng_stream(seed, number, "sampler evolution");
-    search__digest digest;
-    NS_TRY(search__digest_make(history, &digest, err));
-    const population alive = find_population(&digest);
-    if (alive.count < WARMUP_COUNT) {
-        search__propose_first(task, &rng, out);
-    } else {
-        *out = find_parent(&alive, &rng)->genotype;
-        search_genotype_mutate(task->space, &rng, out);
-        for (int i = 0; i < REPEATS_MAX && search__digest_knows(&digest, out); i++) {
-            search_genotype_mutate(task->space, &rng, out);
-        }
-    }
-    search__digest_clear(&digest);
-    return NS_OK;
+    static const search__learner learner = {"sampler evolution", WARMUP_COUNT, mutate_parent};
+    return search__propose_learnt(&learner, task, history, seed, number, out, err);
 }

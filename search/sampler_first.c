@@ -1,4 +1,5 @@
-// The first draws of every sampler that learns: what to try before anything is known.
+// What every sampler that learns has in common: it is asked for a proposal once enough points are
+// measured, and before that tries what is promising when nothing is known.
 //
 // Of five random points the most expensive is taken, FLOPs being the best free predictor of
 // accuracy (White et al. 2021, "How Powerful are Performance Predictors in Neural Architecture
@@ -21,7 +22,7 @@ static bool suits_better(double cost, double best, double cap) {
     return best > cap ? cost < best : cost <= cap && cost > best;
 }
 
-void search__propose_first(const search_task *task, ns_rng *rng, search_genotype *out) {
+static void propose_first(const search_task *task, ns_rng *rng, search_genotype *out) {
     search_genotype_random(task->space, rng, out);
     double best = cost_of(task, out);
     if (isnan(best)) { // costs are not known here, or the point is not legal
@@ -38,4 +39,19 @@ void search__propose_first(const search_task *task, ns_rng *rng, search_genotype
             best = cost;
         }
     }
+}
+
+ns_status search__propose_learnt(const search__learner *learner, const search_task *task,
+                                 const search_history *history, uint64_t seed, uint64_t number,
+                                 search_genotype *out, ns_error *err) {
+    ns_rng rng = ns_rng_stream(seed, number, learner->stream);
+    search__digest digest;
+    ns_status status = search__digest_make(history, &digest, err);
+    if (status == NS_OK && digest.measured_count < learner->warmup_count) {
+        propose_first(task, &rng, out);
+    } else if (status == NS_OK) {
+        status = learner->propose(task, &digest, number >> SEARCH_RETRY_SHIFT, &rng, out, err);
+    }
+    search__digest_clear(&digest);
+    return status;
 }

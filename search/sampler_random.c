@@ -1,4 +1,5 @@
-// The baseline every sampler must beat: each gene's choices equally likely, nothing learnt.
+// The baseline every sampler must beat: each trial drawn afresh, nothing learnt. A gene's choices are
+// equally likely, but for the share of draws in which the space has it take the anchor's.
 
 #include "search/sampler.h"
 

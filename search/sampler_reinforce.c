@@ -75,27 +75,27 @@ static void cool(policy *p, const search_space *space) {
     }
 }
 
+static ns_status replay_and_draw(const search_task *task, const search__digest *digest,
+                                 uint64_t retry, ns_rng *rng, search_genotype *out, ns_error *err) {
+    (void)retry; // a policy draws something else anyway
+    (void)err;
+    policy p = {.baseline = 0};
+    for (size_t i = 0; i < digest->count; i++) {
+        if (digest->point[i].scored) {
+            learn(&p, task->space, &digest->point[i]);
+        }
+    }
+    draw(&p, task->space, rng, out);
+    for (int i = 0; i < REPEATS_MAX && search__digest_knows(digest, out); i++) {
+        cool(&p, task->space);
+        draw(&p, task->space, rng, out);
+    }
+    return NS_OK;
+}
+
 ns_status search__propose_reinforce(const search_task *task, const search_history *history,
                                     uint64_t seed, uint64_t number, search_genotype *out,
                                     ns_error *err) {
-    ns_rng rng = ns_rng_stream(seed, number, "sampler reinforce");
-    search__digest digest;
-    NS_TRY(search__digest_make(history, &digest, err));
-    if (digest.measured_count < WARMUP_COUNT) {
-        search__propose_first(task, &rng, out);
-    } else {
-        policy p = {.baseline = 0};
-        for (size_t i = 0; i < digest.count; i++) {
-            if (digest.point[i].scored) {
-                learn(&p, task->space, &digest.point[i]);
-            }
-        }
-        draw(&p, task->space, &rng, out);
-        for (int i = 0; i < REPEATS_MAX && search__digest_knows(&digest, out); i++) {
-            cool(&p, task->space);
-            draw(&p, task->space, &rng, out);
-        }
-    }
-    search__digest_clear(&digest);
-    return NS_OK;
+    static const search__learner learner = {"sampler reinforce", WARMUP_COUNT, replay_and_draw};
+    return search__propose_learnt(&learner, task, history, seed, number, out, err);
 }

@@ -182,7 +182,7 @@ static void propose_by_model(surrogate *s, uint64_t retry, search_genotype *out)
 }
 
 static ns_status model_and_propose(const search_task *task, const search__digest *digest,
-                                   uint64_t number, ns_rng *rng, search_genotype *out,
+                                   uint64_t retry, ns_rng *rng, search_genotype *out,
                                    ns_error *err) {
     ns_status status = NS_OK;
     search__gp *gp = NULL;
@@ -195,7 +195,7 @@ static ns_status model_and_propose(const search_task *task, const search__digest
     s->digest = digest;
     s->gp = gp;
     s->rng = rng;
-    propose_by_model(s, number >> SEARCH_RETRY_SHIFT, out);
+    propose_by_model(s, retry, out);
 out:
     free(gp);
     free(s);
@@ -205,15 +205,6 @@ out:
 ns_status search__propose_surrogate(const search_task *task, const search_history *history,
                                     uint64_t seed, uint64_t number, search_genotype *out,
                                     ns_error *err) {
-    ns_rng rng = ns_rng_stream(seed, number, "sampler surrogate");
-    search__digest digest;
-    NS_TRY(search__digest_make(history, &digest, err));
-    ns_status status = NS_OK;
-    if (digest.measured_count < WARMUP_COUNT) {
-        search__propose_first(task, &rng, out);
-    } else {
-        status = model_and_propose(task, &digest, number, &rng, out, err);
-    }
-    search__digest_clear(&digest);
-    return status;
+    static const search__learner learner = {"sampler surrogate", WARMUP_COUNT, model_and_propose};
+    return search__propose_learnt(&learner, task, history, seed, number, out, err);
 }

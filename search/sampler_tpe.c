@@ -182,15 +182,6 @@ static ns_status split_and_propose(const search_task *task, const search__digest
 
 ns_status search__propose_tpe(const search_task *task, const search_history *history, uint64_t seed,
                               uint64_t number, search_genotype *out, ns_error *err) {
-    ns_rng rng = ns_rng_stream(seed, number, "sampler tpe");
-    search__digest digest;
-    NS_TRY(search__digest_make(history, &digest, err));
-    ns_status status = NS_OK;
-    if (digest.measured_count < WARMUP_COUNT) {
-        search__propose_first(task, &rng, out);
-    } else {
-        status = split_and_propose(task, &digest, number >> SEARCH_RETRY_SHIFT, &rng, out, err);
-    }
-    search__digest_clear(&digest);
-    return status;
+    static const search__learner learner = {"sampler tpe", WARMUP_COUNT, split_and_propose};
+    return search__propose_learnt(&learner, task, history, seed, number, out, err);
 }
