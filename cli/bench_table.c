@@ -133,12 +133,6 @@ static ns_status read_entries(cli_bench_table *table, const ns_json *json, ns_er
     return NS_OK;
 }
 
-/// Puts what was read before the sentence of what is wrong with it.
-static ns_status explain(ns_status status, const char *path, ns_error *err) {
-    const ns_error why = *err;
-    return ns_fail(err, status, "cannot search the table %s: %s", path, why.text);
-}
-
 ns_status cli__bench_table_read(const char *path, cli_bench_table *out, ns_error *err) {
     *out = (cli_bench_table){.count = 0};
     uint8_t *text = NULL;
@@ -150,7 +144,10 @@ ns_status cli__bench_table_read(const char *path, cli_bench_table *out, ns_error
     status = status == NS_OK ? read_entries(out, json, err) : status;
     ns_json_free(json);
     free(text);
-    return status == NS_OK ? NS_OK : explain(status, path, err);
+    if (status != NS_OK) {
+        ns_error_prefix(err, "cannot search the table %s", path);
+    }
+    return status;
 }
 
 void cli__bench_table_clear(cli_bench_table *table) {

@@ -13,17 +13,8 @@
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static void cell_percent(cli_table *table, const ns_json *study, const char *key) {
-    cli__table_accuracy(table, study, key);
-}
-
 static void cell_number(cli_table *table, const ns_json *study, const char *key) {
-    const double value = ns_json_number(study, key, (double)NAN);
-    if (isnan(value)) {
-        cli__table_cell(table, "-");
-    } else {
-        cli__table_cell(table, "%.4f", value);
-    }
+    cli__table_number(table, study, key, 4);
 }
 
 static void cell_money(cli_table *table, const ns_json *study, const char *key) {
@@ -88,8 +79,8 @@ typedef struct measure {
 static const measure measures[] = {
     {"state", "state", cell_word},
     {"target", "target", cell_word},
-    {"validation accuracy", "best_val_accuracy", cell_percent},
-    {"test accuracy", "test_accuracy", cell_percent},
+    {"validation accuracy", "best_val_accuracy", cli__table_accuracy},
+    {"test accuracy", "test_accuracy", cli__table_accuracy},
     {"test macro AUC", "test_macro_auc", cell_number},
     {"budget", "", cell_budget},
     {"node time used", "node_ms_used", cell_time},

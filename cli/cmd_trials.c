@@ -1,6 +1,5 @@
 // nightshift trials: every trial of a study, one a line.
 
-#include <math.h>
 #include <string.h>
 
 #include "cli/cli_internal.h"
@@ -14,15 +13,6 @@ static void genotype_text(const ns_json *genotype, char *out, size_t size_bytes)
         char value[32];
         cli__json_text(gene, value, sizeof(value));
         used += (size_t)snprintf(out + used, size_bytes - used, "%s%s", used > 0 ? " " : "", value);
-    }
-}
-
-static void latency_cell(cli_table *table, const ns_json *trial) {
-    const double latency_ms = ns_json_number(trial, "latency_ms", (double)NAN);
-    if (isnan(latency_ms)) {
-        cli__table_cell(table, "-");
-    } else {
-        cli__table_cell(table, "%.3f", latency_ms);
     }
 }
 
@@ -46,7 +36,7 @@ static void trial_row(cli_table *table, const ns_json *trial) {
     cli__table_accuracy(table, trial, "val_accuracy");
     cli__table_cell(table, "%s", cli__group_digits(ns_json_int(trial, "params", 0), digits));
     cli__table_cell(table, "%.1f", (double)ns_json_int(trial, "flops", 0) / 1e6);
-    latency_cell(table, trial);
+    cli__table_number(table, trial, "latency_ms", 3);
     cli__table_cell(table, "%.1f", (double)ns_json_int(trial, "node_ms", 0) / 1000);
     cli__table_cell(table, "%s", genes);
 }

@@ -132,6 +132,15 @@ void cli__table_accuracy(cli_table *table, const ns_json *object, const char *ke
     }
 }
 
+void cli__table_number(cli_table *table, const ns_json *object, const char *key, int decimals) {
+    const double value = ns_json_number(object, key, (double)NAN);
+    if (isnan(value)) {
+        cli__table_cell(table, "-");
+    } else {
+        cli__table_cell(table, "%.*f", decimals, value);
+    }
+}
+
 // Characters of UTF-8 text: what is not a continuation byte. Enough for aligning names.
 static int text_width(const char *text) {
     int width = 0;
