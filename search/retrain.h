@@ -61,9 +61,6 @@ typedef struct search__law_choice {
 /// The most promising; the first stands for the winner as searched, and is chosen among near equals.
 search__law_choice search__law_choose(const search__law *law,
                                       const search__law_candidate *candidates, int count);
-/// The most that retraining can use: the largest need among candidates trained to their useful ends.
-double search__law_useful_cost(const search__law *law, const search__law_candidate *candidates,
-                               int count);
 
 /* ---- retrain_plan.c -------------------------------------------------------------------------- */
 
@@ -87,5 +84,10 @@ search__retrain_plan search__retrain_plan_of(const ns_json *result);
 /// kernels' blocks. NS_ERR_INPUT as search_decode().
 ns_status search__widen(const search_space *space, const search_genotype *genotype, double factor,
                         search_candidate *out, ns_error *err);
+
+/* ---- finish.c -------------------------------------------------------------------------------- */
+
+/// Images that the finish classifies, mirror images among them.
+size_t search__finish_image_count(const data_info *info, bool mirror_average);
 
 #endif

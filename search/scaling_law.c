@@ -259,16 +259,6 @@ double search__law_useful_samples(const search__law *law, double flops) {
     return exp(high);
 }
 
-double search__law_useful_cost(const search__law *law, const search__law_candidate *candidates,
-                               int count) {
-    double cost = 0;
-    for (int i = 0; i < count; i++) {
-        cost = fmax(cost, candidates[i].sample_cost *
-                              search__law_useful_samples(law, candidates[i].flops));
-    }
-    return cost;
-}
-
 static search__law_choice judge(const search__law *law, const search__law_candidate *candidate,
                                 int index) {
     const double possible = candidate->left / candidate->sample_cost;
