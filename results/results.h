@@ -258,6 +258,8 @@ ns_status results_trials(results_store *store, int64_t study_id, results_trial *
 ns_status results_trials_from(results_store *store, int64_t study_id, int first,
                               results_trial **out, size_t *count, ns_error *err);
 void results_trials_free(results_trial *trials, size_t count);
+/// Frees what one of them holds, for who keeps some and drops others.
+void results_trial_clear(results_trial *trial);
 /// Shows `visit` one trial after the other by number, all as of one moment, without holding more
 /// than one; ends early, with its status, when that is not NS_OK. `visit` may not use the store.
 typedef ns_status (*results_trial_visit_fn)(void *context, const results_trial *trial,

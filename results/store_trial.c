@@ -114,13 +114,18 @@ ns_status results_trials(results_store *store, int64_t study_id, results_trial *
     return results_trials_from(store, study_id, 0, out, count, err);
 }
 
+void results_trial_clear(results_trial *trial) {
+    free(trial->fail_reason);
+    free(trial->detail);
+    free(trial->genotype);
+    free(trial->hash);
+    free(trial->recipe);
+    *trial = (results_trial){0};
+}
+
 void results_trials_free(results_trial *trials, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        free(trials[i].fail_reason);
-        free(trials[i].detail);
-        free(trials[i].genotype);
-        free(trials[i].hash);
-        free(trials[i].recipe);
+        results_trial_clear(&trials[i]);
     }
     free(trials);
 }

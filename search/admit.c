@@ -13,7 +13,6 @@
 // goes. The cap on multiply-adds is a little lower than the share of latency that is wanted, because
 // latency falls more slowly than they do. The anchor itself is repaired for limits alone.
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "search/search_internal.h"
@@ -30,7 +29,7 @@
 #define LATENCY_SAFETY  0.97 // of the limit: the trial is measured again
 #define LATENCY_DESCENT 0.9
 
-/// What a network may cost; infinite: anything.
+/// What a network may cost; 0: anything.
 typedef struct cap_set {
     double params, mbytes, flops;
 } cap_set;
@@ -49,20 +48,12 @@ typedef struct arrival_set {
     search_genotype genotype;
 } arrival_set;
 
-static double cap_or_none(double limit) {
-    return limit > 0 ? limit : INFINITY;
-}
-
-static double excess(double value, double cap) {
-    return value > cap ? value / cap - 1 : 0; // of an infinite cap nothing
-}
-
 /// By how much the graph exceeds the caps.
 static double violation(const cap_set *caps, const nn_graph *graph) {
     const nn_counts counts = nn_graph_count(graph);
-    return excess((double)counts.params, caps->params) +
-           excess(search__mbytes(graph), caps->mbytes) +
-           excess((double)counts.forward_flops, caps->flops);
+    return search__excess((double)counts.params, caps->params) +
+           search__excess(search__mbytes(graph), caps->mbytes) +
+           search__excess((double)counts.forward_flops, caps->flops);
 }
 
 /// Another choice of one gene of the architecture.
@@ -158,9 +149,7 @@ static ns_status descend_to_latency(admission *a, search_genotype *genotype, ns_
 /// Within the limits on size, or NS_ERR_LIMIT.
 static ns_status keep_size(admission *a, search_genotype *genotype, ns_error *err) {
     const search_goal *goal = &a->run->config->goal;
-    a->caps = (cap_set){.params = cap_or_none((double)goal->params_max),
-                        .mbytes = cap_or_none(goal->mbytes_max),
-                        .flops = INFINITY};
+    a->caps = (cap_set){.params = (double)goal->params_max, .mbytes = goal->mbytes_max};
     if (descend(a, genotype, err) > 0) {
         NS_TRY(search__lower(&a->run->space, genotype, a->graph, err));
         return ns_fail(err, NS_ERR_LIMIT,
@@ -181,7 +170,7 @@ static void lean(admission *a, search_genotype *genotype) {
         return;
     }
     const nn_counts counts = nn_graph_count(a->graph);
-    a->caps = (cap_set){.params = INFINITY, .mbytes = INFINITY, .flops = INFINITY};
+    a->caps = (cap_set){0};
     if (target == SEARCH_TARGET_SIZE) {
         a->caps.params = LEAN_PARAMS * (double)counts.params;
     } else {

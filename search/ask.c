@@ -31,8 +31,7 @@ static bool is_hopeless(const search_history *history) {
 
 /// Adds one WAITING trial that is new. NS_ERR_LIMIT: nothing new was found.
 static ns_status propose_new(const search__run *run, results_store *store, ns_error *err) {
-    search_history history;
-    NS_TRY(search__history_read(run, store, &history, err));
+    const search_history history = search__history_of(run);
     if (is_hopeless(&history)) {
         return ns_fail(err, NS_ERR_LIMIT, "the last %d trials all failed", FAILURES_IN_ROW_MAX);
     }
@@ -76,10 +75,10 @@ typedef struct asking {
     int refusal_count;
 } asking;
 
-static ns_status next_move(const asking *a, const results_trial *trials, size_t count,
-                           search__next *next, ns_error *err) {
+static ns_status next_move(const asking *a, search__next *next, ns_error *err) {
+    const search__history *history = a->run->history;
     search__ladder ladder;
-    NS_TRY(search__ladder_new(a->run, trials, count, &ladder, err));
+    NS_TRY(search__ladder_new(a->run, history->row, history->count, &ladder, err));
     ladder.is_exhausted = a->is_exhausted;
     const ns_status status = search__ladder_next(&ladder, next, err);
     search__ladder_clear(&ladder);
@@ -88,8 +87,7 @@ static ns_status next_move(const asking *a, const results_trial *trials, size_t 
 
 /// Does what the move says. NS_ERR_NOT_FOUND: nothing is claimed yet, look again; NS_ERR_LIMIT:
 /// nothing is left to do.
-static ns_status move(asking *a, const search__next *next, const results_trial *trials,
-                      results_claim *claim, ns_error *err) {
+static ns_status move(asking *a, const search__next *next, results_claim *claim, ns_error *err) {
     ns_status status = NS_OK;
     switch (next->move) {
     case SEARCH_MOVE_CLAIM:
@@ -105,7 +103,7 @@ static ns_status move(asking *a, const search__next *next, const results_trial *
         }
         break;
     case SEARCH_MOVE_REPEAT:
-        status = propose_repeat(a->run, a->store, &trials[next->number], next, err);
+        status = propose_repeat(a->run, a->store, &a->run->history->row[next->number], next, err);
         if (status == NS_ERR_EXISTS && a->refusal_count++ < REFUSALS_MAX) {
             status = NS_OK;
         }
@@ -124,15 +122,12 @@ ns_status search__ask(search__run *run, search__slot *slot, results_store *store
     asking a = {.run = run, .store = store};
     ns_status status = NS_ERR_NOT_FOUND;
     while (status == NS_ERR_NOT_FOUND && !search__stop_requested()) {
-        results_trial *trials = NULL;
-        size_t count = 0;
         search__next next;
         slot->alive_ms = ns_clock_ms();
         NS_TRY(search__clock_update(run, store, err));
-        NS_TRY(results_trials(store, run->study_id, &trials, &count, err));
-        status = next_move(&a, trials, count, &next, err);
-        status = status == NS_OK ? move(&a, &next, trials, claim, err) : status;
-        results_trials_free(trials, count);
+        NS_TRY(search__history_read(run, store, err));
+        status = next_move(&a, &next, err);
+        status = status == NS_OK ? move(&a, &next, claim, err) : status;
     }
     return status == NS_ERR_NOT_FOUND ? NS_ERR_STOPPED : status;
 }

@@ -268,15 +268,18 @@ out:
     return status;
 }
 
+size_t search__finish_image_count(const data_info *info, bool mirror_average) {
+    const size_t image_count = info->split_count[DATA_VALIDATION] + info->split_count[DATA_TEST];
+    return mirror_average ? 2 * image_count : image_count;
+}
+
 static ns_status book_work(const finish *f, int64_t attempt_id, ns_error *err) {
     if (f->model == NULL) {
         return NS_OK; // an earlier life did it all
     }
-    const nn_counts counts = nn_graph_count(nn_model_describe(f->model)->graph);
-    const data_info *info = f->run->info;
-    const size_t pass_count = nn_model_describe(f->model)->mirror_average ? 2 : 1;
-    const size_t count =
-        pass_count * (info->split_count[DATA_VALIDATION] + info->split_count[DATA_TEST]);
+    const nn_model_info *model = nn_model_describe(f->model);
+    const nn_counts counts = nn_graph_count(model->graph);
+    const size_t count = search__finish_image_count(f->run->info, model->mirror_average);
     return results_phase_work(f->store, attempt_id, search__work_flop(&counts, 0, count), err);
 }
 

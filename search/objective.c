@@ -85,14 +85,13 @@ search__reference search__reference_of(const results_trial *trials, size_t count
 
 /* ---- limits ---------------------------------------------------------------------------------- */
 
-/// By which fraction of `limit` it is exceeded; 0 where there is no limit, or no value (NaN).
-static double excess(double value, double limit) {
+double search__excess(double value, double limit) {
     return limit > 0 && value > limit ? value / limit - 1 : 0;
 }
 
 double search__violation(const search_goal *goal, const results_trial *trial) {
-    return excess(trial->latency_ms, goal->latency_ms_max) +
-           excess((double)trial->params, (double)goal->params_max);
+    return search__excess(trial->latency_ms, goal->latency_ms_max) +
+           search__excess((double)trial->params, (double)goal->params_max);
 }
 
 double search__mbytes(const nn_graph *graph) {
@@ -101,12 +100,12 @@ double search__mbytes(const nn_graph *graph) {
 
 ns_status search__limits_ok(const search_goal *goal, const search_candidate *candidate,
                             ns_error *err) {
-    if (excess((double)candidate->counts.params, (double)goal->params_max) > 0) {
+    if (search__excess((double)candidate->counts.params, (double)goal->params_max) > 0) {
         return ns_fail(err, NS_ERR_LIMIT, "the network has %lld parameters, the limit is %lld",
                        (long long)candidate->counts.params, (long long)goal->params_max);
     }
     const double mbytes = search__mbytes(&candidate->graph);
-    if (excess(mbytes, goal->mbytes_max) > 0) {
+    if (search__excess(mbytes, goal->mbytes_max) > 0) {
         return ns_fail(err, NS_ERR_LIMIT, "the network's weights take %.3f MB, the limit is %g MB",
                        mbytes, goal->mbytes_max);
     }

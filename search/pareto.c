@@ -96,18 +96,28 @@ static size_t front_find(member *members, size_t count) {
     return kept;
 }
 
-ns_status search__front(const search_goal *goal, const results_trial *trials, size_t count,
-                        bool *in_front, ns_error *err) {
-    memset(in_front, 0, count * sizeof(*in_front));
-    member *members = malloc((count + 1) * sizeof(*members));
-    if (members == NULL) {
+/// The members of the front, malloced into `*out`.
+static ns_status front_new(const search_goal *goal, const results_trial *trials, size_t count,
+                           member **out, size_t *front_count, ns_error *err) {
+    *front_count = 0;
+    *out = malloc((count + 1) * sizeof(**out));
+    if (*out == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "no memory for the front of %zu trials", count);
     }
-    const size_t front_count = front_find(members, members_find(goal, trials, count, members));
+    *front_count = front_find(*out, members_find(goal, trials, count, *out));
+    return NS_OK;
+}
+
+ns_status search__front(const search_goal *goal, const results_trial *trials, size_t count,
+                        bool *in_front, ns_error *err) {
+    member *front = NULL;
+    size_t front_count = 0;
+    memset(in_front, 0, count * sizeof(*in_front));
+    NS_TRY(front_new(goal, trials, count, &front, &front_count, err));
     for (size_t i = 0; i < front_count; i++) {
-        in_front[members[i].index] = true;
+        in_front[front[i].index] = true;
     }
-    free(members);
+    free(front);
     return NS_OK;
 }
 
@@ -138,18 +148,16 @@ static void mark_ends(const member *front, size_t count, bool *kept) {
 
 ns_status search__kept_models(const search_goal *goal, const results_trial *trials, size_t count,
                               bool *kept, ns_error *err) {
+    member *front = NULL;
+    size_t front_count = 0;
     memset(kept, 0, count * sizeof(*kept));
-    member *members = malloc((count + 1) * sizeof(*members));
-    if (members == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "no memory for the front of %zu trials", count);
+    NS_TRY(front_new(goal, trials, count, &front, &front_count, err));
+    qsort(front, front_count, sizeof(*front), by_objective);
+    mark_ends(front, front_count, kept);
+    for (size_t i = 0; i < front_count && i < FRONT_MODELS_MAX - 2; i++) {
+        kept[front[i].index] = true;
     }
     const int best = search__best_trial(goal, trials, count);
-    const size_t front_count = front_find(members, members_find(goal, trials, count, members));
-    qsort(members, front_count, sizeof(*members), by_objective);
-    mark_ends(members, front_count, kept);
-    for (size_t i = 0; i < front_count && i < FRONT_MODELS_MAX - 2; i++) {
-        kept[members[i].index] = true;
-    }
     if (best >= 0) {
         kept[best] = true; // also where no trial is within the limits
     }
@@ -157,23 +165,16 @@ ns_status search__kept_models(const search_goal *goal, const results_trial *tria
         kept[i] = kept[i] ||
                   (trials[i].purpose == RESULTS_CONFIRM && trials[i].state == RESULTS_COMPLETE);
     }
-    free(members);
+    free(front);
     return NS_OK;
 }
 
 /* ---- a member's model ------------------------------------------------------------------------ */
 
-ns_status search_member_path(const char *store_path, const char *study_name, int number,
-                             char path[NS_PATH_MAX], ns_error *err) {
-    results_store *store = NULL;
-    results_study study;
+ns_status search__member_path(const char *store_path, const char *study_name, int number,
+                              char path[NS_PATH_MAX], ns_error *err) {
     char dir[NS_PATH_MAX];
     char name[32];
-    NS_TRY(results_open(store_path, RESULTS_READ, &store, err));
-    const ns_status status = results_study_get(store, study_name, &study, err);
-    results_close(store);
-    NS_TRY(status);
-    results_study_clear(&study);
     NS_TRY(search__dir(store_path, study_name, dir, err));
     snprintf(name, sizeof(name), SEARCH__TRIAL_FILE, number);
     NS_TRY(ns_path_join(dir, name, path, err));
@@ -183,4 +184,16 @@ ns_status search_member_path(const char *store_path, const char *study_name, int
                          "study '%s' has kept no model of trial %d: only those of its Pareto front "
                          "are kept",
                          study_name, number);
+}
+
+ns_status search_member_path(const char *store_path, const char *study_name, int number,
+                             char path[NS_PATH_MAX], ns_error *err) {
+    results_store *store = NULL;
+    results_study study;
+    NS_TRY(results_open(store_path, RESULTS_READ, &store, err));
+    const ns_status status = results_study_get(store, study_name, &study, err);
+    results_close(store);
+    NS_TRY(status);
+    results_study_clear(&study);
+    return search__member_path(store_path, study_name, number, path, err);
 }

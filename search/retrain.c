@@ -91,9 +91,8 @@ static void measure_rate(retraining *r, const search_candidate *candidate) {
 /// nothing could be measured.
 static int64_t deadline_ms(const retraining *r, const search_candidate *candidate) {
     const search__run *run = r->run;
-    const size_t pass_count = candidate->recipe.mirror_average ? 2 : 1;
     const size_t image_count =
-        pass_count * (run->info->split_count[DATA_VALIDATION] + run->info->split_count[DATA_TEST]);
+        search__finish_image_count(run->info, candidate->recipe.mirror_average);
     const int64_t known_ms = search__clock_classify_ms(run, &candidate->counts, image_count);
     if (known_ms > 0) {
         return run->plan.total_ms - known_ms - r->plan.mirror_trial_flop / BUDGET_FLOP_PER_MS - 1;

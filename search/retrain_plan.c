@@ -33,7 +33,6 @@
 #define STAGE_BLOCK         16 // channels; the kernels' own
 #define STEM_BLOCK          8
 #define MIRROR_SETUP_MS     600  // a guess: making networks that classify ready, twice
-#define MIRROR_SETUP_MS     600  // a guess: making networks that classify ready, twice
 #define MIRROR_SHARE_MAX    0.02 // of the time left, for deciding on mirror averaging
 #define MIRROR_TRIAL_PASSES 3    // over the validation images: without, and with
 #define TRIALS_MAX          256  // that the law is fitted to
@@ -169,22 +168,15 @@ static double sample_ms(const search__run *run, const search_candidate *candidat
 /// Whether the machine has the memory to retrain the winner at this width.
 static bool fits_memory(const search__run *run, const search_candidate *as_searched,
                         double factor) {
-    nn_net_options options = nn_net_options_default();
-    nn_plan plan;
+    size_t bytes = 0;
     search_candidate *wider = malloc(sizeof *wider);
     if (wider == NULL) {
         return false;
     }
-    options.mode = NN_MODE_TRAIN;
-    options.batch_size = as_searched->recipe.batch_size;
-    options.thread_count = run->thread_count;
-    options.dtype = run->config->dtype;
     const bool fits =
         search__widen(&run->space, &as_searched->genotype, factor, wider, NULL) == NS_OK &&
-        nn_plan_make(&wider->graph, &options, &plan, NULL) == NS_OK &&
-        plan.arena_bytes + plan.process_bytes +
-                nn_train_copy_bytes(&wider->graph, &wider->recipe) <=
-            run->mem_bytes;
+        search__train_bytes(run, wider, run->thread_count, &bytes, NULL) == NS_OK &&
+        bytes <= run->mem_bytes;
     free(wider);
     return fits;
 }

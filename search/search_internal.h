@@ -64,9 +64,10 @@ typedef struct search__reference {
     int64_t params, flops;
 } search__reference;
 
-/// The study's trials as a process has parsed them so far; zeroed at first.
+/// The study's trials as a process has read and parsed them so far; zeroed at first.
 typedef struct search__history {
-    search_observation *trial; // by number
+    results_trial *row;        // by number
+    search_observation *trial; // the same as samplers see them
     size_t count, capacity;
     size_t settled_count; // the first so many are finished and never change
     search__reference reference;
@@ -169,6 +170,8 @@ ns_status search__goal_from_json(const ns_json *settings, search_goal *out, ns_e
 
 search__reference search__reference_of(const results_trial *trials, size_t count);
 
+/// By which fraction of `limit` it is exceeded; 0 where there is no limit (0), or no value (NaN).
+double search__excess(double value, double limit);
 /// By how much limits are exceeded, as a fraction of them, summed; 0: by nothing. What was not
 /// measured exceeds nothing.
 double search__violation(const search_goal *goal, const results_trial *trial);
@@ -212,6 +215,10 @@ ns_status search__front(const search_goal *goal, const results_trial *trials, si
 /// Which trials' models stay on disk: the best trial's, confirmations' and, at most 16, the front's.
 ns_status search__kept_models(const search_goal *goal, const results_trial *trials, size_t count,
                               bool *kept, ns_error *err);
+
+/// search_member_path() of a study that is known to be there.
+ns_status search__member_path(const char *store_path, const char *study_name, int number,
+                              char path[NS_PATH_MAX], ns_error *err);
 
 /* ---- winner.c -------------------------------------------------------------------------------- */
 
@@ -308,6 +315,23 @@ ns_json *search__plan_json(const budget_plan *plan);
 ns_status search__plan_status(results_store *store, int64_t study_id, budget_kind kind,
                               const ns_json *result, ns_json *to, ns_error *err);
 
+/* ---- memory.c -------------------------------------------------------------------------------- */
+
+/// What training the candidate takes in a process of so many threads, and what validating its
+/// network adds to that.
+ns_status search__train_bytes(const search__run *run, const search_candidate *candidate,
+                              int thread_count, size_t *bytes, ns_error *err);
+ns_status search__judge_bytes(const search__run *run, const nn_graph *graph, int thread_count,
+                              size_t *bytes, ns_error *err);
+
+/* ---- history.c ------------------------------------------------------------------------------- */
+
+/// Brings the run's history up to date: reads on from the first trial that was not finished yet.
+ns_status search__history_read(const search__run *run, results_store *store, ns_error *err);
+void search__history_clear(search__history *history);
+/// What samplers see of it; valid until it is read on.
+search_history search__history_of(const search__run *run);
+
 /* ---- propose.c: from history to a candidate in the store -------------------------------------- */
 
 /// What a trial is granted.
@@ -316,18 +340,10 @@ typedef struct search__grant {
     uint64_t seed;
 } search__grant;
 
-/// The whole history as of now; valid until the next call in this process.
-ns_status search__history_read(const search__run *run, results_store *store, search_history *out,
-                               ns_error *err);
-void search__history_clear(search__history *history);
 /// Has the sampler propose, and adds the first candidate that is legal, small and fast enough and
 /// new as a WAITING trial. NS_ERR_LIMIT: none was found.
 ns_status search__propose(const search__run *run, results_store *store,
                           const search_history *history, const search__grant *grant, ns_error *err);
-/// Adds a WAITING trial of a candidate that was admitted. NS_ERR_EXISTS when it is not new.
-ns_status search__candidate_add(const search__run *run, results_store *store,
-                                const search_candidate *candidate, const search__grant *grant,
-                                ns_error *err);
 
 /* ---- ask.c: from history to a claimed trial -------------------------------------------------- */
 

@@ -193,7 +193,7 @@ static ns_status front_select(const search_goal *goal, results_trial *trials, si
 static void model_path_add(const char *store_path, const char *study_name, int number,
                            ns_json *to) {
     char path[NS_PATH_MAX];
-    const bool kept = search_member_path(store_path, study_name, number, path, NULL) == NS_OK;
+    const bool kept = search__member_path(store_path, study_name, number, path, NULL) == NS_OK;
     ns_json_set_string(to, "model", kept ? path : NULL);
 }
 
