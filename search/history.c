@@ -15,12 +15,15 @@ static ns_status reserve(search__history *history, size_t count, ns_error *err) 
     }
     const size_t capacity = count + count / 2;
     results_trial *row = realloc(history->row, capacity * sizeof(*row));
-    history->row = row != NULL ? row : history->row;
+    if (row == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "cannot hold %zu trials", count);
+    }
+    history->row = row;
     search_observation *trial = realloc(history->trial, capacity * sizeof(*trial));
-    history->trial = trial != NULL ? trial : history->trial;
-    if (row == NULL || trial == NULL) {
+    if (trial == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "cannot hold the history of %zu trials", count);
     }
+    history->trial = trial;
     history->capacity = capacity;
     return NS_OK;
 }
@@ -96,5 +99,6 @@ void search__history_clear(search__history *history) {
     }
     free(history->row);
     free(history->trial);
+    search__keeper_clear(&history->keeper);
     *history = (search__history){0};
 }

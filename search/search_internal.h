@@ -64,6 +64,13 @@ typedef struct search__reference {
     int64_t params, flops;
 } search__reference;
 
+/// The few trials whose models may stay on disk, as far as the history was gone through.
+typedef struct search__keeper {
+    int *number; // ascending
+    size_t count;
+    size_t seen_count; // of the history's trials; they are finished
+} search__keeper;
+
 /// The study's trials as a process has read and parsed them so far; zeroed at first.
 typedef struct search__history {
     results_trial *row;        // by number
@@ -71,6 +78,7 @@ typedef struct search__history {
     size_t count, capacity;
     size_t settled_count; // the first so many are finished and never change
     search__reference reference;
+    search__keeper keeper;
 } search__history;
 
 /// One run of a study: everything that is fixed before workers are forked. Children inherit it.
@@ -215,6 +223,16 @@ ns_status search__front(const search_goal *goal, const results_trial *trials, si
 /// Which trials' models stay on disk: the best trial's, confirmations' and, at most 16, the front's.
 ns_status search__kept_models(const search_goal *goal, const results_trial *trials, size_t count,
                               bool *kept, ns_error *err);
+
+/* ---- keep.c ---------------------------------------------------------------------------------- */
+
+/// Goes through what the history has learnt since the last call, and removes the models that need
+/// not stay any more. `*best` is the best trial's number, -1: none.
+ns_status search__keep_models(const search__run *run, int *best, ns_error *err);
+/// Whether the model of trial `number`, which runs, is to stay, were it COMPLETE with this outcome.
+ns_status search__is_worth_keeping(const search__run *run, int number,
+                                   const results_outcome *outcome, bool *worth, ns_error *err);
+void search__keeper_clear(search__keeper *keeper);
 
 /// search_member_path() of a study that is known to be there.
 ns_status search__member_path(const char *store_path, const char *study_name, int number,

@@ -89,25 +89,11 @@ static bool is_over(const supervisor *s) {
 }
 
 static ns_status best_update(supervisor *s, ns_error *err) {
-    results_trial *trials = NULL;
-    size_t count = 0;
-    NS_TRY(results_trials(s->children.store, s->run->study_id, &trials, &count, err));
-    const int best = search__best_trial(&s->run->config->goal, trials, count);
-    s->best_val_accuracy = best < 0 ? (double)NAN : trials[best].val_accuracy;
-    bool *kept = malloc(count + 1);
-    const ns_status status =
-        kept == NULL ? ns_fail(err, NS_ERR_MEMORY, "cannot hold %zu trials", count)
-                     : search__kept_models(&s->run->config->goal, trials, count, kept, err);
-    for (size_t i = 0; status == NS_OK && i < count; i++) {
-        char path[NS_PATH_MAX];
-        if (!kept[i] && trials[i].state == RESULTS_COMPLETE &&
-            search__trial_file(s->run, trials[i].number, path, NULL) == NS_OK) {
-            unlink(path);
-        }
-    }
-    free(kept);
-    results_trials_free(trials, count);
-    return status;
+    int best = -1;
+    NS_TRY(search__history_read(s->run, s->children.store, err));
+    NS_TRY(search__keep_models(s->run, &best, err));
+    s->best_val_accuracy = best < 0 ? (double)NAN : s->run->history->row[best].val_accuracy;
+    return NS_OK;
 }
 
 /// Trials of the plan, all rungs and confirmations.

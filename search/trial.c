@@ -192,33 +192,12 @@ static void measure_latency(const trial *t, const nn_model *model, results_outco
     }
 }
 
-/// Whether the trial's model is to stay, once it is COMPLETE with this outcome.
-static ns_status is_worth_keeping(const trial *t, const results_outcome *outcome, bool *worth,
-                                  ns_error *err) {
-    results_trial *trials = NULL;
-    size_t count = 0;
-    NS_TRY(results_trials(t->store, t->run->study_id, &trials, &count, err));
-    bool *kept = malloc(count + 1);
-    ns_status status =
-        kept == NULL ? ns_fail(err, NS_ERR_MEMORY, "cannot hold %zu trials", count) : NS_OK;
-    const size_t mine = (size_t)t->claim->number; // without a gap, so it is an index too
-    if (status == NS_OK) {
-        trials[mine].state = RESULTS_COMPLETE;
-        trials[mine].val_accuracy = outcome->val_accuracy;
-        trials[mine].latency_ms = outcome->latency_ms;
-        status = search__kept_models(&t->run->config->goal, trials, count, kept, err);
-    }
-    *worth = status == NS_OK && kept[mine];
-    free(kept);
-    results_trials_free(trials, count);
-    return status;
-}
-
 /// Keeps the model on disk when it may be the best, or no other beats it (invariant 4).
 static ns_status keep_if_worth(trial *t, nn_model *model, const results_outcome *outcome,
                                ns_error *err) {
     bool worth = false;
-    NS_TRY(is_worth_keeping(t, outcome, &worth, err));
+    NS_TRY(search__history_read(t->run, t->store, err));
+    NS_TRY(search__is_worth_keeping(t->run, t->claim->number, outcome, &worth, err));
     if (!worth) {
         return NS_OK;
     }

@@ -130,11 +130,74 @@ static void test_kept_models_are_few(void **state) {
     assert_int_equal(search__kept_models(&goal, trials, 0, kept, &err), NS_OK);
 }
 
+/* ---- as trials end, one after the other ------------------------------------------------------- */
+
+#define KEPT_TRIALS 150
+
+static bool has_file(const search__run *run, int number) {
+    char path[NS_PATH_MAX];
+    assert_int_equal(search__trial_file(run, number, path, NULL), NS_OK);
+    return ns_file_exists(path);
+}
+
+/// After each trial, what is on disk is what all trials together say.
+static void test_kept_models_follow_the_trials(void **state) {
+    (void)state;
+    static results_trial rows[KEPT_TRIALS];
+    static char hash[KEPT_TRIALS][16];
+    bool kept[KEPT_TRIALS];
+    ns_error err = {0};
+    const search_config config = {0};
+    search__history history = {.row = rows};
+    search__run run = {.config = &config, .history = &history};
+    assert_int_equal(ns_path_absolute("keep.dir", run.dir, &err), NS_OK);
+    assert_int_equal(ns_dir_make(run.dir, &err), NS_OK);
+    ns_rng rng = ns_rng_stream(3, 0, "test");
+    for (int i = 0; i < KEPT_TRIALS; i++) {
+        (void)snprintf(hash[i], sizeof hash[i], "%d", i);
+        rows[i] = (results_trial){.number = i,
+                                  .state = RESULTS_RUNNING,
+                                  .hash = hash[i],
+                                  .latency_ms = (double)NAN,
+                                  .val_accuracy = (double)NAN,
+                                  .params = 1 + (int64_t)ns_rng_below(&rng, 50),
+                                  .flops = 1,
+                                  .purpose = i % 40 == 39 ? RESULTS_CONFIRM : RESULTS_SEARCH};
+        history.count = (size_t)i + 1;
+        const results_outcome outcome = {.val_accuracy = ns_rng_unit(&rng),
+                                         .latency_ms = 1 + ns_rng_unit(&rng)};
+        bool worth = false;
+        assert_int_equal(search__is_worth_keeping(&run, i, &outcome, &worth, &err), NS_OK);
+        char path[NS_PATH_MAX];
+        assert_int_equal(search__trial_file(&run, i, path, &err), NS_OK);
+        if (worth) {
+            assert_int_equal(ns_file_write(path, "x", 1, &err), NS_OK);
+        }
+        rows[i].state = RESULTS_COMPLETE;
+        rows[i].val_accuracy = outcome.val_accuracy;
+        rows[i].latency_ms = outcome.latency_ms;
+        history.settled_count = i % 3 == 0 ? history.count : history.settled_count;
+        int best = -1;
+        assert_int_equal(search__keep_models(&run, &best, &err), NS_OK);
+        assert_int_equal(best, search__best_trial(&config.goal, rows, history.count));
+        assert_int_equal(search__kept_models(&config.goal, rows, history.count, kept, &err), NS_OK);
+        assert_int_equal(worth, kept[i]);
+        for (int k = 0; k <= i; k++) { // one that was out has no file any more, if it comes back
+            if (has_file(&run, k) && !kept[k]) {
+                fail_msg("after trial %d the model of trial %d is still there", i, k);
+            }
+        }
+        assert_true(has_file(&run, best));
+    }
+    search__keeper_clear(&history.keeper);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_front_is_what_none_beats),
         cmocka_unit_test(test_who_may_belong),
         cmocka_unit_test(test_kept_models_are_few),
+        cmocka_unit_test(test_kept_models_follow_the_trials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
