@@ -244,6 +244,8 @@ void ns_json_set_int(ns_json *object, const char *key, int64_t value);        //
 void ns_json_set_number(ns_json *object, const char *key, double value);      // NaN -> null
 void ns_json_set_bool(ns_json *object, const char *key, bool value);
 void ns_json_set_null(ns_json *object, const char *key);
+/// Any JSON text, printed as it is; it cannot be looked into.
+void ns_json_set_raw(ns_json *object, const char *key, const char *text);
 /// Gives `child` to `object`; returns `child`, still usable for adding to it.
 ns_json *ns_json_set(ns_json *object, const char *key, ns_json *child);
 void ns_json_add_string(ns_json *array, const char *value);

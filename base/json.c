@@ -163,6 +163,10 @@ void ns_json_set_bool(ns_json *object, const char *key, bool value) {
     (void)put(object, key, cJSON_CreateBool(value));
 }
 
+void ns_json_set_raw(ns_json *object, const char *key, const char *text) {
+    put(object, key, cJSON_CreateRaw(text));
+}
+
 void ns_json_set_null(ns_json *object, const char *key) {
     (void)put(object, key, cJSON_CreateNull());
 }

@@ -129,8 +129,10 @@ cli_table *cli__table_new(const char *align);
 void cli__table_cell(cli_table *table, const char *format, ...) NS_PRINTF(2, 3);
 /// The same for the accuracy `key` of `object`: "93.20 %", or "-" where there is none.
 void cli__table_accuracy(cli_table *table, const ns_json *object, const char *key);
-/// The same for a number, with so many decimals.
-void cli__table_number(cli_table *table, const ns_json *object, const char *key, int decimals);
+/// "93.20 %" of a fraction, and a number with so many decimals; "-" for NaN.
+void cli__table_percent(cli_table *table, double fraction);
+void cli__table_decimal(cli_table *table, double value, int decimals);
+void cli__table_free(cli_table *table);
 /// Prints it on stdout and frees it.
 ns_status cli__table_print(cli_table *table, ns_error *err);
 

@@ -14,7 +14,7 @@
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static void cell_number(cli_table *table, const ns_json *study, const char *key) {
-    cli__table_number(table, study, key, 4);
+    cli__table_decimal(table, ns_json_number(study, key, (double)NAN), 4);
 }
 
 static void cell_money(cli_table *table, const ns_json *study, const char *key) {

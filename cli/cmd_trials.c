@@ -1,58 +1,99 @@
-// nightshift trials: every trial of a study, one a line.
+// nightshift trials: every trial of a study, one a line, printed as they are read.
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli_internal.h"
 
-/// The values of all genes in the space's order: "32 residual 2 64 ...".
-static void genotype_text(const ns_json *genotype, char *out, size_t size_bytes) {
+/// The values of a flat JSON object's members, strings bare: "32 residual 2 64 ...". The genotype of
+/// a trial is one that we have written ourselves: no spaces, and nothing in its words to unescape.
+static void genotype_text(const char *json, char *out, size_t size_bytes) {
     size_t used = 0;
-    out[0] = '\0';
-    const ns_json *gene = ns_json_first(genotype);
-    for (; gene != NULL && used + 1 < size_bytes; gene = ns_json_next(gene)) {
-        char value[32];
-        cli__json_text(gene, value, sizeof(value));
-        used += (size_t)snprintf(out + used, size_bytes - used, "%s%s", used > 0 ? " " : "", value);
+    const char *from = strchr(json, ':');
+    while (from != NULL && used + 2 < size_bytes) {
+        from++;
+        const size_t quoted = *from == '"' ? 1 : 0;
+        const size_t length = strcspn(from + quoted, quoted != 0 ? "\"" : ",}");
+        const size_t room = size_bytes - used - 2;
+        const size_t taken = length < room ? length : room;
+        memcpy(out + used, from + quoted, taken);
+        used += taken;
+        out[used++] = ' ';
+        from = strchr(from + quoted + length, ':');
     }
+    out[used > 0 ? used - 1 : 0] = '\0';
 }
 
-static void trial_row(cli_table *table, const ns_json *trial) {
+static void trial_row(cli_table *table, const search_trial *trial) {
+    const results_trial *row = trial->row;
     char digits[32];
-    char genes[512];
-    const char *reason = ns_json_string(trial, "fail_reason", NULL);
-    genotype_text(ns_json_get(trial, "genotype"), genes, sizeof(genes));
-    cli__table_cell(table, "%lld", (long long)ns_json_int(trial, "number", 0));
-    cli__table_cell(table, "%s%s%s%s", ns_json_string(trial, "state", ""),
-                    reason != NULL ? " (" : "", reason != NULL ? reason : "",
-                    reason != NULL ? ")" : "");
-    const int64_t source = ns_json_int(trial, "of_trial", -1);
-    cli__table_cell(table, "%lld", (long long)ns_json_int(trial, "rung", 0));
-    if (source >= 0) {
-        const bool confirms = strcmp(ns_json_string(trial, "purpose", ""), "confirm") == 0;
-        cli__table_cell(table, "%s %lld", confirms ? "confirms" : "promotes", (long long)source);
+    char genes[1024];
+    const bool failed = row->fail_reason[0] != '\0';
+    genotype_text(row->genotype, genes, sizeof(genes));
+    cli__table_cell(table, "%d", row->number);
+    cli__table_cell(table, "%s%s%s%s", results_trial_state_name(row->state), failed ? " (" : "",
+                    row->fail_reason, failed ? ")" : "");
+    cli__table_cell(table, "%d", row->rung);
+    if (row->source_number >= 0) {
+        const bool confirms = row->purpose == RESULTS_CONFIRM;
+        cli__table_cell(table, "%s %d", confirms ? "confirms" : "promotes", row->source_number);
     } else {
         cli__table_cell(table, "%s", "");
     }
-    cli__table_accuracy(table, trial, "val_accuracy");
-    cli__table_cell(table, "%s", cli__group_digits(ns_json_int(trial, "params", 0), digits));
-    cli__table_cell(table, "%.1f", (double)ns_json_int(trial, "flops", 0) / 1e6);
-    cli__table_number(table, trial, "latency_ms", 3);
-    cli__table_cell(table, "%.1f", (double)ns_json_int(trial, "node_ms", 0) / 1000);
+    cli__table_percent(table, row->val_accuracy);
+    cli__table_cell(table, "%s", cli__group_digits(row->params, digits));
+    cli__table_cell(table, "%.1f", (double)row->flops / 1e6);
+    cli__table_decimal(table, row->latency_ms, 3);
+    cli__table_cell(table, "%.1f", (double)row->node_ms / 1000);
     cli__table_cell(table, "%s", genes);
 }
 
-static ns_status print_trials(const ns_json *json, ns_error *err) {
+static ns_status add_row(void *table, const search_trial *trial, ns_error *err) {
+    (void)err; // a table that runs out of memory says so when it is printed
+    trial_row(table, trial);
+    return NS_OK;
+}
+
+static ns_status print_table(const char *store_path, const char *study, bool front_only,
+                             ns_error *err) {
     const char *const heads[] = {"trial",  "state",  "rung",     "repeats", "val accuracy",
                                  "params", "MFLOPs", "ms/image", "node s",  "genotype"};
-    const ns_json *trials = ns_json_get(json, "trials");
     cli_table *table = cli__table_new("rlrlrrrrrl");
     for (size_t i = 0; i < NS_COUNT_OF(heads); i++) {
         cli__table_cell(table, "%s", heads[i]);
     }
-    for (const ns_json *at = ns_json_first(trials); at != NULL; at = ns_json_next(at)) {
-        trial_row(table, at);
+    const ns_status status = search_trials_each(store_path, study, front_only, add_row, table, err);
+    if (status != NS_OK) {
+        cli__table_free(table);
+        return status;
     }
     return cli__table_print(table, err);
+}
+
+/// One element of the array, behind the ones before.
+static ns_status print_element(void *separator, const search_trial *trial, ns_error *err) {
+    const char **before = separator;
+    char *text = NULL;
+    ns_json *json = search_trial_json(trial);
+    const ns_status status = ns_json_print(json, false, &text, err);
+    if (status == NS_OK) {
+        (void)fputs(*before, stdout);
+        (void)fputs(text, stdout);
+        *before = ",";
+    }
+    ns_json_free(json);
+    free(text);
+    return status;
+}
+
+/// {"trials":[...]}. Nothing is printed of a study that is not there.
+static ns_status print_json(const char *store_path, const char *study, bool front_only,
+                            ns_error *err) {
+    const char *before = "{\"trials\":[";
+    const char *const begin = before;
+    NS_TRY(search_trials_each(store_path, study, front_only, print_element, &before, err));
+    (void)printf("%s]}\n", before == begin ? begin : "");
+    return NS_OK;
 }
 
 int cli__trials(int argc, char **argv) {
@@ -61,7 +102,8 @@ int cli__trials(int argc, char **argv) {
     bool front_only = false;
     const cli_option rows[] = {
         {"pareto", 0, NULL,
-         "Only those that no other trial beats in accuracy, speed and size at once",
+         "Only those that no other trial beats in accuracy, speed and size at once; of the trials "
+         "on the highest rung reached, as only equally long trainings compare",
          cli__parse_flag, &front_only},
         CLI_OPTION_STORE(&store_path),
         CLI_OPTION_JSON(&json),
@@ -80,13 +122,7 @@ int cli__trials(int argc, char **argv) {
         return CLI_USAGE;
     }
     ns_error err = {0};
-    ns_json *trials = NULL;
-    ns_status status = search_trials_json(store_path, operands.text[0], front_only, &trials, &err);
-    if (status == NS_OK && json) {
-        status = cli__print_json(trials, &err);
-    } else if (status == NS_OK) {
-        status = print_trials(trials, &err);
-        ns_json_free(trials);
-    }
+    const ns_status status = json ? print_json(store_path, operands.text[0], front_only, &err)
+                                  : print_table(store_path, operands.text[0], front_only, &err);
     return cli__exit_code(status, &err);
 }

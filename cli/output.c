@@ -123,17 +123,19 @@ void cli__table_cell(cli_table *table, const char *format, ...) {
     }
 }
 
-void cli__table_accuracy(cli_table *table, const ns_json *object, const char *key) {
-    const double value = ns_json_number(object, key, (double)NAN);
-    if (isnan(value)) {
+void cli__table_percent(cli_table *table, double fraction) {
+    if (isnan(fraction)) {
         cli__table_cell(table, "-");
     } else {
-        cli__table_cell(table, "%.2f %%", 100 * value);
+        cli__table_cell(table, "%.2f %%", 100 * fraction);
     }
 }
 
-void cli__table_number(cli_table *table, const ns_json *object, const char *key, int decimals) {
-    const double value = ns_json_number(object, key, (double)NAN);
+void cli__table_accuracy(cli_table *table, const ns_json *object, const char *key) {
+    cli__table_percent(table, ns_json_number(object, key, (double)NAN));
+}
+
+void cli__table_decimal(cli_table *table, double value, int decimals) {
     if (isnan(value)) {
         cli__table_cell(table, "-");
     } else {
@@ -170,6 +172,16 @@ static void print_rows(const cli_table *table, const int *width) {
     }
 }
 
+void cli__table_free(cli_table *table) {
+    for (size_t i = 0; table != NULL && i < table->cell_count; i++) {
+        free(table->cells[i]);
+    }
+    if (table != NULL) {
+        free(table->cells);
+    }
+    free(table);
+}
+
 ns_status cli__table_print(cli_table *table, ns_error *err) {
     int *width = table != NULL ? calloc(table->column_count, sizeof(*width)) : NULL;
     const bool failed = width == NULL || table->failed;
@@ -179,13 +191,7 @@ ns_status cli__table_print(cli_table *table, ns_error *err) {
         }
         print_rows(table, width);
     }
-    for (size_t i = 0; table != NULL && i < table->cell_count; i++) {
-        free(table->cells[i]);
-    }
     free(width);
-    if (table != NULL) {
-        free(table->cells);
-    }
-    free(table);
+    cli__table_free(table);
     return failed ? ns_fail(err, NS_ERR_MEMORY, "cannot print a table: out of memory") : NS_OK;
 }

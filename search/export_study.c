@@ -107,9 +107,9 @@ static ns_status put_trial(void *writer_, const results_trial *trial, ns_error *
     writer *w = writer_;
     char *text = NULL;
     ns_json *json = ns_json_object_new();
-    ns_status status = search__trial_json(trial, w->kind, json, err);
+    search__trial_json(trial, w->kind, json);
     ns_json_set_string(json, "recipe", trial->recipe);
-    status = status == NS_OK ? ns_json_print(json, false, &text, err) : status;
+    ns_status status = ns_json_print(json, false, &text, err);
     status = status == NS_OK ? put(w, w->is_first ? "\n" : ",\n", err) : status;
     status = status == NS_OK ? put(w, text, err) : status;
     w->is_first = false;

@@ -32,7 +32,7 @@ static ns_status question_new(const search__history *history, question *q, ns_er
     const search__keeper *keeper = &history->keeper;
     const size_t room = 1 + keeper->count + history->count - keeper->seen_count;
     *q = (question){
-        .row = malloc(room * sizeof *q->row), .kept = malloc(room), .in_front = malloc(room)};
+        .row = calloc(room, sizeof *q->row), .kept = malloc(room), .in_front = malloc(room)};
     if (q->row == NULL || q->kept == NULL || q->in_front == NULL) {
         question_clear(q);
         return ns_fail(err, NS_ERR_MEMORY, "cannot hold %zu trials", room);

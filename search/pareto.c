@@ -7,6 +7,11 @@
 // multiply-adds stand in for it. Of trials that are equal in all three the first belongs, of those of
 // one network the most accurate.
 //
+// Only trainings of equal length compare. The trials of a low rung had a fraction of the time, and
+// would fill the front with cheap networks that nobody has trained properly: so the front is that of
+// the highest rung on which a trial is COMPLETE, of the anchor's not counted. Confirmations stand on
+// the last rung, and so belong to it too.
+//
 // The front of a long study may be long, so only FRONT_MODELS_MAX of its models are kept: the
 // fastest, the smallest, and those of the highest objective.
 
@@ -41,8 +46,19 @@ static int by_accuracy(const void *a, const void *b) {
     return left->index < right->index ? -1 : 1;
 }
 
-static bool may_belong(const search_goal *goal, const results_trial *trial) {
-    return trial->state == RESULTS_COMPLETE && !isnan(trial->val_accuracy) &&
+int search__front_rung(const results_trial *trials, size_t count) {
+    int rung = 0;
+    for (size_t i = 0; i < count; i++) {
+        const bool is_anchor = trials[i].number == 0 || trials[i].source_number == 0;
+        if (!is_anchor && trials[i].state == RESULTS_COMPLETE && trials[i].rung > rung) {
+            rung = trials[i].rung;
+        }
+    }
+    return rung;
+}
+
+static bool may_belong(const search_goal *goal, int rung, const results_trial *trial) {
+    return trial->state == RESULTS_COMPLETE && trial->rung == rung && !isnan(trial->val_accuracy) &&
            !(search__violation(goal, trial) > 0);
 }
 
@@ -50,14 +66,15 @@ static bool may_belong(const search_goal *goal, const results_trial *trial) {
 static size_t members_find(const search_goal *goal, const results_trial *trials, size_t count,
                            member *out) {
     const search__reference reference = search__reference_of(trials, count);
+    const int rung = search__front_rung(trials, count);
     size_t found = 0;
     bool measured = false;
     for (size_t i = 0; i < count; i++) {
-        measured = measured || (may_belong(goal, &trials[i]) && trials[i].latency_ms > 0);
+        measured = measured || (may_belong(goal, rung, &trials[i]) && trials[i].latency_ms > 0);
     }
     for (size_t i = 0; i < count; i++) {
         const results_trial *trial = &trials[i];
-        if (may_belong(goal, trial)) {
+        if (may_belong(goal, rung, trial)) {
             const double latency_ms = trial->latency_ms > 0 ? trial->latency_ms : INFINITY;
             out[found++] = (member){
                 .index = i,
@@ -161,9 +178,11 @@ ns_status search__kept_models(const search_goal *goal, const results_trial *tria
     if (best >= 0) {
         kept[best] = true; // also where no trial is within the limits
     }
-    for (size_t i = 0; i < count; i++) { // the winner will be one of them
-        kept[i] = kept[i] ||
-                  (trials[i].purpose == RESULTS_CONFIRM && trials[i].state == RESULTS_COMPLETE);
+    const int rung = search__front_rung(trials, count);
+    for (size_t i = 0; i < count; i++) {             // the winner will be a confirmation
+        const bool is_ahead = trials[i].rung > rung; // will meet rivals, if it is the anchor
+        kept[i] = kept[i] || (trials[i].state == RESULTS_COMPLETE &&
+                              (is_ahead || trials[i].purpose == RESULTS_CONFIRM));
     }
     free(front);
     return NS_OK;

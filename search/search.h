@@ -2,7 +2,7 @@
 //
 // Intended usage:
 //   1. search_config_default(), fill in, search_run(): runs or resumes a study to its end.
-//   2. search_status_json(), search_trials_json(), search_studies_json(): what a store knows.
+//   2. search_status_json(), search_trials_each(), search_studies_json(): what a store knows.
 // The parts underneath (space, samplers) are public because benchmarks and tests drive them alone.
 
 #ifndef NS_SEARCH_SEARCH_H
@@ -248,11 +248,25 @@ ns_status search_config_load(const char *store_path, const char *study, search_c
 ///  val_accuracy_of: "model", or "winner's trial" when the model was trained on those images, ...}
 ns_status search_status_json(const char *store_path, const char *study, ns_json **out,
                              ns_error *err);
-/// {trials: [{number, state, fail_reason, genotype, hash, fidelity, seed, purpose, rung, of_trial,
-///  val_accuracy, latency_ms, params, flops, node_ms, objective}]}; with `front_only` those of the
-/// Pareto front, each with the path of its model (null where it was not kept).
-ns_status search_trials_json(const char *store_path, const char *study, bool front_only,
-                             ns_json **out, ns_error *err);
+/// A trial as it is listed.
+typedef struct search_trial {
+    const results_trial *row; // its genotype is the text of a JSON object
+    budget_kind kind;         // of the study, whose unit the fidelity has
+    double objective;
+    bool in_front;
+    const char *model; // of a member of the front: its path; NULL: not kept
+} search_trial;
+typedef ns_status (*search_trial_fn)(void *context, const search_trial *trial, ns_error *err);
+
+/// Hands out a study's trials by number; with `front_only` those of the Pareto front, which is that of
+/// the trials on the highest rung that was reached (search/pareto.c).
+ns_status search_trials_each(const char *store_path, const char *study, bool front_only,
+                             search_trial_fn each, void *context, ns_error *err);
+/// {number, state, fail_reason, genotype, hash, fidelity, seed, purpose, rung, of_trial,
+///  val_accuracy, latency_ms, params, flops, node_ms, objective, ...}, and "model" of a member of the
+/// front; to be printed: the genotype in it is a text that cannot be looked into. NULL when memory
+/// runs out.
+ns_json *search_trial_json(const search_trial *trial);
 #define SEARCH_EXPORT_FORMAT  "nightshift study"
 #define SEARCH_EXPORT_VERSION 1
 /// Writes all of a study into one JSON file (search/export_study.c says what is in it), in memory

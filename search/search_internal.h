@@ -216,7 +216,9 @@ int search__limits_main(search__run *run, int slot);
 
 /* ---- pareto.c -------------------------------------------------------------------------------- */
 
-/// Which COMPLETE trials within the limits no other beats in accuracy, speed and size at once;
+/// The rung whose trials compete for the front.
+int search__front_rung(const results_trial *trials, size_t count);
+/// Which COMPLETE trials of it within the limits no other beats in accuracy, speed and size at once;
 /// `in_front` has room for `count`. NS_ERR_MEMORY.
 ns_status search__front(const search_goal *goal, const results_trial *trials, size_t count,
                         bool *in_front, ns_error *err);
@@ -415,9 +417,11 @@ ns_status search__study_json(const char *store_path, results_store *store,
 /// The name of a study's state; one that was killed, so that it still says RUNNING though nobody
 /// holds its lock, counts as INTERRUPTED.
 const char *search__state_name(const char *store_path, const results_study *study);
-/// What search_trials_json() tells of a trial but for its objective.
-ns_status search__trial_json(const results_trial *trial, budget_kind kind, ns_json *to,
-                             ns_error *err);
+
+/* ---- trials_list.c --------------------------------------------------------------------------- */
+
+/// What search_trial_json() tells of a trial but for its objective.
+void search__trial_json(const results_trial *row, budget_kind kind, ns_json *to);
 
 /* ---- the life of a child process: each returns what the process exits with ------------------- */
 

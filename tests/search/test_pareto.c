@@ -130,6 +130,20 @@ static void test_kept_models_are_few(void **state) {
     assert_int_equal(search__kept_models(&goal, trials, 0, kept, &err), NS_OK);
 }
 
+static void test_only_the_highest_rung_competes(void **state) {
+    (void)state;
+    const results_trial trials[] = {
+        {.number = 0, .state = RESULTS_COMPLETE, .rung = 0, .source_number = -1},
+        {.number = 1, .state = RESULTS_COMPLETE, .rung = 0, .source_number = -1},
+        {.number = 2, .state = RESULTS_COMPLETE, .rung = 2, .source_number = 0}, // the anchor's
+        {.number = 3, .state = RESULTS_COMPLETE, .rung = 1, .source_number = 1},
+        {.number = 4, .state = RESULTS_RUNNING, .rung = 2, .source_number = 1},
+    };
+    assert_int_equal(search__front_rung(trials, 0), 0);
+    assert_int_equal(search__front_rung(trials, 3), 0);
+    assert_int_equal(search__front_rung(trials, 5), 1);
+}
+
 /* ---- as trials end, one after the other ------------------------------------------------------- */
 
 #define KEPT_TRIALS 150
@@ -162,6 +176,8 @@ static void test_kept_models_follow_the_trials(void **state) {
                                   .val_accuracy = (double)NAN,
                                   .params = 1 + (int64_t)ns_rng_below(&rng, 50),
                                   .flops = 1,
+                                  .source_number = -1,
+                                  .rung = i < 50 ? 0 : i % 3 == 0,
                                   .purpose = i % 40 == 39 ? RESULTS_CONFIRM : RESULTS_SEARCH};
         history.count = (size_t)i + 1;
         const results_outcome outcome = {.val_accuracy = ns_rng_unit(&rng),
@@ -189,6 +205,10 @@ static void test_kept_models_follow_the_trials(void **state) {
         }
         assert_true(has_file(&run, best));
     }
+    for (int k = 0; k < KEPT_TRIALS; k++) { // the front has moved up a rung, with its files
+        assert_true(!kept[k] || rows[k].rung == 1 || rows[k].purpose == RESULTS_CONFIRM ||
+                    k == search__best_trial(&config.goal, rows, history.count));
+    }
     search__keeper_clear(&history.keeper);
 }
 
@@ -197,6 +217,7 @@ int main(void) {
         cmocka_unit_test(test_front_is_what_none_beats),
         cmocka_unit_test(test_who_may_belong),
         cmocka_unit_test(test_kept_models_are_few),
+        cmocka_unit_test(test_only_the_highest_rung_competes),
         cmocka_unit_test(test_kept_models_follow_the_trials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,14 +120,23 @@ static void check_confirmation(const ns_json *status, const ns_json *trials) {
     print_message("%zu networks were confirmed\n", ns_json_count(rivals));
 }
 
+static ns_status add_trial(void *array, const search_trial *trial, ns_error *err) {
+    ns_json *genotype = NULL;
+    ns_json *json = ns_json_add(array, search_trial_json(trial));
+    NS_TRY(ns_json_parse(trial->row->genotype, &genotype, err));
+    ns_json_set(json, "genotype", genotype);
+    return NS_OK;
+}
+
 /// Numbers go up from 0 without a gap, the anchor is the first, and no time is booked that the study
 /// did not have.
 static void check_trials(const char *study, int64_t node_ms_used) {
     ns_json *json = NULL;
     ns_error err = {0};
     int64_t node_ms = 0;
-    assert_ok(search_trials_json(STORE, study, false, &json, &err), &err);
-    const ns_json *trials = ns_json_get(json, "trials");
+    json = ns_json_array_new();
+    assert_ok(search_trials_each(STORE, study, false, add_trial, json, &err), &err);
+    const ns_json *trials = json;
     for (size_t i = 0; i < ns_json_count(trials); i++) {
         const ns_json *trial = ns_json_at(trials, i);
         check_trial(trial, i);
