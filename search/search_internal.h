@@ -335,7 +335,7 @@ ns_json *search__plan_json(const budget_plan *plan);
 ns_status search__plan_status(results_store *store, int64_t study_id, budget_kind kind,
                               const ns_json *result, ns_json *to, ns_error *err);
 
-/* ---- memory.c -------------------------------------------------------------------------------- */
+/* ---- footprint.c ----------------------------------------------------------------------------- */
 
 /// What training the candidate takes in a process of so many threads, and what validating its
 /// network adds to that.
