@@ -138,6 +138,12 @@ int data_label(const data_set *set, size_t index);
 const uint16_t *data_labels_of(const data_set *set, size_t index, size_t *count);
 /// Whether the image has `label`: what both kinds of sets can be asked.
 bool data_has_label(const data_set *set, size_t index, int label);
+/// The same of all labels: 0 or 1 each, to `row` (label_count).
+void data_truth(const data_set *set, size_t index, uint8_t *row);
+/// How well the labels said of an image, those with a probability of at least 1/2, agree with the true
+/// ones, `truth` 0 or 1 each: labels that are both, over labels that are either (Jaccard index); 1
+/// where nothing is said nor true.
+double data_agreement(const float *probabilities, const uint8_t *truth, int label_count);
 /// Images of `label` in `split`; an image of several labels counts for each.
 size_t data_label_count(const data_set *set, data_split split, int label);
 
@@ -187,14 +193,16 @@ void data_loader_free(data_loader *loader);
 /// Where a batch goes; all memory is the caller's.
 typedef struct data_batch {
     float *x;                // (batch_size, C, H, W), normalised to (pixel - mean) / deviation
-    int32_t *labels;         // (batch_size)
+    int32_t *labels;         // (batch_size); NULL for a multi-label set
     int32_t *partner_labels; // (batch_size), of the images mixed in; NULL allowed without mixup
     float *lambdas;          // (batch_size), in [0.5, 1]: the share of the image itself, its
                              // partner has 1 - lambda; NULL allowed without mixup
+    float *targets;          // multi-label set: (batch_size, label_count), 1 for a label that the
+                             // image has, 0 for others, mixed as the images are; else NULL
 } data_batch;
 
 /// Fills `batch` with the next images; returns how many are real: batch_size when shuffling; else
-/// the last batch of an epoch may be short, padded with zeros, label 0 and lambda 1. Returns 0 once
+/// the last batch of an epoch may be short, padded with zeros, label 0, no targets and lambda 1. Returns 0 once
 /// at the end of each unshuffled epoch; a shuffled loader goes on for ever. What is not mixed has
 /// its own label as partner and lambda 1. What is drawn depends on (seed, epoch, image) alone, with
 /// whom an image is mixed on its place in the batch.

@@ -140,6 +140,19 @@ static data__draw_key key_of(const data_loader *loader, uint32_t image) {
     };
 }
 
+static float *targets_at(const data_loader *loader, const data_batch *batch, size_t slot) {
+    return batch->targets + slot * (size_t)loader->info->label_count;
+}
+
+static void fill_targets(const data_loader *loader, uint32_t image, float *targets) {
+    size_t count = 0;
+    const uint16_t *labels = data_labels_of(loader->set, image, &count);
+    memset(targets, 0, (size_t)loader->info->label_count * sizeof(*targets));
+    for (size_t k = 0; k < count; k++) {
+        targets[labels[k]] = 1.0f;
+    }
+}
+
 // Writes slot `slot` of the batch, unmixed.
 static void fill_slot(const data_loader *loader, uint32_t image, size_t slot,
                       const data_batch *batch) {
@@ -147,6 +160,10 @@ static void fill_slot(const data_loader *loader, uint32_t image, size_t slot,
         data__augment_draw(&loader->options.augment, loader->info, key_of(loader, image));
     data__augment_apply(&loader->normaliser, &plan, data_pixels(loader->set, image),
                         batch->x + slot * loader->image_floats);
+    if (loader->info->multi_label) {
+        fill_targets(loader, image, targets_at(loader, batch, slot));
+        return;
+    }
     batch->labels[slot] = data_label(loader->set, image);
     if (batch->partner_labels != NULL) {
         batch->partner_labels[slot] = batch->labels[slot];
@@ -160,12 +177,20 @@ static void fill_slot(const data_loader *loader, uint32_t image, size_t slot,
 static void mix_pair(const data_loader *loader, const uint32_t images[2], size_t slot,
                      const data_batch *batch) {
     float *a = batch->x + slot * loader->image_floats;
-    float *lambdas = batch->lambdas + slot;
+    float lambdas[2];
     for (int i = 0; i < 2; i++) {
         lambdas[i] = data__mix_draw(loader->options.augment.mixup_alpha, key_of(loader, images[i]));
-        batch->partner_labels[slot + (size_t)i] = batch->labels[slot + (size_t)(1 - i)];
     }
     data__mix(a, a + loader->image_floats, lambdas, loader->image_floats);
+    if (loader->info->multi_label) {
+        data__mix(targets_at(loader, batch, slot), targets_at(loader, batch, slot + 1), lambdas,
+                  (size_t)loader->info->label_count);
+        return;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        batch->lambdas[slot + i] = lambdas[i];
+        batch->partner_labels[slot + i] = batch->labels[slot + 1 - i];
+    }
 }
 
 // Slots `slot` and `slot + 1` of a batch of `count` images.
@@ -182,6 +207,11 @@ static void fill_pair(const data_loader *loader, const uint32_t *images, size_t 
 // Pads slot `slot`.
 static void clear_slot(const data_loader *loader, size_t slot, const data_batch *batch) {
     memset(batch->x + slot * loader->image_floats, 0, loader->image_floats * sizeof(*batch->x));
+    if (loader->info->multi_label) {
+        memset(targets_at(loader, batch, slot), 0,
+               (size_t)loader->info->label_count * sizeof(*batch->targets));
+        return;
+    }
     batch->labels[slot] = 0;
     if (batch->partner_labels != NULL) {
         batch->partner_labels[slot] = 0;
@@ -207,7 +237,8 @@ static void batch_fill(data_loader *loader, uint64_t position, size_t count,
 }
 
 size_t data_loader_next(data_loader *loader, const data_batch *batch) {
-    assert(loader->options.augment.mixup_alpha <= 0.0f ||
+    assert(!loader->info->multi_label || batch->targets != NULL);
+    assert(loader->info->multi_label || loader->options.augment.mixup_alpha <= 0.0f ||
            (batch->partner_labels != NULL && batch->lambdas != NULL));
     const uint64_t in_epoch = loader->position % loader->epoch_length;
     if (in_epoch == 0 && !loader->end_told) {

@@ -152,12 +152,14 @@ static size_t carve(nn_net *net, carver c) {
     net->labels = take(&c, batch * sizeof(int32_t));
     net->partner_labels = net->options.mixup ? take(&c, batch * sizeof(int32_t)) : NULL;
     net->lambdas = net->options.mixup ? take_floats(&c, batch) : NULL;
+    net->targets = training && net->options.multi_label ? take_floats(&c, logits) : NULL;
     net->logits = take_floats(&c, logits);
     net->loss = (nn__loss){
         .logits = net->logits,
         .labels = net->labels,
         .partner_labels = net->partner_labels,
         .lambdas = net->lambdas,
+        .targets = net->targets,
         .batch_size = net->options.batch_size,
         .class_count = nn_net_class_count(net),
         .smoothing = net->options.label_smoothing,

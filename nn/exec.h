@@ -29,7 +29,7 @@ struct nn_net {
     size_t param_count;
     bool *decay;
     int32_t *labels, *partner_labels;
-    float *lambdas;
+    float *lambdas, *targets;
     nn__loss loss;
     float *logits;
     uint64_t step;

@@ -185,6 +185,10 @@ float *nn_net_lambdas(nn_net *net) {
     return net->lambdas;
 }
 
+float *nn_net_targets(nn_net *net) {
+    return net->targets;
+}
+
 const float *nn_net_logits(const nn_net *net) {
     return net->logits;
 }

@@ -1,10 +1,10 @@
 // Export to ONNX, the form that other programs read: opset 13, IR version 7.
 //
 //   image (batch, C, H, W) raw 0-255 -> Sub mean -> Div deviation -> the folded network -> Softmax
-//   -> probabilities (batch, labels)
+//   -> probabilities (batch, labels); of a multi-label model Sigmoid in place of Softmax
 //
 // With mirror averaging, the mirror images join the batch before the network, and the mean of both
-// halves' logits goes into Softmax.
+// halves' logits goes into Softmax or Sigmoid.
 //
 // The preprocessing is inside the graph, so that a user cannot get it wrong. Its constants are
 // (C, 1, 1) and not (1, C, 1, 1), which means the same, because OpenCV 4.6 refuses the latter when
@@ -406,7 +406,12 @@ static void add_output(builder *b, const nn_model_info *info) {
     if (info->mirror_average) {
         logits = add_mirror_mean(b, logits);
     }
-    set_int(b, add_node(b, "Softmax", (const char *[]){logits, NULL}, "probabilities"), "axis", 1);
+    if (info->multi_label) {
+        (void)add_node(b, "Sigmoid", (const char *[]){logits, NULL}, "probabilities");
+    } else {
+        set_int(b, add_node(b, "Softmax", (const char *[]){logits, NULL}, "probabilities"), "axis",
+                1);
+    }
     b->onnx.output[b->onnx.n_output++] =
         make_value(b, "probabilities", (const int64_t[]){info->label_count, 0});
 }

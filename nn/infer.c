@@ -1,4 +1,4 @@
-// Inference: pixels in, class probabilities out.
+// Inference: pixels in, class probabilities out: by softmax, or of multi-label models by a sigmoid each.
 //
 // The model is folded (nn/fold.c), made ready once for one batch size, and then fed batch by batch;
 // the last batch is padded with what the input happened to hold and its spare answers are dropped,
@@ -26,6 +26,7 @@ struct nn_infer {
     size_t batch_size;
     size_t class_count;
     int thread_count;
+    bool multi_label;
     float level[DATA_CHANNELS_MAX][256]; // of each channel: what a pixel value becomes
 };
 
@@ -83,6 +84,7 @@ ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, co
     net_options.mode = NN_MODE_INFER;
     infer->shape = graph->node[0].shape;
     infer->thread_count = options->thread_count > 0 ? options->thread_count : ns_cpu_count();
+    infer->multi_label = options->multi_label;
     fill_levels(infer, mean, deviation);
     const ns_status status = prepare(infer, graph, &net_options, mirror_average, err);
     if (status != NS_OK) {
@@ -109,6 +111,7 @@ ns_status nn_infer_new(const nn_model *model, const nn_infer_options *options, n
     net_options.batch_size = options->batch_size;
     net_options.thread_count = options->thread_count;
     net_options.dtype = options->dtype;
+    net_options.multi_label = info->multi_label;
     NS_TRY(nn__infer_new(info->graph, &net_options, info->mean, info->deviation,
                          info->mirror_average, out, err));
     nn__infer_set_state(*out, info->state);
@@ -159,6 +162,12 @@ static void softmax(const float *logits, size_t count, float *probabilities) {
     }
 }
 
+static void sigmoid(const float *logits, size_t count, float *probabilities) {
+    for (size_t k = 0; k < count; k++) {
+        probabilities[k] = nn__activate(NN_ACTIVATION_SIGMOID, logits[k]);
+    }
+}
+
 /// Logits (batch, labels), of which the first `count` are of `infer->images`.
 static const float *run_net(nn_infer *infer, size_t count, bool mirror) {
     float *x = nn_net_input(infer->net); // (batch, C, H, W)
@@ -187,6 +196,10 @@ static const float *run_both_ways(nn_infer *infer, size_t count) {
 static void run_batch(nn_infer *infer, size_t count, float *probabilities) {
     const float *logits =
         infer->first_logits != NULL ? run_both_ways(infer, count) : run_net(infer, count, false);
+    if (infer->multi_label) {
+        sigmoid(logits, count * infer->class_count, probabilities);
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         softmax(logits + i * infer->class_count, infer->class_count,
                 probabilities + i * infer->class_count);
@@ -217,12 +230,26 @@ typedef struct selection {
     size_t total, count;
 } selection;
 
+static selection select_images(const data_set *set, data_split split, size_t count_max) {
+    selection chosen = {.set = set};
+    chosen.indices = data_indices(set, split, &chosen.total);
+    chosen.count = count_max > 0 ? smaller(count_max, chosen.total) : chosen.total;
+    return chosen;
+}
+
+static uint32_t selected_at(const selection *chosen, size_t i) {
+    return chosen->indices[i * chosen->total / chosen->count];
+}
+
+/// `labels` may be NULL.
 static void run_selected(nn_infer *infer, const selection *chosen, size_t first, size_t count,
                          float *probabilities, int32_t *labels) {
     for (size_t i = 0; i < count; i++) {
-        const uint32_t index = chosen->indices[(first + i) * chosen->total / chosen->count];
+        const uint32_t index = selected_at(chosen, first + i);
         infer->images[i] = data_pixels(chosen->set, index);
-        labels[first + i] = data_label(chosen->set, index);
+        if (labels != NULL) {
+            labels[first + i] = data_label(chosen->set, index);
+        }
     }
     run_batch(infer, count, probabilities + first * infer->class_count);
 }
@@ -230,14 +257,13 @@ static void run_selected(nn_infer *infer, const selection *chosen, size_t first,
 ns_status nn_infer_split(nn_infer *infer, const data_set *set, data_split split, size_t count_max,
                          bool (*stop)(void *context), void *context, float **probabilities,
                          int32_t **labels, size_t *count, ns_error *err) {
-    selection chosen = {.set = set};
-    chosen.indices = data_indices(set, split, &chosen.total);
-    chosen.count = count_max > 0 ? smaller(count_max, chosen.total) : chosen.total;
+    const bool single = !data_describe(set)->multi_label;
+    const selection chosen = select_images(set, split, count_max);
     *count = chosen.count;
     *probabilities = malloc((*count * infer->class_count + 1) * sizeof **probabilities);
-    *labels = malloc((*count + 1) * sizeof **labels);
+    *labels = single ? malloc((*count + 1) * sizeof **labels) : NULL;
     ns_status status = NS_OK;
-    if (*probabilities == NULL || *labels == NULL) {
+    if (*probabilities == NULL || (single && *labels == NULL)) {
         status = ns_fail(err, NS_ERR_MEMORY, "no memory for the answers to %zu images", *count);
     }
     for (size_t done = 0; status == NS_OK && done < *count; done += infer->batch_size) {
@@ -255,4 +281,19 @@ ns_status nn_infer_split(nn_infer *infer, const data_set *set, data_split split,
         *labels = NULL;
     }
     return status;
+}
+
+ns_status nn_split_truth(const data_set *set, data_split split, size_t count_max, uint8_t **truth,
+                         size_t *count, ns_error *err) {
+    const size_t label_count = (size_t)data_describe(set)->label_count;
+    const selection chosen = select_images(set, split, count_max);
+    *count = chosen.count;
+    *truth = malloc(*count * label_count + 1);
+    if (*truth == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "no memory for the labels of %zu images", *count);
+    }
+    for (size_t i = 0; i < *count; i++) {
+        data_truth(set, selected_at(&chosen, i), *truth + i * label_count);
+    }
+    return NS_OK;
 }

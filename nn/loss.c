@@ -9,6 +9,16 @@
 // which is l times the loss of t plus 1 - l times that of u. One pass over a row yields both. A row costs K exponentials; at usual sizes the whole loss is
 // some ten thousand of them, nothing beside one convolution. Rows are summed in order, so that the
 // thread count does not matter.
+//
+// Where a sample may have any number of classes, targets t_k say of each whether it is there, and each
+// is a question of its own: binary cross-entropy, summed over the classes, so that the gradient of a
+// logit has the scale that it has above. Smoothing spreads over the two answers: an even chance stays
+// the border between them.
+//
+//      q_k = (1 - e) t_k + e / 2,   p_k = 1 / (1 + exp(-z_k)),   d loss / d z_k = p_k - q_k
+//      loss = -sum_k q_k log p_k + (1 - q_k) log(1 - p_k) = sum_k max(z_k, 0) - q_k z_k + log(1 + exp(-|z_k|))
+//
+// The last form neither overflows nor loses what is small.
 
 #include <assert.h>
 #include <math.h>
@@ -58,10 +68,32 @@ static float row_loss(const nn__loss *loss, int row) {
     return logf(sum) - q.t_share * (z[q.t] - max) - q.u_share * (z[q.u] - max) - smooth * mean;
 }
 
+/// What class `k` of `row` is trained towards.
+static float target_of(const nn__loss *loss, size_t cell) {
+    return (1.0F - loss->smoothing) * loss->targets[cell] + 0.5F * loss->smoothing;
+}
+
+/// The same for classes of their own.
+static float row_loss_each(const nn__loss *loss, int row) {
+    const size_t first = (size_t)row * (size_t)loss->class_count;
+    const float scale = 1.0F / (float)loss->batch_size;
+    float sum = 0.0F;
+    for (size_t cell = first; cell < first + (size_t)loss->class_count; cell++) {
+        const float z = loss->logits[cell];
+        const float q = target_of(loss, cell);
+        const float small = expf(-fabsf(z));
+        const float p = (z < 0.0F ? small : 1.0F) / (1.0F + small);
+        loss->gradient[cell] = (p - q) * scale;
+        sum += (z > 0.0F ? z : 0.0F) - q * z + log1pf(small);
+    }
+    return sum;
+}
+
 float nn__loss_run(const nn__loss *loss) {
 #pragma omp parallel for schedule(static)
     for (int row = 0; row < loss->batch_size; row++) {
-        loss->row_loss[row] = row_loss(loss, row);
+        loss->row_loss[row] =
+            loss->targets != NULL ? row_loss_each(loss, row) : row_loss(loss, row);
     }
     double sum = 0.0;
     for (int row = 0; row < loss->batch_size; row++) {
@@ -70,7 +102,24 @@ float nn__loss_run(const nn__loss *loss) {
     return (float)(sum / loss->batch_size);
 }
 
+static float reference_each(const nn__loss *loss) {
+    const size_t cell_count = (size_t)loss->batch_size * (size_t)loss->class_count;
+    double total = 0.0;
+    for (size_t cell = 0; cell < cell_count; cell++) {
+        const double z = (double)loss->logits[cell];
+        const double q = (double)target_of(loss, cell);
+        const double log_yes = z < 0 ? z - log1p(exp(z)) : -log1p(exp(-z));
+        const double log_no = log_yes - z;
+        total -= q * log_yes + (1.0 - q) * log_no;
+        loss->gradient[cell] = (float)((exp(log_yes) - q) / loss->batch_size);
+    }
+    return (float)(total / loss->batch_size);
+}
+
 float nn__loss_reference(const nn__loss *loss) {
+    if (loss->targets != NULL) {
+        return reference_each(loss);
+    }
     const int classes = loss->class_count;
     double total = 0.0;
     for (int row = 0; row < loss->batch_size; row++) {

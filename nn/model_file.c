@@ -7,6 +7,9 @@
 //   {"graph": ..., "labels": ["cat", ...], "mean": [...], "deviation": [...],
 //    "mirror_average": false, "notes": {...}}
 //
+// and in version 3, which only multi-label models have, "multi_label": true beside them: a program
+// that does not know of it must not take its logits for those of a softmax,
+//
 // with one mean and deviation a channel, in pixel values 0-255. Loading trusts none of it: the
 // graph is built again node by node, and what contradicts it is refused with a sentence.
 
@@ -16,8 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const nn__sealed_kind model_kind = {
-    .noun = "model file", .magic = {'N', 'S', 'M', 'O', 'D', 'E', 'L', '\n'}, .version = 2};
+enum { VERSION_MULTI = 3 };
+
+static const nn__sealed_kind model_kind = {.noun = "model file",
+                                           .magic = {'N', 'S', 'M', 'O', 'D', 'E', 'L', '\n'},
+                                           .version = 2,
+                                           .version_max = VERSION_MULTI};
 
 struct nn_model {
     nn_model_info info; // points into what follows
@@ -126,6 +133,9 @@ static void build_document(nn_model *model, ns_json *notes) {
         ns_json_add_number(deviation, (double)info->deviation[c]);
     }
     ns_json_set_bool(model->document, "mirror_average", info->mirror_average);
+    if (info->multi_label) {
+        ns_json_set_bool(model->document, "multi_label", true);
+    }
     model->notes = ns_json_set(model->document, "notes", notes);
 }
 
@@ -142,6 +152,7 @@ static ns_status fill_model(nn_model *model, const nn_graph *graph, const float 
                                   .state = model->state,
                                   .label_count = info->label_count,
                                   .labels = model->labels,
+                                  .multi_label = info->multi_label,
                                   .weights_sha256 = model->weights_sha256};
     memcpy(model->info.mean, info->mean, sizeof info->mean);
     memcpy(model->info.deviation, info->deviation, sizeof info->deviation);
@@ -199,6 +210,11 @@ ns_json *nn_model_notes(nn_model *model) {
 ns_status nn_model_fits(const nn_model *model, const data_set *set, ns_error *err) {
     const data_info *info = data_describe(set);
     NS_TRY(nn__check_shape(model->info.graph, info, err));
+    if (model->info.multi_label != info->multi_label) {
+        return ns_fail(err, NS_ERR_INPUT, "the model tells %s an image, but the images have %s",
+                       model->info.multi_label ? "any number of labels" : "one label",
+                       info->multi_label ? "any number" : "one each");
+    }
     for (int i = 0; i < info->label_count; i++) {
         if (strcmp(model->info.labels[i], info->labels[i]) != 0) {
             return ns_fail(err, NS_ERR_INPUT,
@@ -212,7 +228,9 @@ ns_status nn_model_fits(const nn_model *model, const data_set *set, ns_error *er
 /* ---- saving and loading ---------------------------------------------------------------------- */
 
 ns_status nn_model_save(const nn_model *model, const char *path, ns_error *err) {
-    return nn__sealed_write(&model_kind, path, model->document, model->state,
+    nn__sealed_kind kind = model_kind;
+    kind.version = model->info.multi_label ? VERSION_MULTI : kind.version;
+    return nn__sealed_write(&kind, path, model->document, model->state,
                             nn_graph_state_count(&model->graph), err);
 }
 
@@ -250,11 +268,12 @@ static ns_status read_labels(const ns_json *root, const char ***names, int *coun
     return NS_OK;
 }
 
-static ns_status read_mirror_average(const ns_json *root, bool *out, ns_error *err) {
-    *out = ns_json_bool(root, "mirror_average", false);
-    const bool other = ns_json_bool(root, "mirror_average", true);
-    if (ns_json_get(root, "mirror_average") != NULL && other != *out) { // both were fallbacks
-        return ns_fail(err, NS_ERR_CORRUPT, "\"mirror_average\" is neither true nor false");
+/// False where there is none.
+static ns_status read_flag(const ns_json *root, const char *key, bool *out, ns_error *err) {
+    *out = ns_json_bool(root, key, false);
+    const bool other = ns_json_bool(root, key, true);
+    if (ns_json_get(root, key) != NULL && other != *out) { // both were fallbacks
+        return ns_fail(err, NS_ERR_CORRUPT, "\"%s\" is neither true nor false", key);
     }
     return NS_OK;
 }
@@ -290,7 +309,8 @@ static ns_status model_from_json(const ns_json *root, const float *values, size_
     info.width = graph->node[0].shape.width;
     NS_TRY(read_channels(root, "mean", info.channels, info.mean, err));
     NS_TRY(read_channels(root, "deviation", info.channels, info.deviation, err));
-    NS_TRY(read_mirror_average(root, &mirror_average, err));
+    NS_TRY(read_flag(root, "mirror_average", &mirror_average, err));
+    NS_TRY(read_flag(root, "multi_label", &info.multi_label, err));
     ns_status status = read_labels(root, &names, &info.label_count, err);
     if (status == NS_OK) {
         status = copy_notes(root, &notes, err);

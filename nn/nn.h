@@ -186,6 +186,7 @@ typedef struct nn_net_options {
     float label_smoothing; // of the loss, in [0, 1)
     bool average;          // with room for an average of the weights
     bool mixup;            // with room for labels of mixed images
+    bool multi_label;      // classes are not one of all, but 0 or 1 each: sigmoid, not softmax
 } nn_net_options;
 
 nn_net_options nn_net_options_default(void);
@@ -215,6 +216,8 @@ void nn_net_init(nn_net *net, uint64_t seed);
 /// they are and keep what is in them.
 float *nn_net_input(nn_net *net);
 int32_t *nn_net_labels(nn_net *net);
+/// With options.multi_label, else NULL: in place of all labels, (batch, classes) in [0, 1].
+float *nn_net_targets(nn_net *net);
 /// With options.mixup, else NULL: the labels of the images mixed in, and the shares lambda of
 /// `labels`, whose partners have 1 - lambda; also to be filled before a step.
 int32_t *nn_net_partner_labels(nn_net *net);
@@ -222,7 +225,8 @@ float *nn_net_lambdas(nn_net *net);
 /// Reads the input. In training mode it uses batch statistics and dropout, and moves the running
 /// statistics as a step does: running = 0.9 running + 0.1 batch (variance unbiased, epsilon 1e-5).
 void nn_net_forward(nn_net *net);
-/// Mean loss of the batch (softmax cross-entropy with smoothing); fills the gradients.
+/// Mean loss of the batch, with smoothing: softmax cross-entropy, of multi-label nets the sum over the
+/// classes of binary cross-entropy; fills the gradients.
 /// `step` seeds dropout (mix the trial's seed into it). Allocates nothing. The loss may be NaN; the
 /// caller looks. NN_MODE_TRAIN only.
 float nn_net_forward_backward(nn_net *net, uint64_t step);
@@ -351,7 +355,8 @@ typedef struct nn_progress {
     double loss;     // smoothed
     int64_t used_ms; // training time, over all lives
     double images_per_s;
-    float val_accuracy; // at a mark, of the weights at `fraction`; NaN in the other callbacks
+    float val_accuracy; // at a mark, of the weights at `fraction`; NaN in the other callbacks; of a
+                        // multi-label set the mean data_agreement()
 } nn_progress;
 
 typedef nn_verdict (*nn_progress_fn)(void *context, const nn_progress *progress);
@@ -437,6 +442,7 @@ typedef struct nn_model_info {
     float mean[DATA_CHANNELS_MAX], deviation[DATA_CHANNELS_MAX]; // x = (pixel - mean) / deviation
     const char *weights_sha256;                                  // hex, over the weights alone
     bool mirror_average; // it classifies by image and mirror image, at twice the time
+    bool multi_label; // an image may have any number of labels: each has a probability of its own
 } nn_model_info;
 const nn_model_info *nn_model_describe(const nn_model *model);
 /// At first false; images and mirror images then share one answer, also where it is exported.
@@ -460,16 +466,20 @@ nn_infer_options nn_infer_options_default(void);
 ns_status nn_infer_new(const nn_model *model, const nn_infer_options *options, nn_infer **out,
                        ns_error *err);
 void nn_infer_free(nn_infer *infer);
-/// Class probabilities (count, labels) of `count` images (count, C, H, W) uint8; any count.
+/// Class probabilities (count, labels), each row summing to 1 unless the model is multi-label, of `count` images (count, C, H, W) uint8; any count.
 ns_status nn_infer_run(nn_infer *infer, const uint8_t *pixels, size_t count, float *probabilities,
                        ns_error *err);
 /// The same for a split of a set that fits the model: for all its images, or for `count_max` (0:
 /// all) of them spread evenly over it. `*probabilities` and `*labels` are malloced, the caller
-/// frees them. `stop` (may be NULL) is polled between batches: true ends it with NS_ERR_STOPPED.
+/// frees them; of a multi-label set `*labels` is NULL, and nn_split_truth() says what is true. `stop` (may be NULL) is polled between batches: true ends it with NS_ERR_STOPPED.
 ns_status nn_infer_split(nn_infer *infer, const data_set *set, data_split split, size_t count_max,
                          bool (*stop)(void *context), void *context, float **probabilities,
                          int32_t **labels, size_t *count, ns_error *err);
-/// NS_ERR_INPUT, naming the difference, when size, channels or label names differ.
+/// Which labels those images have: 0 or 1, (count, labels), malloced. NS_ERR_MEMORY.
+ns_status nn_split_truth(const data_set *set, data_split split, size_t count_max, uint8_t **truth,
+                         size_t *count, ns_error *err);
+/// NS_ERR_INPUT, naming the difference, when size, channels or label names differ, or one is
+/// multi-label and the other is not.
 ns_status nn_model_fits(const nn_model *model, const data_set *set, ns_error *err);
 
 /* ---- export ---------------------------------------------------------------------------------- */

@@ -239,12 +239,13 @@ static inline bool nn__dropout_keeps(const nn__dropout *dropout, uint32_t elemen
     return (hash ^ (hash >> 16)) >= dropout->drop_below;
 }
 
-/// One batch's softmax cross-entropy.
+/// One batch's loss: softmax cross-entropy, or with targets binary cross-entropy of each class.
 typedef struct nn__loss {
     const float *logits; // (batch, classes)
     const int32_t *labels;
     const int32_t *partner_labels; // NULL: no mixtures
     const float *lambdas;          // (batch), the share of `labels`
+    const float *targets; // (batch, classes) in [0, 1], in place of all these; NULL: softmax
     int batch_size, class_count;
     float smoothing;
     float *gradient; // (batch, classes), of the mean loss
@@ -348,7 +349,8 @@ ns_status nn__whiten(const nn_graph *graph, const data_set *set, float *state, n
 typedef struct nn__sealed_kind {
     const char *noun; // for sentences: "model file"
     char magic[NN__MAGIC_BYTES];
-    uint32_t version; // of the format; files of other versions are refused
+    uint32_t version;     // of the format; files of other versions are refused,
+    uint32_t version_max; // but for those up to this, which say more; 0: none
 } nn__sealed_kind;
 
 /// Writes atomically.

@@ -102,10 +102,12 @@ static ns_status check_header(const nn__sealed_kind *kind, const char *path, con
         return ns_fail(err, NS_ERR_CORRUPT, "%s is not a nightshift %s", path, kind->noun);
     }
     NS_TRY(check_digest(kind, path, bytes, size_bytes, err));
-    if (header->version > kind->version) {
+    const uint32_t version_max =
+        kind->version_max > kind->version ? kind->version_max : kind->version;
+    if (header->version > version_max) {
         return ns_fail(err, NS_ERR_VERSION,
                        "%s %s has format version %u, but this program knows only up to %u",
-                       kind->noun, path, header->version, kind->version);
+                       kind->noun, path, header->version, version_max);
     }
     if (header->version > 0 && header->version < kind->version) {
         return ns_fail(err, NS_ERR_VERSION,

@@ -45,6 +45,7 @@ static nn_net_options net_options_of(const nn__trainer *t) {
     options.label_smoothing = t->recipe.label_smoothing;
     options.average = t->recipe.average != NN_AVERAGE_NONE;
     options.mixup = t->recipe.augment.mixup_alpha > 0;
+    options.multi_label = data_describe(t->set)->multi_label;
     return options;
 }
 
@@ -166,10 +167,7 @@ static ns_status run_step(nn__trainer *t, ns_error *err) {
     // The rate of the middle of the step: the first then learns, and the last still has a little.
     const float rate =
         nn__train_rate_factor(t) * nn_rate_at(&t->recipe, nn__train_fraction(t, 0.5));
-    const data_batch batch = {.x = nn_net_input(t->net),
-                              .labels = nn_net_labels(t->net),
-                              .partner_labels = nn_net_partner_labels(t->net),
-                              .lambdas = nn_net_lambdas(t->net)};
+    const data_batch batch = nn__train_batch(t);
     (void)data_loader_next(t->loader, &batch);
     const float loss = nn_net_forward_backward(t->net, dropout_seed(t));
     ns_error why = {0};

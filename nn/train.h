@@ -38,6 +38,15 @@ typedef struct nn__trainer {
     uint64_t life_sample_count;
 } nn__trainer;
 
+/// Where the net wants a batch.
+static inline data_batch nn__train_batch(const nn__trainer *t) {
+    return (data_batch){.x = nn_net_input(t->net),
+                        .labels = nn_net_labels(t->net),
+                        .partner_labels = nn_net_partner_labels(t->net),
+                        .lambdas = nn_net_lambdas(t->net),
+                        .targets = nn_net_targets(t->net)};
+}
+
 /* ---- train_clock.c --------------------------------------------------------------------------- */
 
 int64_t nn__train_used_ms(const nn__trainer *t);

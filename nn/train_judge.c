@@ -82,10 +82,7 @@ double nn__train_settle_ms(const nn__trainer *t) {
 
 /// Of the weights in the net, as far as the time goes; false when it is too short for any.
 static bool measure_statistics(nn__trainer *t) {
-    const data_batch batch = {.x = nn_net_input(t->net),
-                              .labels = nn_net_labels(t->net),
-                              .partner_labels = nn_net_partner_labels(t->net),
-                              .lambdas = nn_net_lambdas(t->net)};
+    const data_batch batch = nn__train_batch(t);
     const int batch_count = statistics_batches(t);
     const int64_t begin_ms = ns_clock_ms();
     double pass_ms = FORWARD_SHARE * t->position.step_ms;
@@ -154,6 +151,22 @@ static size_t count_correct(const float *probabilities, const int32_t *labels, s
     return correct;
 }
 
+/// The mean agreement of `count` answers with the truth of a multi-label set.
+static ns_status measure_agreement(const nn__trainer *t, const float *probabilities, size_t count,
+                                   float *mean, ns_error *err) {
+    const int class_count = nn_net_class_count(t->net);
+    uint8_t *truth = NULL;
+    double sum = 0;
+    NS_TRY(nn_split_truth(t->set, DATA_VALIDATION, count, &truth, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        const size_t row = i * (size_t)class_count;
+        sum += data_agreement(probabilities + row, truth + row, class_count);
+    }
+    *mean = (float)(sum / (double)count);
+    free(truth);
+    return NS_OK;
+}
+
 /// Accuracy of what would now be the model. NS_ERR_STOPPED when the deadline came first.
 static ns_status measure_accuracy(nn__trainer *t, float *accuracy, ns_error *err) {
     const float *state = NULL;
@@ -165,12 +178,17 @@ static ns_status measure_accuracy(nn__trainer *t, float *accuracy, ns_error *err
     NS_TRY(nn_infer_split(t->infer, t->set, DATA_VALIDATION,
                           (size_t)t->options->eval_image_count_max, is_past_deadline, t,
                           &probabilities, &labels, &count, err));
-    *accuracy =
-        (float)count_correct(probabilities, labels, count, (size_t)nn_net_class_count(t->net)) /
-        (float)count;
+    ns_status status = NS_OK;
+    if (labels != NULL) {
+        *accuracy =
+            (float)count_correct(probabilities, labels, count, (size_t)nn_net_class_count(t->net)) /
+            (float)count;
+    } else {
+        status = measure_agreement(t, probabilities, count, accuracy, err);
+    }
     free(probabilities);
     free(labels);
-    return NS_OK;
+    return status;
 }
 
 static bool mark_fits(const nn__trainer *t) {

@@ -76,7 +76,10 @@ void nn__train_keep_good(nn__trainer *t) {
 }
 
 void nn__train_keep_good_if_due(nn__trainer *t, double loss) {
-    const double loss_max = 2.0 * log(fmax((double)nn_net_class_count(t->net), 2.0));
+    const double class_count = fmax((double)nn_net_class_count(t->net), 2.0);
+    const double guessing =
+        nn_net_targets(t->net) != NULL ? class_count * log(2.0) : log(class_count);
+    const double loss_max = 2.0 * guessing;
     if (t->position.step % GOOD_STEPS == 0 && fmax(loss, t->position.trend.loss) <= loss_max) {
         nn__train_keep_good(t);
     }

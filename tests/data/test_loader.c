@@ -18,6 +18,8 @@ enum {
     VALIDATION_COUNT = 7,
     IMAGE_COUNT = TRAIN_COUNT + VALIDATION_COUNT,
     BATCH_MAX = 23,
+    MULTI_IMAGES = 8,
+    MULTI_LABELS = 3,
 };
 
 #define PACK "loader.nsd"
@@ -95,7 +97,9 @@ static data_loader *loader_of(const data_set *set, data_loader_options options) 
 static size_t next_batch(data_loader *loader, float *x, int32_t *labels) {
     int32_t partner_labels[BATCH_MAX] = {0};
     float lambdas[BATCH_MAX] = {0};
-    return data_loader_next(loader, &(data_batch){x, labels, partner_labels, lambdas});
+    const data_batch batch = {
+        .x = x, .labels = labels, .partner_labels = partner_labels, .lambdas = lambdas};
+    return data_loader_next(loader, &batch);
 }
 
 static void test_unshuffled_epoch(void **state) {
@@ -304,7 +308,10 @@ static void test_mixup(void **state) {
         float lambdas[3][BATCH] = {{0}};
         data_loader *loaders[3] = {plain, mixed, together};
         for (int i = 0; i < 3; i++) {
-            const data_batch batch = {x[i], labels[i], partners[i], lambdas[i]};
+            const data_batch batch = {.x = x[i],
+                                      .labels = labels[i],
+                                      .partner_labels = partners[i],
+                                      .lambdas = lambdas[i]};
             assert_int_equal(data_loader_next(loaders[i], &batch), BATCH);
         }
         assert_memory_equal(x[1], x[2], sizeof(x[1]));
@@ -328,6 +335,98 @@ static void test_mixup(void **state) {
     data_loader_free(plain);
     data_loader_free(mixed);
     data_loader_free(together);
+}
+
+/// Image i of the multi-label pack has label k where bit k of i is set.
+static data_set *multi_set(void) {
+    static const char *const names[MULTI_LABELS] = {"a", "b", "c"};
+    const data__pack_spec spec = {.channels = 1,
+                                  .height = 2,
+                                  .width = 2,
+                                  .label_count = MULTI_LABELS,
+                                  .multi_label = true,
+                                  .labels = names,
+                                  .source = "a test"};
+    ns_error err = {0};
+    data__pack_writer *writer = NULL;
+    data_set *set = NULL;
+    assert_ok(data__pack_begin("multi.nsd", &spec, &writer, &err), &err);
+    for (int i = 0; i < MULTI_IMAGES; i++) {
+        const uint8_t pixels[4] = {(uint8_t)i, 0, 0, 0};
+        uint16_t labels[MULTI_LABELS];
+        size_t count = 0;
+        for (int k = 0; k < MULTI_LABELS; k++) {
+            if (i >> k & 1) {
+                labels[count++] = (uint16_t)k;
+            }
+        }
+        assert_ok(data__pack_add_labels(writer, pixels, labels, count, DATA_TRAIN, &err), &err);
+    }
+    assert_ok(data__pack_finish(writer, &err), &err);
+    assert_ok(data_open("multi.nsd", &set, &err), &err);
+    return set;
+}
+
+static void test_targets(void **state) {
+    (void)state;
+    data_set *set = multi_set();
+    data_loader *loader = loader_of(
+        set, (data_loader_options){.split = DATA_TRAIN, .batch_size = 6, .thread_count = 1});
+    float x[6 * 4];
+    float targets[6 * MULTI_LABELS];
+    const data_batch batch = {.x = x, .targets = targets};
+    assert_int_equal(data_loader_next(loader, &batch), 6);
+    for (int i = 0; i < 6 * MULTI_LABELS; i++) {
+        assert_float_equal(targets[i], i / MULTI_LABELS >> i % MULTI_LABELS & 1, 0);
+    }
+    assert_int_equal(data_loader_next(loader, &batch), 2); // images 6 and 7, and padding
+    for (int i = 0; i < 6 * MULTI_LABELS; i++) {
+        const int image = i / MULTI_LABELS < 2 ? 6 + i / MULTI_LABELS : 0;
+        assert_float_equal(targets[i], image >> i % MULTI_LABELS & 1, 0);
+    }
+    data_loader_free(loader);
+    data_close(set);
+}
+
+/// Targets are mixed as the pixels are: by the first pixel, which is linear in the image.
+static void test_targets_are_mixed(void **state) {
+    (void)state;
+    data_set *set = multi_set();
+    data_loader_options options = {.split = DATA_TRAIN,
+                                   .batch_size = MULTI_IMAGES,
+                                   .shuffle = true,
+                                   .seed = 5,
+                                   .thread_count = 1};
+    data_loader *plain = loader_of(set, options);
+    options.augment.mixup_alpha = 0.4f;
+    data_loader *mixed = loader_of(set, options);
+    float x[2][MULTI_IMAGES * 4];
+    float t[2][MULTI_IMAGES * MULTI_LABELS];
+    (void)data_loader_next(plain, &(data_batch){.x = x[0], .targets = t[0]});
+    (void)data_loader_next(mixed, &(data_batch){.x = x[1], .targets = t[1]});
+    for (size_t i = 0; i < MULTI_IMAGES; i++) {
+        const size_t j = i ^ 1;
+        const float lambda = (x[1][4 * i] - x[0][4 * j]) / (x[0][4 * i] - x[0][4 * j]);
+        assert_true(lambda >= 0.499f && lambda <= 1.001f);
+        for (size_t k = 0; k < MULTI_LABELS; k++) {
+            const float want =
+                lambda * t[0][MULTI_LABELS * i + k] + (1 - lambda) * t[0][MULTI_LABELS * j + k];
+            assert_float_equal(t[1][MULTI_LABELS * i + k], want, 1e-4f);
+        }
+    }
+    data_loader_free(plain);
+    data_loader_free(mixed);
+    data_close(set);
+}
+
+static void test_agreement(void **state) {
+    (void)state;
+    const uint8_t none[] = {0, 0, 0}, some[] = {1, 0, 1};
+    assert_float_equal(data_agreement((const float[]){0.1f, 0.2f, 0.49f}, none, 3), 1, 0);
+    assert_float_equal(data_agreement((const float[]){0.1f, 0.5f, 0.2f}, none, 3), 0, 0);
+    assert_float_equal(data_agreement((const float[]){0.9f, 0.4f, 0.5f}, some, 3), 1, 0);
+    assert_float_equal(data_agreement((const float[]){0.9f, 0.6f, 0.1f}, some, 3), 1.0 / 3, 1e-9);
+    assert_float_equal(data_agreement((const float[]){0.9f, 0.6f, 0.9f}, some, 3), 2.0 / 3, 1e-9);
 }
 
 static void test_lambdas_are_folded_betas(void **state) {
@@ -368,6 +467,9 @@ int main(void) {
         cmocka_unit_test(test_seed_changes_order),
         cmocka_unit_test(test_epochs_differ_in_augmentation),
         cmocka_unit_test(test_mixup),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_targets_are_mixed),
+        cmocka_unit_test(test_agreement),
         cmocka_unit_test(test_lambdas_are_folded_betas),
         cmocka_unit_test(test_impossible_splits_are_refused),
     };

@@ -150,12 +150,17 @@ float *fixture_state_new(const nn_graph *graph, uint64_t seed) {
 }
 
 nn_model *fixture_model_new(const nn_graph *graph, uint64_t seed) {
+    return fixture_model_of(graph, seed, false);
+}
+
+nn_model *fixture_model_of(const nn_graph *graph, uint64_t seed, bool multi_label) {
     const data_info info = {
         .channels = FIXTURE_CHANNELS,
         .height = HEIGHT,
         .width = WIDTH,
         .label_count = FIXTURE_LABEL_COUNT,
         .labels = label_names,
+        .multi_label = multi_label,
         .mean = {101.5F, 90.25F, 113.125F},
         .deviation = {60.1F, 55.7F, 71.3F},
     };

@@ -31,6 +31,7 @@ void fixture_linearless_graph(nn_graph *graph);
 float *fixture_state_new(const nn_graph *graph, uint64_t seed);
 /// `graph` with such a state, labels with an umlaut, a quote and a space among them.
 nn_model *fixture_model_new(const nn_graph *graph, uint64_t seed);
+nn_model *fixture_model_of(const nn_graph *graph, uint64_t seed, bool multi_label);
 
 /// Malloced random pixels of `count` images for the fixture's graphs.
 uint8_t *fixture_pixels_new(size_t count, uint64_t seed);

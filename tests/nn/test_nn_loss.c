@@ -10,6 +10,7 @@ typedef struct batch {
     float logits[CELLS];
     int32_t labels[BATCH], partner_labels[BATCH];
     float lambdas[BATCH];
+    float targets[CELLS]; // of classes of their own
 } batch;
 
 static void draw(batch *b, double deviation) {
@@ -23,24 +24,36 @@ static void draw(batch *b, double deviation) {
             i % 3 == 0 ? b->labels[i] : (int32_t)ns_rng_below(&rng, CLASSES); // mixed with its own
         b->lambdas[i] = (float)(0.5 + 0.5 * ns_rng_unit(&rng));
     }
+    for (int i = 0; i < CELLS; i++) { // certain ones and mixed ones
+        b->targets[i] = i % 3 == 0 ? 0.0F : i % 3 == 1 ? 1.0F : (float)ns_rng_unit(&rng);
+    }
 }
 
 /// `gradient` has CELLS values.
-static float run(const batch *b, bool mixup, float smoothing, bool reference, float *gradient) {
+static float run_loss(nn__loss loss, bool reference, float *gradient) {
     float rows[BATCH];
     float cells[CELLS] = {0};
+    loss.batch_size = BATCH;
+    loss.class_count = CLASSES;
+    loss.gradient = cells;
+    loss.row_loss = rows;
+    const float mean = reference ? nn__loss_reference(&loss) : nn__loss_run(&loss);
+    memcpy(gradient, cells, sizeof cells);
+    return mean;
+}
+
+static float run(const batch *b, bool mixup, float smoothing, bool reference, float *gradient) {
     const nn__loss loss = {.logits = b->logits,
                            .labels = b->labels,
                            .partner_labels = mixup ? b->partner_labels : NULL,
                            .lambdas = mixup ? b->lambdas : NULL,
-                           .batch_size = BATCH,
-                           .class_count = CLASSES,
-                           .smoothing = smoothing,
-                           .gradient = cells,
-                           .row_loss = rows};
-    const float mean = reference ? nn__loss_reference(&loss) : nn__loss_run(&loss);
-    memcpy(gradient, cells, sizeof cells);
-    return mean;
+                           .smoothing = smoothing};
+    return run_loss(loss, reference, gradient);
+}
+
+static float run_each(const batch *b, float smoothing, bool reference, float *gradient) {
+    const nn__loss loss = {.logits = b->logits, .targets = b->targets, .smoothing = smoothing};
+    return run_loss(loss, reference, gradient);
 }
 
 static void test_it_agrees_with_reference(void **state) {
@@ -96,11 +109,65 @@ static void test_gradient_is_the_slope(void **state) {
     }
 }
 
+/// Large logits among them: what neither overflows nor vanishes.
+static void test_each_agrees_with_reference(void **state) {
+    (void)state;
+    static batch b;
+    float got[CELLS], want[CELLS];
+    for (int i = 0; i < 4; i++) {
+        const float smoothing = i % 2 == 0 ? 0.0F : 0.2F;
+        draw(&b, i < 2 ? 3 : 300);
+        const float got_loss = run_each(&b, smoothing, false, got);
+        const float want_loss = run_each(&b, smoothing, true, want);
+        assert_true(isfinite(got_loss));
+        assert_close(&got_loss, &want_loss, 1, 1e-6);
+        assert_close(got, want, CELLS, 1e-6);
+    }
+}
+
+static void test_gradient_of_each_is_the_slope(void **state) {
+    (void)state;
+    static batch b;
+    float gradient[CELLS], unused[CELLS];
+    draw(&b, 2);
+    (void)run_each(&b, 0.1F, false, gradient);
+    const float step = 1e-2F;
+    for (int i = 0; i < CELLS; i++) {
+        const float at = b.logits[i];
+        b.logits[i] = at + step;
+        const double up = (double)run_each(&b, 0.1F, true, unused);
+        b.logits[i] = at - step;
+        const double down = (double)run_each(&b, 0.1F, true, unused);
+        b.logits[i] = at;
+        assert_float_equal(gradient[i], ((up - down) / (2.0 * (double)step)), 1e-4);
+    }
+}
+
+/// By hand: one sample, logits 0 and ln 3, of which the first is there.
+static void test_each_by_hand(void **state) {
+    (void)state;
+    const float logits[] = {0.0F, logf(3.0F)};
+    const float targets[] = {1.0F, 0.0F};
+    float gradient[2], rows[1];
+    const nn__loss loss = {.logits = logits,
+                           .targets = targets,
+                           .batch_size = 1,
+                           .class_count = 2,
+                           .gradient = gradient,
+                           .row_loss = rows};
+    assert_float_equal(nn__loss_run(&loss), logf(2.0F) + logf(4.0F), 1e-6);
+    assert_float_equal(gradient[0], -0.5, 1e-6);
+    assert_float_equal(gradient[1], 0.75, 1e-6);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_agrees_with_reference),
         cmocka_unit_test(test_mixup_is_the_mixed_loss),
         cmocka_unit_test(test_gradient_is_the_slope),
+        cmocka_unit_test(test_each_agrees_with_reference),
+        cmocka_unit_test(test_gradient_of_each_is_the_slope),
+        cmocka_unit_test(test_each_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

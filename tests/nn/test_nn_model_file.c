@@ -67,6 +67,40 @@ static void test_notes_can_be_added_after_loading(void **state) {
     nn_model_free(model);
 }
 
+static uint32_t version_of(const char *path) {
+    ns_error err = {0};
+    uint8_t *bytes = NULL;
+    size_t size_bytes = 0;
+    uint32_t version = 0;
+    assert_ok(ns_file_read(path, FILE_BYTES_MAX, &bytes, &size_bytes, &err), &err);
+    memcpy(&version, bytes + VERSION_AT, sizeof version);
+    free(bytes);
+    return version;
+}
+
+/// Only multi-label models have the version that programs of before refuse.
+static void test_multi_label(void **state) {
+    (void)state;
+    static nn_graph graph;
+    ns_error err = {0};
+    nn_model *loaded = NULL;
+    fixture_small_graph(&graph);
+    nn_model *model = fixture_model_of(&graph, 7, true);
+    assert_ok(nn_model_save(model, PATH, &err), &err);
+    nn_model_free(model);
+    assert_int_equal(version_of(PATH), 3);
+    assert_ok(nn_model_load(PATH, &loaded, &err), &err);
+    assert_true(nn_model_describe(loaded)->multi_label);
+    assert_ok(nn_model_save(loaded, PATH, &err), &err); // what was loaded is as what was made
+    nn_model_free(loaded);
+    assert_int_equal(version_of(PATH), 3);
+    nn_model_free(saved_model());
+    assert_int_equal(version_of(PATH), 2);
+    assert_ok(nn_model_load(PATH, &loaded, &err), &err);
+    assert_false(nn_model_describe(loaded)->multi_label);
+    nn_model_free(loaded);
+}
+
 /// Loads `bytes` as a model file; it must be refused with a sentence.
 static void assert_refused(const uint8_t *bytes, size_t size_bytes, ns_status want,
                            const char *what) {
@@ -269,6 +303,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_notes_can_be_added_after_loading),
+        cmocka_unit_test(test_multi_label),
         cmocka_unit_test(test_every_flipped_byte_is_found),
         cmocka_unit_test(test_every_cut_is_found),
         cmocka_unit_test(test_other_versions_are_named),

@@ -14,14 +14,19 @@ enum {
     EXIT_NO_TOOLS = 77,
 };
 
-static void write_case(const nn_graph *graph, bool mirror_average, const char *folder) {
+/// What a model may be besides its graph.
+typedef struct kind {
+    bool mirror_average, multi_label;
+} kind;
+
+static void write_case(const nn_graph *graph, kind of, const char *folder) {
     ns_error err = {0};
     char path[NS_PATH_MAX];
     float probabilities[COUNT * FIXTURE_LABEL_COUNT];
     nn_infer *infer = NULL;
-    nn_model *model = fixture_model_new(graph, 23);
+    nn_model *model = fixture_model_of(graph, 23, of.multi_label);
     assert_non_null(model);
-    nn_model_set_mirror_average(model, mirror_average);
+    nn_model_set_mirror_average(model, of.mirror_average);
     uint8_t *pixels = fixture_pixels_new(COUNT, 29);
     assert_ok(nn_infer_new(model,
                            &(nn_infer_options){
@@ -56,7 +61,7 @@ static void test_every_op(void **state) {
     (void)state;
     static nn_graph graph;
     fixture_every_op_graph(&graph);
-    write_case(&graph, false, "every_op");
+    write_case(&graph, (kind){false, false}, "every_op");
     check_case("every_op");
 }
 
@@ -64,7 +69,7 @@ static void test_small(void **state) {
     (void)state;
     static nn_graph graph;
     fixture_small_graph(&graph);
-    write_case(&graph, false, "small");
+    write_case(&graph, (kind){false, false}, "small");
     check_case("small");
 }
 
@@ -72,7 +77,7 @@ static void test_without_linear(void **state) {
     (void)state;
     static nn_graph graph;
     fixture_linearless_graph(&graph);
-    write_case(&graph, false, "linearless");
+    write_case(&graph, (kind){false, false}, "linearless");
     check_case("linearless");
 }
 
@@ -80,11 +85,21 @@ static void test_mirror_average(void **state) {
     (void)state;
     static nn_graph graph;
     fixture_small_graph(&graph);
-    write_case(&graph, true, "mirrored");
+    write_case(&graph, (kind){true, false}, "mirrored");
     check_case("mirrored");
     fixture_linearless_graph(&graph);
-    write_case(&graph, true, "mirrored_linearless");
+    write_case(&graph, (kind){true, false}, "mirrored_linearless");
     check_case("mirrored_linearless");
+}
+
+static void test_multi_label(void **state) {
+    (void)state;
+    static nn_graph graph;
+    fixture_small_graph(&graph);
+    write_case(&graph, (kind){false, true}, "multi");
+    check_case("multi");
+    write_case(&graph, (kind){true, true}, "multi_mirrored");
+    check_case("multi_mirrored");
 }
 
 static void test_unwritable_place_is_named(void **state) {
@@ -100,11 +115,9 @@ static void test_unwritable_place_is_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_op),
-        cmocka_unit_test(test_small),
-        cmocka_unit_test(test_without_linear),
-        cmocka_unit_test(test_mirror_average),
-        cmocka_unit_test(test_unwritable_place_is_named),
+        cmocka_unit_test(test_every_op),       cmocka_unit_test(test_small),
+        cmocka_unit_test(test_without_linear), cmocka_unit_test(test_mirror_average),
+        cmocka_unit_test(test_multi_label),    cmocka_unit_test(test_unwritable_place_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
