@@ -377,12 +377,12 @@ static void test_targets(void **state) {
     const data_batch batch = {.x = x, .targets = targets};
     assert_int_equal(data_loader_next(loader, &batch), 6);
     for (int i = 0; i < 6 * MULTI_LABELS; i++) {
-        assert_float_equal(targets[i], i / MULTI_LABELS >> i % MULTI_LABELS & 1, 0);
+        assert_float_equal(targets[i], (float)(i / MULTI_LABELS >> i % MULTI_LABELS & 1), 0);
     }
     assert_int_equal(data_loader_next(loader, &batch), 2); // images 6 and 7, and padding
     for (int i = 0; i < 6 * MULTI_LABELS; i++) {
         const int image = i / MULTI_LABELS < 2 ? 6 + i / MULTI_LABELS : 0;
-        assert_float_equal(targets[i], image >> i % MULTI_LABELS & 1, 0);
+        assert_float_equal(targets[i], (float)(image >> i % MULTI_LABELS & 1), 0);
     }
     data_loader_free(loader);
     data_close(set);

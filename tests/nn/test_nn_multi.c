@@ -23,11 +23,12 @@ enum {
 /// Image i is demo image i, and over it two times in three demo image COUNT + i; labels ascend.
 static ns_status add_image(data__pack_writer *writer, size_t i, ns_error *err) {
     uint8_t first[PIXELS], second[PIXELS];
-    uint16_t labels[2] = {(uint16_t)data__demo_label(i), (uint16_t)data__demo_label(7 * i + 3)};
+    uint16_t labels[2] = {(uint16_t)data__demo_label(i),
+                          (uint16_t)data__demo_label((7 * i + 3) % DATA__DEMO_COUNT)};
     size_t count = 1;
     data__demo_draw(i, first);
     if (i % 3 != 0 && labels[0] != labels[1]) {
-        data__demo_draw(7 * i + 3, second);
+        data__demo_draw((7 * i + 3) % DATA__DEMO_COUNT, second);
         for (int at = 0; at < PIXELS; at++) {
             first[at] = first[at] > second[at] ? first[at] : second[at];
         }
