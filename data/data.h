@@ -121,9 +121,12 @@ typedef struct data_info {
     size_t split_count[DATA_SPLIT_COUNT]; // images
     float mean[DATA_CHANNELS_MAX];        // of train pixels, 0-255
     float deviation[DATA_CHANNELS_MAX];   // standard deviation of train pixels, 0-255; > 0
-    const char *sha256;                   // hex, of the whole content: the data set's identity
-    const char *source;                   // as given to import, safe to print
-    const char *provenance;               // JSON text: how it was made; no part of the identity
+    // Train images of the label that has most, over those of the one that has fewest but any; 1 when
+    // balanced, and for multi-label sets; 0: not known.
+    double train_imbalance;
+    const char *sha256;     // hex, of the whole content: the data set's identity
+    const char *source;     // as given to import, safe to print
+    const char *provenance; // JSON text: how it was made; no part of the identity
 } data_info;
 
 /// Borrowed for the life of `set`.
@@ -178,6 +181,7 @@ typedef struct data_loader_options {
     bool with_validation; // the images of the validation split too
     int batch_size;
     bool shuffle; // a new order every epoch; the incomplete last batch is left out
+    bool balance; // with shuffle, not of multi-label sets: every label equally often
     data_augment augment;
     uint64_t seed;
     int thread_count; // for filling a batch; the result does not depend on it
@@ -204,8 +208,8 @@ typedef struct data_batch {
 /// Fills `batch` with the next images; returns how many are real: batch_size when shuffling; else
 /// the last batch of an epoch may be short, padded with zeros, label 0, no targets and lambda 1. Returns 0 once
 /// at the end of each unshuffled epoch; a shuffled loader goes on for ever. What is not mixed has
-/// its own label as partner and lambda 1. What is drawn depends on (seed, epoch, image) alone, with
-/// whom an image is mixed on its place in the batch.
+/// its own label as partner and lambda 1. What is drawn depends on (seed, epoch, image) alone, of a
+/// balanced loader on (seed, epoch, place); with whom an image is mixed on its place in the batch.
 size_t data_loader_next(data_loader *loader, const data_batch *batch);
 
 /// Position: the number of images handed out since the start; setting it resumes a checkpoint.

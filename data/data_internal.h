@@ -427,7 +427,7 @@ typedef struct data__augment_plan {
 typedef struct data__draw_key {
     uint64_t seed;
     uint32_t epoch;
-    uint32_t image; // index into the whole set
+    uint32_t image; // index into the whole set, or what else is drawn once an epoch
 } data__draw_key;
 
 /// Defines the static function `name` with the parameters `params` as the inlined `body` called
@@ -455,6 +455,15 @@ typedef struct data__draw_key {
     }
 #endif
 #define DATA__INLINED static inline __attribute__((always_inline))
+
+/// The images of a loader by label (balance.c).
+typedef struct data__balance data__balance;
+/// Of `count` images, at least one. NULL when memory runs out.
+data__balance *data__balance_new(const data_set *set, const uint32_t *images, size_t count);
+void data__balance_free(data__balance *balance);
+/// The images of an epoch, as many as there are, to `order`.
+void data__balance_order(const data__balance *balance, uint64_t seed, uint64_t epoch,
+                         uint32_t *order);
 
 data__normaliser data__normaliser_of(const data_info *info);
 data__augment_plan data__augment_draw(const data_augment *augment, const data_info *info,

@@ -29,6 +29,9 @@
 // worth 4 % to the loader (1 to 3 % without resampling) but 42 % to the network, which should have
 // it. So the work went into filling faster.
 //
+// A balanced loader draws rare labels' images several times an epoch (balance.c). Each time an image
+// changes in another way: there the changes depend on (seed, epoch, place in the epoch).
+//
 // Invariants: `order` holds the images of the splits, in the order of epoch `order_epoch`; a
 // shuffled epoch is `batch_size * (image_count / batch_size)` images long, an unshuffled one
 // `image_count`. Nothing is allocated after data_loader_new.
@@ -46,13 +49,14 @@ struct data_loader {
     const data_info *info;
     data_loader_options options;
     data__normaliser normaliser;
-    size_t image_count;    // of the splits
-    size_t image_floats;   // C * H * W
-    uint64_t epoch_length; // images handed out in an epoch
-    uint64_t position;     // images handed out since the start
-    bool end_told;         // an unshuffled epoch's end at `position` has been returned as 0
-    uint32_t *order;       // image_count indices into the set
-    uint64_t order_epoch;  // whose order that is
+    size_t image_count;     // of the splits
+    size_t image_floats;    // C * H * W
+    uint64_t epoch_length;  // images handed out in an epoch
+    uint64_t position;      // images handed out since the start
+    bool end_told;          // an unshuffled epoch's end at `position` has been returned as 0
+    uint32_t *order;        // image_count indices into the set
+    data__balance *balance; // NULL: every image once an epoch
+    uint64_t order_epoch;   // whose order that is
 };
 
 /// Appends the indices of `split`, ascending, to `order` when that is not NULL; returns how many.
@@ -108,12 +112,23 @@ ns_status data_loader_new(const data_set *set, const data_loader_options *option
         .order = order,
         .order_epoch = EPOCH_NONE,
     };
+    if (options->balance) {
+        assert(options->shuffle && !info->multi_label);
+        (void)list_images(set, options, order);
+        loader->balance = data__balance_new(set, order, image_count);
+        if (loader->balance == NULL) {
+            data_loader_free(loader);
+            return ns_fail(err, NS_ERR_MEMORY, "no memory for the labels of %zu images",
+                           image_count);
+        }
+    }
     *out = loader;
     return NS_OK;
 }
 
 void data_loader_free(data_loader *loader) {
     if (loader != NULL) {
+        data__balance_free(loader->balance);
         free(loader->order);
         free(loader);
     }
@@ -125,18 +140,21 @@ static void order_epoch(data_loader *loader, uint64_t epoch) {
         return;
     }
     const size_t count = list_images(loader->set, &loader->options, loader->order);
-    if (loader->options.shuffle) {
+    if (loader->balance != NULL) {
+        data__balance_order(loader->balance, loader->options.seed, epoch, loader->order);
+    } else if (loader->options.shuffle) {
         ns_rng rng = ns_rng_stream(loader->options.seed, epoch, "epoch order");
         ns_rng_shuffle(&rng, loader->order, count);
     }
     loader->order_epoch = epoch;
 }
 
-static data__draw_key key_of(const data_loader *loader, uint32_t image) {
+/// `image` is a place in the order.
+static data__draw_key key_of(const data_loader *loader, const uint32_t *image) {
     return (data__draw_key){
         .seed = loader->options.seed,
         .epoch = (uint32_t)loader->order_epoch,
-        .image = image,
+        .image = loader->balance != NULL ? (uint32_t)(image - loader->order) : *image,
     };
 }
 
@@ -153,11 +171,12 @@ static void fill_targets(const data_loader *loader, uint32_t image, float *targe
     }
 }
 
-// Writes slot `slot` of the batch, unmixed.
-static void fill_slot(const data_loader *loader, uint32_t image, size_t slot,
+// Writes slot `slot` of the batch, unmixed; `place` of the order names its image.
+static void fill_slot(const data_loader *loader, const uint32_t *place, size_t slot,
                       const data_batch *batch) {
+    const uint32_t image = *place;
     const data__augment_plan plan =
-        data__augment_draw(&loader->options.augment, loader->info, key_of(loader, image));
+        data__augment_draw(&loader->options.augment, loader->info, key_of(loader, place));
     data__augment_apply(&loader->normaliser, &plan, data_pixels(loader->set, image),
                         batch->x + slot * loader->image_floats);
     if (loader->info->multi_label) {
@@ -174,12 +193,13 @@ static void fill_slot(const data_loader *loader, uint32_t image, size_t slot,
 }
 
 // Mixes slots `slot` and `slot + 1`, which are filled; `images` are theirs.
-static void mix_pair(const data_loader *loader, const uint32_t images[2], size_t slot,
+static void mix_pair(const data_loader *loader, const uint32_t *images, size_t slot,
                      const data_batch *batch) {
     float *a = batch->x + slot * loader->image_floats;
     float lambdas[2];
     for (int i = 0; i < 2; i++) {
-        lambdas[i] = data__mix_draw(loader->options.augment.mixup_alpha, key_of(loader, images[i]));
+        lambdas[i] =
+            data__mix_draw(loader->options.augment.mixup_alpha, key_of(loader, &images[i]));
     }
     data__mix(a, a + loader->image_floats, lambdas, loader->image_floats);
     if (loader->info->multi_label) {
@@ -197,7 +217,7 @@ static void mix_pair(const data_loader *loader, const uint32_t images[2], size_t
 static void fill_pair(const data_loader *loader, const uint32_t *images, size_t count, size_t slot,
                       const data_batch *batch) {
     for (size_t i = slot; i < slot + 2 && i < count; i++) {
-        fill_slot(loader, images[i], i, batch);
+        fill_slot(loader, &images[i], i, batch);
     }
     if (loader->options.augment.mixup_alpha > 0.0f && slot + 1 < count) {
         mix_pair(loader, images + slot, slot, batch);

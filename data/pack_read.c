@@ -340,6 +340,18 @@ static ns_status read_tables(data_set *set, const char *path, ns_error *err) {
     return index_images(set, path, err);
 }
 
+/// What data_info says of the train split.
+static double imbalance_of(const data_set *set) {
+    const size_t *counts = &set->label_counts[DATA_TRAIN * set->header.label_count];
+    size_t least = 0;
+    size_t most = 0;
+    for (uint32_t i = 0; i < set->header.label_count; i++) {
+        most = counts[i] > most ? counts[i] : most;
+        least = counts[i] > 0 && (least == 0 || counts[i] < least) ? counts[i] : least;
+    }
+    return least == 0 || set->info.multi_label ? 1 : (double)most / (double)least;
+}
+
 static void fill_info(data_set *set) {
     const data__pack_header *header = &set->header;
     data_info *info = &set->info;
@@ -351,6 +363,7 @@ static void fill_info(data_set *set) {
     info->labels = set->labels;
     memcpy(info->mean, header->mean, sizeof(info->mean));
     memcpy(info->deviation, header->deviation, sizeof(info->deviation));
+    info->train_imbalance = imbalance_of(set);
     info->sha256 = set->sha256;
 }
 

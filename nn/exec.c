@@ -162,6 +162,7 @@ static size_t carve(nn_net *net, carver c) {
         .targets = net->targets,
         .batch_size = net->options.batch_size,
         .class_count = nn_net_class_count(net),
+        .class_weights = net->options.class_weights,
         .smoothing = net->options.label_smoothing,
         .gradient = training ? take_floats(&c, logits) : NULL,
         .row_loss = training ? take_floats(&c, batch) : NULL,

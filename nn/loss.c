@@ -6,7 +6,10 @@
 //
 //      loss = -sum_k q_k log p_k,   p = softmax(logits),   d loss / d logit_k = p_k - q_k
 //
-// which is l times the loss of t plus 1 - l times that of u. One pass over a row yields both. A row costs K exponentials; at usual sizes the whole loss is
+// which is l times the loss of t plus 1 - l times that of u. With class weights w these two count w_t
+// and w_u times: the target is then the sum of theirs, W = l w_t + (1 - l) w_u instead of 1 in all,
+// and d loss / d logit_k = W p_k - q_k.
+// One pass over a row yields both. A row costs K exponentials; at usual sizes the whole loss is
 // some ten thousand of them, nothing beside one convolution. Rows are summed in order, so that the
 // thread count does not matter.
 //
@@ -25,20 +28,29 @@
 
 #include "nn/nn_internal.h"
 
-/// What `row` is trained for: labels t and u, and what of their targets is above the others'.
+/// What `row` is trained for: labels t and u, what of their targets is above the others', and the
+/// sum of all targets.
 typedef struct goal {
     int t, u;
-    float t_share, u_share;
+    float t_share, u_share, sum;
 } goal;
+
+static float weight_of(const nn__loss *loss, int label) {
+    return loss->class_weights != NULL ? loss->class_weights[label] : 1.0F;
+}
 
 static goal goal_of(const nn__loss *loss, int row) {
     const float share = 1.0F - loss->smoothing;
+    const int t = loss->labels[row];
     if (loss->lambdas == NULL) {
-        return (goal){loss->labels[row], loss->labels[row], share, 0.0F};
+        const float weight = weight_of(loss, t);
+        return (goal){t, t, share * weight, 0.0F, weight};
     }
-    const float lambda = loss->lambdas[row];
-    return (goal){loss->labels[row], loss->partner_labels[row], share * lambda,
-                  share * (1.0F - lambda)};
+    const int u = loss->partner_labels[row];
+    const float t_part = loss->lambdas[row] * weight_of(loss, t);
+    const float u_part = (1.0F - loss->lambdas[row]) * weight_of(loss, u);
+    const float sum = loss->class_weights != NULL ? t_part + u_part : 1.0F;
+    return (goal){t, u, share * t_part, share * u_part, sum};
 }
 
 /// The row's loss; the gradient row is filled.
@@ -58,14 +70,15 @@ static float row_loss(const nn__loss *loss, int row) {
     assert(sum >= 1.0F || isnan(sum)); // the largest logit's share
     const goal q = goal_of(loss, row);
     const float smooth = loss->smoothing;
-    const float scale = 1.0F / (sum * (float)loss->batch_size);
-    const float rest = smooth / ((float)classes * (float)loss->batch_size);
+    const float scale = q.sum / (sum * (float)loss->batch_size);
+    const float rest = q.sum * smooth / ((float)classes * (float)loss->batch_size);
     for (int k = 0; k < classes; k++) {
         g[k] = g[k] * scale - rest;
     }
     g[q.t] -= q.t_share / (float)loss->batch_size;
     g[q.u] -= q.u_share / (float)loss->batch_size;
-    return logf(sum) - q.t_share * (z[q.t] - max) - q.u_share * (z[q.u] - max) - smooth * mean;
+    return q.sum * logf(sum) - q.t_share * (z[q.t] - max) - q.u_share * (z[q.u] - max) -
+           q.sum * smooth * mean;
 }
 
 /// What class `k` of `row` is trained towards.
@@ -134,12 +147,12 @@ float nn__loss_reference(const nn__loss *loss) {
         }
         for (int k = 0; k < classes; k++) {
             const double log_p = (double)z[k] - max - log(sum);
-            const double target = (double)loss->smoothing / classes +
+            const double target = (double)q.sum * (double)loss->smoothing / classes +
                                   (k == q.t ? (double)q.t_share : 0.0) +
                                   (k == q.u ? (double)q.u_share : 0.0);
             total -= target * log_p;
             loss->gradient[(size_t)row * (size_t)classes + (size_t)k] =
-                (float)((exp(log_p) - target) / loss->batch_size);
+                (float)(((double)q.sum * exp(log_p) - target) / loss->batch_size);
         }
     }
     return (float)(total / loss->batch_size);

@@ -181,12 +181,14 @@ typedef struct nn_net_options {
     nn_mode mode;
     nn_dtype dtype;
     int batch_size;
-    int thread_count;      // 0: all cores
-    size_t mem_bytes_max;  // refuse beyond it; 0: what the machine has left
-    float label_smoothing; // of the loss, in [0, 1)
-    bool average;          // with room for an average of the weights
-    bool mixup;            // with room for labels of mixed images
-    bool multi_label;      // classes are not one of all, but 0 or 1 each: sigmoid, not softmax
+    int thread_count;           // 0: all cores
+    size_t mem_bytes_max;       // refuse beyond it; 0: what the machine has left
+    float label_smoothing;      // of the loss, in [0, 1)
+    const float *class_weights; // of the loss (classes), borrowed for the net's life; NULL: all 1;
+                                // not of multi-label nets
+    bool average;               // with room for an average of the weights
+    bool mixup;                 // with room for labels of mixed images
+    bool multi_label;           // classes are not one of all, but 0 or 1 each: sigmoid, not softmax
 } nn_net_options;
 
 nn_net_options nn_net_options_default(void);
@@ -313,6 +315,14 @@ typedef enum nn_average {
     NN_AVERAGE_LOOKAHEAD, // slow weights, to which the fast ones return every few steps
 } nn_average;
 
+/// What is done about labels that are much rarer than others; not for multi-label sets.
+typedef enum nn_balance {
+    NN_BALANCE_NONE,
+    NN_BALANCE_ROOT,      // weights in the loss: one over the root of a label's images
+    NN_BALANCE_EFFECTIVE, // the same: one over their effective number (nn/class_weight.c)
+    NN_BALANCE_SAMPLING,  // every label is drawn equally often (data/balance.c)
+} nn_balance;
+
 typedef struct nn_recipe {
     int batch_size;
     float rate_peak; // of SGD with Nesterov momentum, for the mean loss of a batch
@@ -328,13 +338,14 @@ typedef struct nn_recipe {
     nn_average average;
     float average_window; // of the EMA: its mean age, as a fraction of the training so far
     bool mirror_average;  // of the model (nn_model_set_mirror_average)
+    nn_balance balance;
     data_augment augment;
 } nn_recipe;
 nn_recipe nn_recipe_default(void);
 /// Sets the field called `name` (as above; those of `augment` by their own names) from its text:
 /// "0.4", "cosine", "1". NS_ERR_USAGE, naming what there is, when name or value are unknown.
 ns_status nn_recipe_set(nn_recipe *recipe, const char *name, const char *text, ns_error *err);
-/// All fields by name.
+/// All fields by name; `balance` only where it is not none, for checkpoints older than it.
 ns_json *nn_recipe_to_json(const nn_recipe *recipe);
 /// "batch_size=128 rate_peak=0.2 ...", all fields but those that are 0, off or their first word. Of
 /// equal recipes equal, and of different ones different, for keys.

@@ -245,7 +245,8 @@ typedef struct nn__loss {
     const int32_t *labels;
     const int32_t *partner_labels; // NULL: no mixtures
     const float *lambdas;          // (batch), the share of `labels`
-    const float *targets; // (batch, classes) in [0, 1], in place of all these; NULL: softmax
+    const float *targets;       // (batch, classes) in [0, 1], in place of all these; NULL: softmax
+    const float *class_weights; // (classes): what an image of each counts; NULL: 1
     int batch_size, class_count;
     float smoothing;
     float *gradient; // (batch, classes), of the mean loss
@@ -254,6 +255,13 @@ typedef struct nn__loss {
 float nn__loss_run(const nn__loss *loss);
 /// The same in double precision, one row after the other.
 float nn__loss_reference(const nn__loss *loss);
+
+/* ---- class_weight.c -------------------------------------------------------------------------- */
+
+/// Whether it changes the loss, and not what is drawn.
+bool nn__balance_weighs(nn_balance balance);
+/// Of labels with so many training images; both have `label_count`.
+void nn__class_weights(nn_balance balance, const size_t *counts, int label_count, float *out);
 
 /* ---- threads (threads.c) ----------------------------------------------------------------------
  */

@@ -20,7 +20,8 @@
 
 #define PI 3.14159265358979323846
 
-static_assert(sizeof(nn_schedule) == sizeof(int) && sizeof(nn_average) == sizeof(int),
+static_assert(sizeof(nn_schedule) == sizeof(int) && sizeof(nn_average) == sizeof(int) &&
+                  sizeof(nn_balance) == sizeof(int),
               "an enum is read and written as an int");
 
 typedef enum field_kind {
@@ -37,15 +38,18 @@ typedef struct field {
     size_t offset;           // in nn_recipe
     double min, max;         // of numbers
     const char *const *word; // of enums, in their order, NULL behind the last
+    bool is_young;           // JSON leaves it out where it is the first word, as before it was
 } field;
 
 static const char *const schedule_words[] = {"linear", "cosine", NULL};
 static const char *const average_words[] = {"none", "ema", "lookahead", NULL};
+static const char *const balance_words[] = {"none", "root", "effective", "sampling", NULL};
 
 // clang-format off
 #define FIELD(kind, name, member, min, max) \
-    {name, FIELD_##kind, offsetof(nn_recipe, member), min, max, NULL}
-#define WORD(name, member) {#name, FIELD_WORD, offsetof(nn_recipe, member), 0, 0, name##_words}
+    {name, FIELD_##kind, offsetof(nn_recipe, member), min, max, NULL, false}
+#define WORD(name, member, is_young) \
+    {#name, FIELD_WORD, offsetof(nn_recipe, member), 0, 0, name##_words, is_young}
 
 static const field fields[] = {
     FIELD(INT,  "batch_size",        batch_size,        1, NN_BATCH_MAX),
@@ -54,10 +58,10 @@ static const field fields[] = {
     FIELD(REAL, "weight_decay",      weight_decay,      0, 1000),
     FIELD(SHARE, "label_smoothing",  label_smoothing,   0, 1),
     FIELD(REAL, "warmup_fraction",   warmup_fraction,   0, 1),
-    WORD(schedule,                   schedule),
+    WORD(schedule,                   schedule, false),
     FIELD(REAL, "norm_rate_factor",  norm_rate_factor,  0, 1000),
     FIELD(REAL, "clip_deviations",   clip_deviations,   0, 1000),
-    WORD(average,                    average),
+    WORD(average,                    average, false),
     FIELD(REAL, "average_window",    average_window,    0.001, 1),
     FIELD(FLAG, "mirror_average",    mirror_average,    0, 1),
     FIELD(FLAG, "mirror",            augment.mirror,    0, 1),
@@ -68,6 +72,7 @@ static const field fields[] = {
     FIELD(REAL, "shear_degrees",     augment.shear_degrees,     0, 89),
     FIELD(REAL, "erase_probability", augment.erase_probability, 0, 1),
     FIELD(REAL, "mixup_alpha",       augment.mixup_alpha,       0, 100),
+    WORD(balance,                    balance, true),
 };
 // clang-format on
 
@@ -198,7 +203,9 @@ static void add_field(ns_json *json, const nn_recipe *recipe, const field *f) {
         break;
     case FIELD_WORD:
         memcpy(&whole, member, sizeof whole);
-        ns_json_set_string(json, f->name, f->word[whole]);
+        if (whole != 0 || !f->is_young) {
+            ns_json_set_string(json, f->name, f->word[whole]);
+        }
         break;
     }
 }

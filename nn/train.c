@@ -43,6 +43,7 @@ static nn_net_options net_options_of(const nn__trainer *t) {
     options.thread_count = t->thread_count;
     options.mem_bytes_max = t->mem_bytes_max;
     options.label_smoothing = t->recipe.label_smoothing;
+    options.class_weights = t->class_weights;
     options.average = t->recipe.average != NN_AVERAGE_NONE;
     options.mixup = t->recipe.augment.mixup_alpha > 0;
     options.multi_label = data_describe(t->set)->multi_label;
@@ -61,11 +62,39 @@ static ns_status fit_batch(nn__trainer *t, ns_error *err) {
     return NS_OK;
 }
 
+/// What the recipe says of rare labels, of all images that are trained on.
+static ns_status weigh_classes(nn__trainer *t, ns_error *err) {
+    const data_info *info = data_describe(t->set);
+    const size_t label_count = (size_t)info->label_count;
+    if (t->recipe.balance != NN_BALANCE_NONE && info->multi_label) {
+        return ns_fail(err, NS_ERR_INPUT,
+                       "cannot balance the labels of a set whose images have several");
+    }
+    if (!nn__balance_weighs(t->recipe.balance)) {
+        return NS_OK;
+    }
+    size_t *counts = calloc(label_count, sizeof(*counts));
+    t->class_weights = calloc(label_count, sizeof(*t->class_weights));
+    if (counts == NULL || t->class_weights == NULL) {
+        free(counts);
+        return ns_fail(err, NS_ERR_MEMORY, "no memory for the weights of %zu labels", label_count);
+    }
+    for (int i = 0; i < info->label_count; i++) {
+        counts[i] =
+            data_label_count(t->set, DATA_TRAIN, i) +
+            (t->options->with_validation ? data_label_count(t->set, DATA_VALIDATION, i) : 0);
+    }
+    nn__class_weights(t->recipe.balance, counts, info->label_count, t->class_weights);
+    free(counts);
+    return NS_OK;
+}
+
 static ns_status make_loader(nn__trainer *t, ns_error *err) {
     const data_loader_options options = {.split = DATA_TRAIN,
                                          .with_validation = t->options->with_validation,
                                          .batch_size = t->recipe.batch_size,
                                          .shuffle = true,
+                                         .balance = t->recipe.balance == NN_BALANCE_SAMPLING,
                                          .augment = t->recipe.augment,
                                          .seed = t->options->seed,
                                          .thread_count = t->thread_count};
@@ -98,6 +127,7 @@ static ns_status set_up(nn__trainer *t, ns_error *err) {
     NS_TRY(nn_graph_check(t->graph, err));
     NS_TRY(nn__check_shape(t->graph, data_describe(t->set), err));
     NS_TRY(fit_batch(t, err));
+    NS_TRY(weigh_classes(t, err));
     t->result->recipe = t->recipe;
     t->mem_bytes_max = net_bytes_max(t);
     const nn_net_options net_options = net_options_of(t);
@@ -243,6 +273,7 @@ static void tear_down(nn__trainer *t) {
     data_loader_free(t->statistics_loader);
     data_loader_free(t->loader);
     nn_net_free(t->net);
+    free(t->class_weights);
     free(t->now);
 }
 

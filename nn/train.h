@@ -29,6 +29,7 @@ typedef struct nn__trainer {
     // Two snapshots in plain layout, each of `part_count` parts of `state_count` values: `now`, into
     // which the net is read, and behind it `good`, the state to go back to.
     float *now, *good;
+    float *class_weights; // of the loss; NULL: none
     size_t state_count, part_count;
     nn__position position;
     int64_t begin_ms; // the clock when training would have begun, had it never been interrupted

@@ -96,10 +96,14 @@ void search__anchor_make(const search_space *space, search_genotype *out) {
         {"shear_degrees", 0, NULL},
         {"mixup_alpha", 0, NULL},
         {"average", 0, "none"},
+        {"balance", 0, "none"}, // where the space has it
     };
     *out = (search_genotype){0};
     for (size_t i = 0; i < NS_COUNT_OF(GENES); i++) {
         const int gene = search__gene_find(space, GENES[i].gene);
+        if (gene < 0) {
+            continue;
+        }
         if (GENES[i].word != NULL) {
             choose_word(space, out, gene, GENES[i].word);
         } else {

@@ -226,7 +226,10 @@ static ns_status read_recipe(const search_space *space, const search_genotype *g
         .mixup_alpha = (float)number(&in, "mixup_alpha"),
     };
     const char *average = text(&in, "average");
+    const bool balances = search__gene_find(space, "balance") >= 0;
+    const char *balance = balances ? text(&in, "balance") : "none";
     NS_TRY(in.status);
+    NS_TRY(nn_recipe_set(out, "balance", balance, err));
     return nn_recipe_set(out, "average", average, err);
 }
 

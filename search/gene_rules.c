@@ -29,6 +29,7 @@ static const char *const POOLS_USUAL[] = {"max", "strided", NULL};
 static const char *const POOLS_LAST[] = {"max", "strided", "none", NULL};
 static const char *const HEAD_POOLS[] = {"max", "average", NULL};
 static const char *const AVERAGES[] = {"none", "ema", "lookahead", NULL};
+static const char *const BALANCES[] = {"none", "root", "effective", "sampling", NULL};
 
 static const double STEM_WIDTHS[] = {8, 16, 24, 32, 48, 64, END};
 static const double WIDTH_FACTORS[] = {0.5, 1, 1.5, 2, 3, 4, END}; // of the anchor's width
@@ -87,6 +88,7 @@ static const search__rule RULES[] = {
     NUMBERS("shear_degrees",     RECIPE, LINEAR, 0, 60, 0,   SHEARS,                OFF),
     NUMBERS("mixup_alpha",       RECIPE, LINEAR, 0, 10, 0,   MIXUPS,                OFF),
     WORDS("average",             RECIPE,                   AVERAGES, AVERAGES,      USUAL),
+    WORDS("balance",             RECIPE,                   BALANCES, BALANCES,      NEAR),
 };
 // clang-format on
 

@@ -30,7 +30,8 @@
 //
 // Recipe genes are chosen so that each means the same whatever the others are: the rate is that of
 // a batch of 256 and scales linearly with the batch (Goyal et al. 2017); shift and cutout are
-// percents of the image's shorter side.
+// percents of the image's shorter side. One of them, `balance`, is there only where some labels have
+// at least three times the train images of others: class weights in the loss, or balanced sampling.
 
 #include <assert.h>
 #include <math.h>
@@ -83,6 +84,11 @@ static int add_stages(search_space *space, int first) {
     return count;
 }
 
+/// What to do about rare labels is a question only where there are some.
+static bool is_wanted(const search__rule *rule, const data_info *info) {
+    return strcmp(rule->name, "balance") != 0 || info->train_imbalance >= SEARCH__IMBALANCE_MIN;
+}
+
 void search_space_default(const data_info *info, search_space *out) {
     *out = (search_space){
         .name = "default",
@@ -95,6 +101,8 @@ void search_space_default(const data_info *info, search_space *out) {
     for (int row = 0; (rule = search__rule_at(row)) != NULL;) {
         if (rule->of == SEARCH__OF_STAGE) {
             row += add_stages(out, row);
+        } else if (!is_wanted(rule, info)) {
+            row++;
         } else {
             add_gene(out, rule, 0);
             row++;

@@ -9,6 +9,9 @@
 /* ---- gene_rules.c: the genes of the default space ---------------------------------------------- */
 
 #define SEARCH__STAGES_MAX 4
+/// Train images of the most frequent label over those of the rarest from which on the gene "balance"
+/// is part of a space; below, weights hardly differ from 1 and the gene would only cost trials.
+#define SEARCH__IMBALANCE_MIN 3.0
 
 typedef enum search__owner {
     SEARCH__OF_NET,
@@ -84,6 +87,11 @@ ns_status search__gene_keys_check(const search_space *space, const ns_json *json
 int search__batch_size(const search_space *space, double batch_size);
 int search__percent_px(const search_space *space, double percent);
 int search__stem_width(const search_space *space, const search__layout *layout, double width);
+
+/// search_space_from_json() of what search_space_to_json() once printed: genes that it does not name
+/// are younger than it and no part of the space.
+ns_status search__space_of_study(const data_info *info, const ns_json *json, search_space *out,
+                                 ns_error *err);
 
 /// The anchor's width of a stage, from 1.
 int search__anchor_width(const search_space *space, int stage);

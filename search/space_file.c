@@ -299,6 +299,26 @@ ns_status search_space_from_json(const data_info *info, const ns_json *json, sea
     return check_anchor(out, err);
 }
 
+/// Takes out a gene and the anchor's choice of it.
+static void drop_gene(search_space *space, int gene) {
+    const size_t behind = (size_t)(space->gene_count - gene - 1);
+    memmove(&space->gene[gene], &space->gene[gene + 1], behind * sizeof space->gene[0]);
+    memmove(&space->anchor.choice[gene], &space->anchor.choice[gene + 1], behind);
+    space->anchor.choice[--space->gene_count] = 0;
+}
+
+ns_status search__space_of_study(const data_info *info, const ns_json *json, search_space *out,
+                                 ns_error *err) {
+    NS_TRY(search_space_from_json(info, json, out, err));
+    const ns_json *genes = ns_json_get(json, "genes");
+    for (int gene = out->gene_count - 1; gene >= 0; gene--) {
+        if (ns_json_get(genes, out->gene[gene].name) == NULL) {
+            drop_gene(out, gene);
+        }
+    }
+    return NS_OK;
+}
+
 ns_status search_space_load(const char *path, const data_info *info, search_space *out,
                             ns_error *err) {
     uint8_t *text = NULL;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "search/search_internal.h"
+#include "search/space.h"
 
 #define RUN_MS_MIN 500 // what is left of a budget below this starts nothing
 
@@ -254,7 +255,7 @@ static ns_status space_open(search__run *run, ns_error *err) {
     }
     ns_json *json = NULL;
     ns_status status = ns_json_parse(config->space, &json, err);
-    status = status == NS_OK ? search_space_from_json(run->info, json, &run->space, err) : status;
+    status = status == NS_OK ? search__space_of_study(run->info, json, &run->space, err) : status;
     if (status != NS_OK) {
         ns_error_prefix(err, "cannot use the space of study '%s'", config->study);
     }

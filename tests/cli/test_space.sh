@@ -28,4 +28,17 @@ refuse '{' '' # the sentence names the byte
 expect 1 'nosuch.json: No such file' space --space nosuch.json
 expect 1 'nosuch.nsd: No such file' space nosuch.nsd
 
+# Labels of which one has four times the images of the other.
+make_images source/lying1 60
+make_images source/upright 15
+"$PROGRAM" import source -o uneven.nsd --size 8x8 >/dev/null 2>&1 || fail "import"
+expect_json '"balance" not in d["space"]["genes"]' space --json
+expect_json 'd["space"]["genes"]["balance"] == ["none", "root", "effective", "sampling"]
+    and d["space"]["anchor"]["balance"] == "none"' space uneven.nsd --json
+for balance in root effective sampling; do
+    expect_json "d['genotype']['balance'] == d['recipe']['balance'] == '$balance'
+        and d['loss'] > 0" train uneven.nsd --epochs 2 --json \
+        --genotype "{\"balance\": \"$balance\", \"mixup_alpha\": 0.2, \"average\": \"ema\"}"
+done
+
 finish
