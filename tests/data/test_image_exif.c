@@ -120,7 +120,7 @@ static void test_colours_stay_together(void **state) {
     ns_error err = {0};
     data_image image = {2, 1, 3, malloc(6)};
     assert_non_null(image.pixels);
-    memcpy(image.pixels, "abcdef", 6);
+    (void)put_bytes(image.pixels, "abcdef", 6);
     assert_ok(data__image_turn(&image, 6, &err), &err);
     assert_int_equal(image.width, 1);
     assert_int_equal(image.height, 2);

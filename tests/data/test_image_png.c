@@ -54,9 +54,32 @@ static void test_corrupt_ones_are_refused(void **state) {
     }
 }
 
+/// For check_png.py.
+static void put_raw(const char *name, const data_image *image) {
+    char path[NS_PATH_MAX];
+    const size_t pixels_bytes =
+        (size_t)image->width * (size_t)image->height * (size_t)image->channels;
+    uint8_t *file = malloc(64 + pixels_bytes);
+    assert_non_null(file);
+    const int used =
+        snprintf((char *)file, 64, "%d %d %d\n", image->width, image->height, image->channels);
+    memcpy(file + used, image->pixels, pixels_bytes);
+    (void)snprintf(path, sizeof(path), "decoded/%.*s.raw", (int)strcspn(name, "."), name);
+    put_file(path, file, (size_t)used + pixels_bytes);
+    free(file);
+}
+
+/// A decoder written from the specification, in another language, sees the same in every pixel.
+static void assert_same_as_reference(const char *suite) {
+    char command[2 * NS_PATH_MAX];
+    (void)snprintf(command, sizeof(command), "%s %s '%s' decoded", PYTHON, CHECK_PNG, suite);
+    assert_int_equal(system(command), 0); // NOLINT(cert-env33-c): a script of our own
+}
+
 /// All that are not named "x...": 161 images, each decoded, with the channels that its name tells.
 static void test_sound_ones_are_read(void **state) {
     (void)state;
+    fresh_dir("decoded");
     char dir_path[NS_PATH_MAX];
     suite_path("", dir_path);
     DIR *dir = opendir(dir_path);
@@ -72,6 +95,7 @@ static void test_sound_ones_are_read(void **state) {
         const bool grey = name[5] == 'g' || (name[4] == '4' && name[5] == 'a');
         assert_int_equal(image.channels, grey ? 1 : 3);
         assert_true(image.width > 0 && image.height > 0);
+        put_raw(name, &image);
         data_image_free(&image);
         count++;
     }
@@ -79,6 +103,7 @@ static void test_sound_ones_are_read(void **state) {
     if (count < 150) {
         fail_msg("only %d images of PngSuite were read, want 150 or more", count);
     }
+    assert_same_as_reference(dir_path);
 }
 
 static void test_interlaced_ones_equal_the_others(void **state) {
@@ -181,6 +206,7 @@ static void test_claims_are_checked_before_memory_is_taken(void **state) {
         const char *claim;
     } cases[] = {{60000, 60000, "60000x60000"},
                  {32768, 32768, "32768x32768"},
+                 {100000, 100000, "100000x100000"},
                  {0, 5, "0x5"},
                  {1, 0x7fffffff, "1x2147483647"}};
     for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
@@ -192,6 +218,18 @@ static void test_claims_are_checked_before_memory_is_taken(void **state) {
             fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].claim);
         }
     }
+}
+
+/// What takes longer than it may is refused; the clock is looked at every million pixels.
+static void test_time_is_limited(void **state) {
+    (void)state;
+    ns_error err = {0};
+    data__cpu_limit limit = data__cpu_limit_start(1);
+    assert_ok(data__cpu_limit_check(&limit, 1000, &err), &err);
+    limit.end_ns = 0;
+    assert_ok(data__cpu_limit_check(&limit, 1000, &err), &err); // no look yet
+    assert_status(data__cpu_limit_check(&limit, 1 << 20, &err), NS_ERR_INPUT);
+    assert_string_equal(err.text, "decoding it takes more than 0.001 s of a core");
 }
 
 static void test_headers_agree_with_pixels(void **state) {
@@ -277,6 +315,7 @@ int main(void) {
         cmocka_unit_test(test_plain_pixels_are_exact),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_claims_are_checked_before_memory_is_taken),
+        cmocka_unit_test(test_time_is_limited),
         cmocka_unit_test(test_headers_agree_with_pixels),
         cmocka_unit_test(test_texts_take_no_memory),
         cmocka_unit_test(test_no_memory_is_not_a_bad_image),

@@ -43,7 +43,7 @@ static size_t extend(const uint8_t *simple, size_t simple_bytes, uint8_t flags, 
     assert_ok(data_image_decode(simple, simple_bytes, "simple", &image, &err), &err);
     memset(out, 0, WEBP_BYTES_MAX);
     memcpy(out, simple, 12);
-    memcpy(out + 12, "VP8X\x0a\0\0\0", 8);
+    (void)put_bytes(out + 12, "VP8X\x0a\0\0\0", 8);
     out[20] = flags;
     out[24] = (uint8_t)(image.width - 1); // canvas
     out[27] = (uint8_t)(image.height - 1);
