@@ -172,6 +172,11 @@ ns_status ns_atomic_write(ns_atomic_file *file, const void *bytes, size_t size_b
 /// Overwrites at `offset` what was written before (a header that is known last).
 ns_status ns_atomic_write_at(ns_atomic_file *file, const void *bytes, size_t size_bytes,
                              uint64_t offset, ns_error *err);
+/// Reads back exactly `size_bytes` of what was written at `offset`.
+ns_status ns_atomic_read_at(ns_atomic_file *file, void *bytes, size_t size_bytes, uint64_t offset,
+                            ns_error *err);
+/// Cuts off what was written from `size_bytes` on; the next ns_atomic_write goes there.
+ns_status ns_atomic_truncate(ns_atomic_file *file, uint64_t size_bytes, ns_error *err);
 /// Makes the file appear; frees `file` whatever the result.
 ns_status ns_atomic_commit(ns_atomic_file *file, ns_error *err);
 /// Drops the temporary file; accepts NULL.
@@ -219,7 +224,9 @@ ns_status ns_sha256_new(ns_sha256 **out, ns_error *err);
 void ns_sha256_update(ns_sha256 *hash, const void *bytes, size_t size_bytes);
 /// Writes the hex digest and frees `hash`.
 void ns_sha256_finish(ns_sha256 *hash, char out[NS_SHA256_HEX_MAX]);
-/// The three calls above for a buffer in memory.
+/// The same with the digest's first 128 bits in place of its text, for tables of very many.
+void ns_sha256_finish_128(ns_sha256 *hash, uint64_t out[2]);
+/// The first three calls for a buffer in memory.
 ns_status ns_sha256_of(const void *bytes, size_t size_bytes, char out[NS_SHA256_HEX_MAX],
                        ns_error *err);
 

@@ -140,6 +140,25 @@ ns_status ns_atomic_write_at(ns_atomic_file *file, const void *bytes, size_t siz
     return NS_OK;
 }
 
+ns_status ns_atomic_read_at(ns_atomic_file *file, void *bytes, size_t size_bytes, uint64_t offset,
+                            ns_error *err) {
+    if (fseeko(file->stream, (off_t)offset, SEEK_SET) != 0 ||
+        fread(bytes, 1, size_bytes, file->stream) != size_bytes ||
+        fseeko(file->stream, 0, SEEK_END) != 0) {
+        file->failed = true;
+        return ns_fail(err, NS_ERR_IO, "cannot read back what was written of %s", file->path);
+    }
+    return NS_OK;
+}
+
+ns_status ns_atomic_truncate(ns_atomic_file *file, uint64_t size_bytes, ns_error *err) {
+    if (fflush(file->stream) != 0 || ftruncate(fileno(file->stream), (off_t)size_bytes) != 0 ||
+        fseeko(file->stream, 0, SEEK_END) != 0) {
+        return write_failed(file, errno, err);
+    }
+    return NS_OK;
+}
+
 static ns_status sync_parent(const char *path, ns_error *err) {
     char dir[NS_PATH_MAX];
     (void)snprintf(dir, sizeof(dir), "%s", path);

@@ -34,20 +34,32 @@ void ns_sha256_update(ns_sha256 *hash, const void *bytes, size_t size_bytes) {
     }
 }
 
-void ns_sha256_finish(ns_sha256 *hash, char out[NS_SHA256_HEX_MAX]) {
-    static const char digits[] = "0123456789abcdef";
-    uint8_t digest[DIGEST_BYTES] = {0}; // stays zero should libcrypto fail: equal to no real digest
+/// Frees `hash`. The digest is zero should libcrypto fail: equal to no real one.
+static void finish(ns_sha256 *hash, uint8_t digest[DIGEST_BYTES]) {
     unsigned int digest_bytes = 0;
+    memset(digest, 0, DIGEST_BYTES);
     if (!hash->failed) {
         (void)EVP_DigestFinal_ex(hash->context, digest, &digest_bytes);
     }
+    EVP_MD_CTX_free(hash->context);
+    free(hash);
+}
+
+void ns_sha256_finish_128(ns_sha256 *hash, uint64_t out[2]) {
+    uint8_t digest[DIGEST_BYTES];
+    finish(hash, digest);
+    memcpy(out, digest, 2 * sizeof(*out));
+}
+
+void ns_sha256_finish(ns_sha256 *hash, char out[NS_SHA256_HEX_MAX]) {
+    static const char digits[] = "0123456789abcdef";
+    uint8_t digest[DIGEST_BYTES];
+    finish(hash, digest);
     for (size_t i = 0; i < DIGEST_BYTES; i++) {
         out[2 * i] = digits[digest[i] >> 4];
         out[2 * i + 1] = digits[digest[i] & 15];
     }
     out[2 * DIGEST_BYTES] = '\0';
-    EVP_MD_CTX_free(hash->context);
-    free(hash);
 }
 
 ns_status ns_sha256_of(const void *bytes, size_t size_bytes, char out[NS_SHA256_HEX_MAX],

@@ -74,6 +74,10 @@ static ns_status parse_format(const char *text, void *value, ns_error *err) {
     return data_format_parse(text, value, err);
 }
 
+static ns_status parse_conflicts(const char *text, void *value, ns_error *err) {
+    return data_conflicts_parse(text, value, err);
+}
+
 static void show_progress(import_line *line, size_t done, size_t total) {
     const int64_t used_ms = ns_clock_ms() - line->progress.start_ms + 1;
     const double rate = (double)done * 1000 / (double)used_ms;
@@ -149,6 +153,12 @@ int cli__import(int argc, char **argv) {
          cli__parse_flag, &options.multi_label},
         {"max-bad", 0, "PERCENT", "Stop when more images than this are bad (default: 5)",
          parse_max_bad, &options.bad_fraction_max},
+        {"conflicts", 0, "drop|first|error",
+         "What becomes of one picture under different labels: drop all copies, believe the first, "
+         "or fail (default: drop)",
+         parse_conflicts, &options.conflicts},
+        {"keep-duplicates", 0, NULL, "Only count copies of one picture, drop none", cli__parse_flag,
+         &options.keep_duplicates},
         CLI_OPTION_THREADS(&options.thread_count),
         CLI_OPTION_JSON(&json),
         {0},

@@ -46,6 +46,16 @@ ns_status data_format_parse(const char *text, data_format *out, ns_error *err);
 /// soon; `total` is 0 while it is unknown. False ends the import with NS_ERR_STOPPED.
 typedef bool (*data_progress_fn)(void *context, size_t done, size_t total);
 
+/// What becomes of one picture under different labels.
+typedef enum data_conflicts {
+    DATA_CONFLICTS_DROP,  // nobody knows which label is right: all copies are dropped
+    DATA_CONFLICTS_FIRST, // the label that the source names first is believed
+    DATA_CONFLICTS_ERROR, // the import fails
+} data_conflicts;
+
+/// "drop", "first" or "error". NS_ERR_USAGE.
+ns_status data_conflicts_parse(const char *text, data_conflicts *out, ns_error *err);
+
 typedef struct data_import_options {
     data_format format;
     int width, height;                   // pixels; 0: chosen from the data
@@ -55,8 +65,10 @@ typedef struct data_import_options {
     bool multi_label;                    // CSV: a multi-label set whatever its lines hold; else it
                                          // is one when a line has several labels
     double bad_fraction_max;             // more undecodable images than this stop the import (0.05)
-    int thread_count;                    // 0: all cores
-    data_progress_fn progress;           // may be NULL
+    data_conflicts conflicts;
+    bool keep_duplicates;      // drop no copy, not even of conflicts: they are only counted
+    int thread_count;          // 0: all cores
+    data_progress_fn progress; // may be NULL
     void *progress_context;
 } data_import_options;
 

@@ -84,6 +84,9 @@ typedef struct data__pack_writer data__pack_writer;
 
 ns_status data__pack_begin(const char *path, const data__pack_spec *spec, data__pack_writer **out,
                            ns_error *err);
+/// Replaces the provenance, which is known in full at the end. Copied.
+ns_status data__pack_set_provenance(data__pack_writer *writer, const char *provenance,
+                                    ns_error *err);
 /// Appends one image, `pixels` (C, H, W). `split` may be DATA__UNASSIGNED until data__pack_split.
 ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int label,
                          data_split split, ns_error *err);
@@ -98,6 +101,10 @@ ns_status data__pack_drop(data__pack_writer *writer, const char *file, const cha
 ns_status data__pack_split(data__pack_writer *writer, const int percent[DATA_SPLIT_COUNT],
                            uint64_t seed, ns_error *err);
 size_t data__pack_count(const data__pack_writer *writer);
+/// Takes images out again, `indices` ascending; those behind them move up. Reads all pixels back, and
+/// writes those behind the first.
+ns_status data__pack_remove(data__pack_writer *writer, const uint32_t *indices, size_t count,
+                            ns_error *err);
 /// Writes tables and header, makes the file appear, and frees `writer` whatever the result.
 ns_status data__pack_finish(data__pack_writer *writer, ns_error *err);
 /// Drops the unfinished file; accepts NULL.
@@ -330,6 +337,59 @@ ns_status data__format_detect(const char *source, data_format wanted, data_forma
 /// Whether `name` looks like an IDX file of images.
 bool data__idx_is_images(const char *name);
 
+/* ---- duplicates ------------------------------------------------------------------------------ */
+
+/// What an image is recognised by.
+typedef struct data__print {
+    uint64_t exact[2]; // of its pixels as decoded, at full size
+} data__print;
+
+/// Grey pixels count as the same whether they are stored as grey or as RGB. NS_ERR_MEMORY.
+ns_status data__print_of(const data_image *image, data__print *out, ns_error *err);
+
+#define DATA__PICTURE_GONE UINT32_MAX
+
+/// One of the pictures that an import has seen, however often.
+typedef struct data__picture {
+    data__print print;
+    size_t item;     // the copy that counts, as its owner numbers them
+    uint64_t labels; // equal for equal labels
+    uint32_t packed; // its place in the pack; DATA__PICTURE_GONE: all its copies were dropped
+    uint8_t split;   // data_split or DATA__UNASSIGNED
+    bool repeated;   // it was seen again
+} data__picture;
+
+/// A set of pictures, by print. All zeros is an empty one.
+typedef struct data__pictures {
+    data__picture *pictures; // (count), in the order they were first seen
+    size_t count, capacity;
+    uint32_t *slots;   // (slot_count) index into `pictures` + 1; 0: empty
+    size_t slot_count; // a power of two, at least 2 * count
+} data__pictures;
+
+void data__pictures_free(data__pictures *set);
+/// The picture with the print `seen->print`; when it is the first such, a copy of `*seen`, and
+/// `*is_new`. Valid until the next call.
+ns_status data__pictures_take(data__pictures *set, const data__picture *seen, data__picture **out,
+                              bool *is_new, ns_error *err);
+
+/// How an import deals with copies of one picture.
+typedef struct data__hygiene {
+    data__pictures pictures;
+    uint32_t *removed; // (removed_count) places in the pack of images that must go after all
+    size_t removed_count, removed_capacity;
+    size_t repeated_count;  // pictures that were seen more than once
+    size_t duplicate_count; // copies with the label of the picture's first
+    size_t conflict_count;  // images with conflicting labels
+    size_t across_count;    // copies of a picture in another split
+} data__hygiene;
+
+void data__hygiene_free(data__hygiene *hygiene);
+/// Counts without dropping: `seen` as for data__pictures_take.
+ns_status data__hygiene_count(data__hygiene *hygiene, const data__picture *seen, ns_error *err);
+/// Gives `hygiene` its place in `json`, a pack's provenance.
+void data__hygiene_report(const data__hygiene *hygiene, bool dropped, ns_json *json);
+
 /* ---- import ---------------------------------------------------------------------------------- */
 
 /// An import on its way through import.c (which says how), import_survey.c and import_decode.c.
@@ -341,6 +401,7 @@ typedef struct data__import {
     int thread_count;
     int channels, height, width;
     data__pack_writer *writer;
+    data__hygiene hygiene;
 } data__import;
 
 /// Reads every header that is not known yet: what is an image, how large, grey or colour.
@@ -351,6 +412,13 @@ ns_status data__import_check_bad(const data__import *run, ns_error *err);
 ns_status data__import_choose_sizes(data__import *run, ns_error *err);
 /// Decodes all images into the pack.
 ns_status data__import_decode(data__import *run, ns_error *err);
+
+/// Whether item `index`, with this print, is packed next; else it is left out with the reason. To be
+/// asked in the listing's order.
+ns_status data__import_admit(data__import *run, size_t index, const data__print *print,
+                             bool *admitted, ns_error *err);
+/// Takes out of the pack what must go after all, and records all that was left out.
+ns_status data__import_settle(data__import *run, ns_error *err);
 
 /// A pass over the items [next, end) by several threads.
 typedef struct data__pass {
@@ -384,9 +452,9 @@ ns_status data__import_tell(const data_import_options *options, const char *sour
                             size_t total, ns_error *err);
 /// The failure of an import that was told to stop.
 ns_status data__import_stopped(const char *source, size_t done, size_t total, ns_error *err);
-/// JSON text of the options as used, for the pack; `*out` is malloced.
-ns_status data__provenance(const data_import_options *options, data_format format, char **out,
-                           ns_error *err);
+/// Gives the pack its provenance: the options as used and what was found of copies, as JSON.
+ns_status data__provenance(const data_import_options *options, data_format format,
+                           const data__hygiene *hygiene, data__pack_writer *writer, ns_error *err);
 
 /* ---- the demo set ---------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 //   survey    read every header: what is an image, how large, grey or colour (parallel)
 //   choose    one size and channel count for all
 //   decode    into the pack (parallel)
+//   settle    copies of one picture: what of the pack must go after all
 //   split     over what was really decoded
 //
 // A bad image is left out and listed with its reason, up to a fraction; then the import stops. It
@@ -11,8 +12,20 @@
 // some thousand headers and before each image.
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "data/data_internal.h"
+
+ns_status data_conflicts_parse(const char *text, data_conflicts *out, ns_error *err) {
+    static const char *const names[] = {"drop", "first", "error"};
+    for (int i = 0; i < (int)NS_COUNT_OF(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (data_conflicts)i;
+            return NS_OK;
+        }
+    }
+    return ns_fail(err, NS_ERR_USAGE, "drop, first or error is needed, not '%s'", text);
+}
 
 data_import_options data_import_options_default(void) {
     return (data_import_options){
@@ -24,10 +37,7 @@ data_import_options data_import_options_default(void) {
 
 /* ---- the whole way --------------------------------------------------------------------------- */
 
-static ns_status begin_pack(data__import *run, const char *out_path, data_format format,
-                            ns_error *err) {
-    char *provenance = NULL;
-    NS_TRY(data__provenance(run->options, format, &provenance, err));
+static ns_status begin_pack(data__import *run, const char *out_path, ns_error *err) {
     const data__pack_spec spec = {
         .channels = run->channels,
         .height = run->height,
@@ -36,11 +46,8 @@ static ns_status begin_pack(data__import *run, const char *out_path, data_format
         .multi_label = run->listing.multi_label,
         .labels = (const char *const *)run->listing.labels,
         .source = run->source,
-        .provenance = provenance,
     };
-    const ns_status status = data__pack_begin(out_path, &spec, &run->writer, err);
-    free(provenance);
-    return status;
+    return data__pack_begin(out_path, &spec, &run->writer, err);
 }
 
 static ns_status split_pack(data__import *run, ns_error *err) {
@@ -70,9 +77,11 @@ static ns_status import_listing(data__import *run, const char *out_path, data_fo
     NS_TRY(data__import_survey(run, err));
     NS_TRY(data__import_check_bad(run, err));
     NS_TRY(data__import_choose_sizes(run, err));
-    NS_TRY(begin_pack(run, out_path, format, err));
+    NS_TRY(begin_pack(run, out_path, err));
     NS_TRY(data__import_decode(run, err));
+    NS_TRY(data__import_settle(run, err));
     NS_TRY(split_pack(run, err));
+    NS_TRY(data__provenance(run->options, format, &run->hygiene, run->writer, err));
     data__pack_writer *writer = run->writer;
     run->writer = NULL;
     return data__pack_finish(writer, err);
@@ -128,5 +137,6 @@ ns_status data_import(const char *source, const char *out_path, const data_impor
     const ns_status status = import_listing(&run, out_path, format, err);
     data__pack_abort(run.writer);
     data__listing_free(&run.listing);
+    data__hygiene_free(&run.hygiene);
     return status;
 }

@@ -15,14 +15,18 @@
 typedef struct batch {
     data__pass pass;
     size_t first;
-    size_t image_bytes; // packed
-    uint8_t *pixels;    // (images, C, H, W)
+    size_t image_bytes;  // packed
+    uint8_t *pixels;     // (images, C, H, W)
+    data__print *prints; // (images)
 } batch;
 
 static ns_status decode_and_fit(const data__import *run, data__content *content, uint8_t *out,
-                                ns_error *err) {
+                                data__print *print, ns_error *err) {
     data_image image = {0};
     ns_status status = data__content_decode(content, &image, err);
+    if (status == NS_OK) {
+        status = data__print_of(&image, print, err);
+    }
     if (status == NS_OK) {
         status = data_image_fit(&image, run->channels, run->height, run->width, out, err);
     }
@@ -34,13 +38,14 @@ static void decode_item(batch *of, size_t index, data__content *content) {
     const data__import *run = of->pass.run;
     const data__image_header *header = &run->listing.items[index].header;
     uint8_t *out = of->pixels + (index - of->first) * of->image_bytes;
+    data__print *print = &of->prints[index - of->first];
     ns_error reason;
     ns_status status;
     if ((long long)header->width * header->height > LARGE_PIXELS) {
 #pragma omp critical(data_large_image)
-        status = decode_and_fit(run, content, out, &reason);
+        status = decode_and_fit(run, content, out, print, &reason);
     } else {
-        status = decode_and_fit(run, content, out, &reason);
+        status = decode_and_fit(run, content, out, print, &reason);
     }
     if (status != NS_OK) {
         data__pass_leave_out(&of->pass, index, status, reason.text, true);
@@ -85,14 +90,15 @@ static ns_status write_image(const data__import *run, const data__item *item, co
                                     : data__pack_add(run->writer, pixels, item->label, split, err);
 }
 
-static ns_status write_batch(const batch *of, const data__import *run, size_t count,
-                             ns_error *err) {
+static ns_status write_batch(const batch *of, data__import *run, size_t count, ns_error *err) {
     for (size_t i = 0; i < count; i++) {
         const data__item *item = &run->listing.items[of->first + i];
+        bool admitted = false;
         if (item->reason == NULL) {
+            NS_TRY(data__import_admit(run, of->first + i, &of->prints[i], &admitted, err));
+        }
+        if (admitted) {
             NS_TRY(write_image(run, item, of->pixels + i * of->image_bytes, err));
-        } else {
-            NS_TRY(data__pack_drop(run->writer, data__item_name(item), item->reason, err));
         }
         NS_TRY(data__import_tell(run->options, run->source, of->first + i + 1,
                                  run->listing.item_count, err));
@@ -106,8 +112,10 @@ ns_status data__import_decode(data__import *run, ns_error *err) {
     const size_t size = fitting < 1 ? 1 : fitting > BATCH_IMAGES_MAX ? BATCH_IMAGES_MAX : fitting;
     ns_status status = NS_OK;
     of.pixels = malloc(size * of.image_bytes);
-    if (of.pixels == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", run->source);
+    of.prints = malloc(size * sizeof(*of.prints));
+    if (of.pixels == NULL || of.prints == NULL) {
+        status = ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", run->source);
+        goto out;
     }
     for (; of.first < run->listing.item_count; of.first += size) {
         const size_t left = run->listing.item_count - of.first;
@@ -118,5 +126,6 @@ ns_status data__import_decode(data__import *run, ns_error *err) {
     }
 out:
     free(of.pixels);
+    free(of.prints);
     return status;
 }

@@ -7,6 +7,9 @@
 // A file: 0, 0, type (8: uint8), number of dimensions, each dimension as a big-endian 32-bit
 // number, then the bytes (http://yann.lecun.com/exdb/mnist). What is not exactly as long as its
 // header says is refused. Labels are named by their numbers; numbers that never occur are left out.
+//
+// Copies of one picture are counted and kept: such files are published benchmarks, whose figures are
+// only comparable over exactly the images that everybody has.
 
 #include <errno.h>
 #include <stdlib.h>
@@ -354,8 +357,22 @@ typedef struct idx_sink {
     const idx_source *source;
     const data_import_options *options;
     data__pack_spec spec;
+    data__hygiene hygiene;
     size_t done, total;
 } idx_sink;
+
+/// Counts copies of one picture.
+static ns_status look_at(idx_sink *sink, const data_image *image, int label, uint8_t split,
+                         ns_error *err) {
+    data__picture seen = {
+        .item = sink->done,
+        .packed = (uint32_t)sink->done,
+        .labels = (uint64_t)label,
+        .split = split,
+    };
+    NS_TRY(data__print_of(image, &seen.print, err));
+    return data__hygiene_count(&sink->hygiene, &seen, err);
+}
 
 static ns_status copy_images(idx_sink *sink, const idx_pair *pair, const idx_file *file,
                              data_image *image, uint8_t *fitted, ns_error *err) {
@@ -363,6 +380,7 @@ static ns_status copy_images(idx_sink *sink, const idx_pair *pair, const idx_fil
     for (size_t i = 0; i < pair->count; i++) {
         const int label = sink->source->label_of[pair->values[i]];
         NS_TRY(idx_read(file, image->pixels, image_bytes, err));
+        NS_TRY(look_at(sink, image, label, pair->split, err));
         NS_TRY(data_image_fit(image, sink->spec.channels, sink->spec.height, sink->spec.width,
                               fitted, err));
         NS_TRY(data__pack_add(sink->writer, fitted, label, (data_split)pair->split, err));
@@ -425,6 +443,7 @@ static ns_status import_pairs(idx_sink *sink, const char *path, const char *out_
         ns_error_prefix(err, "cannot import %s", path);
         return status;
     }
+    NS_TRY(data__provenance(options, DATA_FORMAT_IDX, &sink->hygiene, sink->writer, err));
     data__pack_writer *writer = sink->writer;
     sink->writer = NULL;
     return data__pack_finish(writer, err);
@@ -434,15 +453,12 @@ ns_status data__idx_import(const char *path, const char *out_path,
                            const data_import_options *options, ns_error *err) {
     idx_source *source = calloc(1, sizeof(*source));
     idx_sink sink = {.source = source, .options = options};
-    char *provenance = NULL;
     ns_status status = NS_OK;
     if (source == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", path);
     }
     NS_TRY_OUT(find_pairs(source, path, err));
     NS_TRY_OUT(read_labels(source, err));
-    NS_TRY_OUT(data__provenance(options, DATA_FORMAT_IDX, &provenance, err));
-    sink.spec.provenance = provenance;
     status = import_pairs(&sink, path, out_path, err);
 out:
     data__pack_abort(sink.writer);
@@ -450,6 +466,6 @@ out:
         free(source->pairs[p].values);
     }
     free(source);
-    free(provenance);
+    data__hygiene_free(&sink.hygiene);
     return status;
 }

@@ -1,6 +1,8 @@
 // What an import says of itself: how far it is, to the caller, who may want no more of it; and how it
 // was made, to whoever finds the pack later.
 
+#include <stdlib.h>
+
 #include "data/data_internal.h"
 
 ns_status data__import_stopped(const char *source, size_t done, size_t total, ns_error *err) {
@@ -16,8 +18,8 @@ ns_status data__import_tell(const data_import_options *options, const char *sour
     return data__import_stopped(source, done, total, err);
 }
 
-ns_status data__provenance(const data_import_options *options, data_format format, char **out,
-                           ns_error *err) {
+ns_status data__provenance(const data_import_options *options, data_format format,
+                           const data__hygiene *hygiene, data__pack_writer *writer, ns_error *err) {
     ns_json *json = ns_json_object_new();
     ns_json_set_string(json, "format", data_format_name(format));
     ns_json_set_int(json, "width", options->width);
@@ -30,7 +32,13 @@ ns_status data__provenance(const data_import_options *options, data_format forma
     ns_json_set_int(json, "seed", (int64_t)options->seed);
     ns_json_set_int(json, "imported_unix_ms", ns_clock_unix_ms());
     ns_json_set_string(json, "program", "nightshift " NS_VERSION);
-    const ns_status status = ns_json_print(json, false, out, err);
+    data__hygiene_report(hygiene, format != DATA_FORMAT_IDX && !options->keep_duplicates, json);
+    char *text = NULL;
+    ns_status status = ns_json_print(json, false, &text, err);
     ns_json_free(json);
+    if (status == NS_OK) {
+        status = data__pack_set_provenance(writer, text, err);
+    }
+    free(text);
     return status;
 }

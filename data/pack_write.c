@@ -146,6 +146,17 @@ out:
     return status;
 }
 
+ns_status data__pack_set_provenance(data__pack_writer *writer, const char *provenance,
+                                    ns_error *err) {
+    char *copy = strdup(provenance);
+    if (copy == NULL) {
+        return no_memory(err);
+    }
+    free(writer->provenance);
+    writer->provenance = copy;
+    return NS_OK;
+}
+
 static ns_status flush_pixels(data__pack_writer *writer, ns_error *err) {
     ns_sha256_update(writer->pixels_hash, writer->buffer, writer->buffered_bytes);
     NS_TRY(ns_atomic_write(writer->file, writer->buffer, writer->buffered_bytes, err));
@@ -289,6 +300,94 @@ ns_status data__pack_split(data__pack_writer *writer, const int percent[DATA_SPL
 size_t data__pack_count(const data__pack_writer *writer) {
     return writer->image_count;
 }
+
+/* ---- taking images out again ----------------------------------------------------------------- */
+
+/// Where the lists of labels of a multi-label pack are read and written, in labels.
+typedef struct list_places {
+    size_t from, to;
+} list_places;
+
+/// Moves the lists of images [first, end); the image before them, if any, is one that goes.
+static void move_lists(data__pack_writer *writer, list_places *places, size_t first, size_t end) {
+    uint16_t *lists = (uint16_t *)(void *)writer->label_lists.bytes;
+    size_t count = 0;
+    if (!writer->multi_label || writer->label_lists.used == 0) {
+        return;
+    }
+    places->from += first > 0 ? writer->image_labels[first - 1] : 0;
+    for (size_t i = first; i < end; i++) {
+        count += writer->image_labels[i];
+    }
+    memmove(lists + places->to, lists + places->from, count * sizeof(*lists));
+    places->from += count;
+    places->to += count;
+}
+
+/// Moves the table entries of images [first, end) to `to`, which is not behind `first`.
+static void move_entries(data__pack_writer *writer, size_t to, size_t first, size_t end) {
+    const size_t sums_size = 2 * (size_t)writer->channels;
+    const size_t count = end - first;
+    memmove(writer->image_labels + to, writer->image_labels + first,
+            count * sizeof(*writer->image_labels));
+    memmove(writer->image_splits + to, writer->image_splits + first, count);
+    memmove(writer->image_sums + to * sums_size, writer->image_sums + first * sums_size,
+            count * sums_size * sizeof(*writer->image_sums));
+}
+
+/// Hashes `size_bytes` of pixels from `from` on, and writes them at `to` where that is elsewhere.
+/// Offsets into the pixels.
+static ns_status move_pixels(data__pack_writer *writer, uint64_t to, uint64_t from,
+                             uint64_t size_bytes, ns_error *err) {
+    while (size_bytes > 0) {
+        const size_t now = size_bytes < BUFFER_BYTES ? (size_t)size_bytes : BUFFER_BYTES;
+        NS_TRY(ns_atomic_read_at(writer->file, writer->buffer, now, DATA__PAGE_BYTES + from, err));
+        ns_sha256_update(writer->pixels_hash, writer->buffer, now);
+        if (to != from) {
+            NS_TRY(
+                ns_atomic_write_at(writer->file, writer->buffer, now, DATA__PAGE_BYTES + to, err));
+        }
+        to += now;
+        from += now;
+        size_bytes -= now;
+    }
+    return NS_OK;
+}
+
+/// Begins the hash of the pixels anew.
+static ns_status restart_hash(data__pack_writer *writer, ns_error *err) {
+    char unused[NS_SHA256_HEX_MAX];
+    ns_sha256_finish(writer->pixels_hash, unused);
+    writer->pixels_hash = NULL;
+    return ns_sha256_new(&writer->pixels_hash, err);
+}
+
+ns_status data__pack_remove(data__pack_writer *writer, const uint32_t *indices, size_t count,
+                            ns_error *err) {
+    const uint64_t size = image_bytes(writer);
+    list_places places = {0};
+    size_t kept = 0;
+    if (count == 0) {
+        return NS_OK;
+    }
+    NS_TRY(flush_pixels(writer, err));
+    NS_TRY(restart_hash(writer, err));
+    for (size_t i = 0; i <= count; i++) { // what lies between two removed images moves as one
+        const size_t first = i == 0 ? 0 : (size_t)indices[i - 1] + 1;
+        const size_t end = i == count ? writer->image_count : indices[i];
+        assert(first <= end && end <= writer->image_count);
+        NS_TRY(move_pixels(writer, kept * size, first * size, (end - first) * size, err));
+        move_lists(writer, &places, first, end);
+        move_entries(writer, kept, first, end);
+        kept += end - first;
+    }
+    writer->image_count = kept;
+    writer->label_lists.used = places.to * sizeof(uint16_t);
+    writer->pixels_bytes = kept * size;
+    return ns_atomic_truncate(writer->file, DATA__PAGE_BYTES + writer->pixels_bytes, err);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
 
 /// Mean and deviation of the training pixels of channel `c`; a constant channel gets deviation 1.
 static void channel_statistics(const data__pack_writer *writer, int c, float *mean,

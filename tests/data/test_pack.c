@@ -89,6 +89,40 @@ static data__pack_header get_header(const char *path) {
     return header;
 }
 
+/// A pack without `gone` (ascending), made by taking them out when `later`.
+static void make_pack_without(const char *path, const uint32_t *gone, size_t gone_count, bool later,
+                              bool multi_label) {
+    ns_error err = {0};
+    data__pack_writer *writer = NULL;
+    const data__pack_spec spec = {.channels = CHANNELS,
+                                  .height = HEIGHT,
+                                  .width = WIDTH,
+                                  .label_count = 2,
+                                  .multi_label = multi_label,
+                                  .labels = labels,
+                                  .source = "here"};
+    size_t next = 0;
+    assert_ok(data__pack_begin(path, &spec, &writer, &err), &err);
+    for (int i = 0; i < IMAGE_COUNT; i++) {
+        uint8_t pixels[SIZE];
+        make_pixels(&plain, i, pixels);
+        const bool skip = !later && next < gone_count && gone[next] == (uint32_t)i;
+        next += skip;
+        if (!skip && multi_label) {
+            assert_ok(data__pack_add_labels(writer, pixels, lists[i].labels, lists[i].count,
+                                            split_of(&plain, i), &err),
+                      &err);
+        } else if (!skip) {
+            assert_ok(data__pack_add(writer, pixels, i % 2, split_of(&plain, i), &err), &err);
+        }
+    }
+    if (later) {
+        assert_ok(data__pack_remove(writer, gone, gone_count, &err), &err);
+    }
+    assert_int_equal(data__pack_count(writer), IMAGE_COUNT - gone_count);
+    assert_ok(data__pack_finish(writer, &err), &err);
+}
+
 static data_set *open_pack(const char *path) {
     ns_error err = {0};
     data_set *set = NULL;
@@ -490,8 +524,33 @@ static void test_truncation_while_opening(void **state) {
     }
 }
 
+/// Taking images out leaves the very file that they never were in.
+static void test_removed_images_leave_no_trace(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t gone[IMAGE_COUNT];
+        size_t count;
+    } cases[] = {{{0}, 1}, {{6}, 1}, {{3}, 1}, {{1, 2}, 2}, {{0, 3, 6}, 3}, {{0, 1, 2, 4, 5}, 5}};
+    for (size_t i = 0; i < 2 * NS_COUNT_OF(cases); i++) {
+        ns_error err = {0};
+        uint8_t *bytes[2];
+        size_t size_bytes[2];
+        const bool multi_label = i % 2 == 1;
+        make_pack_without("never.nsd", cases[i / 2].gone, cases[i / 2].count, false, multi_label);
+        make_pack_without("later.nsd", cases[i / 2].gone, cases[i / 2].count, true, multi_label);
+        assert_ok(ns_file_read("never.nsd", 1 << 20, &bytes[0], &size_bytes[0], &err), &err);
+        assert_ok(ns_file_read("later.nsd", 1 << 20, &bytes[1], &size_bytes[1], &err), &err);
+        assert_int_equal(size_bytes[0], size_bytes[1]);
+        assert_memory_equal(bytes[0], bytes[1], size_bytes[0]);
+        free(bytes[0]);
+        free(bytes[1]);
+        data_close(open_pack("later.nsd"));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_removed_images_leave_no_trace),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_multi_label_round_trip),
         cmocka_unit_test(test_single_label_accessors),
