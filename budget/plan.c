@@ -10,8 +10,8 @@
 //   finish   what evaluation and export are predicted to take, plus a margin of 1 % of the budget,
 //            at least 1 s and at most 30 s: a study that ends late has broken its promise, while
 //            1 % less training is not to be seen in the result.
-//   search   and confirm: 32 % of the rest up to ten minutes, growing with the logarithm of the
-//            budget to 70 % at 24 hours. Accuracy grows with the logarithm of training time: the
+//   search   and confirm: a fifth of the rest up to ten minutes, or up to a third where the shortest
+//            search needs as much, growing with the logarithm of the budget to 70 % at 24 hours. Accuracy grows with the logarithm of training time: the
 //            first minutes of retraining are worth more than any search, while after hours another
 //            doubling of it buys little and a better architecture and recipe buy more. Calibration
 //            (search/calibrate.c) comes out of it first; of the rest confirm gets 35 %: what one
@@ -42,7 +42,8 @@
 #define TRAIN_S_MIN        5 // less training than this is no use to anybody
 #define TRIAL_S_MIN        5
 #define TURNAROUND_S_MIN   1
-#define SHARE_SHORT        0.32
+#define SHARE_SHORT        0.20
+#define SHARE_SHORT_MAX    0.32 // where less would be no search at all
 #define SHARE_LONG         0.70
 #define TOTAL_SHORT_MS     600e3
 #define TOTAL_LONG_MS      86400e3
@@ -119,8 +120,7 @@ static int64_t trial_ms_wanted(const budget_plan_input *input) {
 }
 
 /// How short they may be, where there is no time for that.
-static int64_t trial_ms_least(const budget_plan_input *input, const budget_plan *plan) {
-    const int64_t retrain_ms = plan->retrain_end_ms - plan->confirm_end_ms;
+static int64_t trial_ms_least(const budget_plan_input *input, int64_t retrain_ms) {
     const int64_t least_ms =
         at_most(input->trial_ms_min / 2, retrain_ms * input->worker_count / TRIALS_OF_RETRAIN);
     return at_least(least_ms, budget_seconds_ms(input->kind, TRIAL_S_MIN));
@@ -134,6 +134,22 @@ static void confirm_divide(int64_t slots, budget_plan *out) {
     out->confirm_net_count = (int)at_most(at_least(slots / seeds, 2), CONFIRM_NETS_MAX);
 }
 
+/// What the shortest search of all needs, before the longest retraining that it may leave.
+static int64_t search_ms_least(const budget_plan_input *input, int64_t usable_ms) {
+    const int64_t retrain_ms = (int64_t)((1 - SHARE_SHORT) * (double)usable_ms);
+    const int64_t trial_ms = trial_ms_least(input, retrain_ms) + 1; // slots are rounded
+    return input->calibration_ms + (rounds_of(SEARCH_TRIALS_MIN, input->worker_count) +
+                                    rounds_of(CONFIRM_TRIALS_MIN, input->worker_count)) *
+                                       budget_slot_ms(input->kind, trial_ms);
+}
+
+/// Time for calibration, search and confirmation.
+static int64_t share_ms(const budget_plan_input *input, int64_t usable_ms) {
+    const int64_t most_ms = (int64_t)((double)usable_ms * SHARE_SHORT_MAX);
+    return at_least((int64_t)((double)usable_ms * search_share(input->total_ms)),
+                    at_most(search_ms_least(input, usable_ms), most_ms));
+}
+
 /// A search of one rung in `ms_max`, in rounds of one trial a worker which fill the time. False when
 /// trials would be too short.
 static bool plan_one_rung(const budget_plan_input *input, int64_t ms_max, budget_plan *out) {
@@ -143,7 +159,7 @@ static bool plan_one_rung(const budget_plan_input *input, int64_t ms_max, budget
     const int64_t rounds = at_least(ms_max / budget_slot_ms(input->kind, trial_ms_wanted(input)),
                                     search_min + confirm_min);
     const int64_t trial_ms = trial_ms_of(input->kind, ms_max / rounds);
-    if (trial_ms < trial_ms_least(input, out)) {
+    if (trial_ms < trial_ms_least(input, out->retrain_end_ms - out->confirm_end_ms)) {
         return false;
     }
     const int64_t confirm_rounds = at_least(llround(CONFIRM_SHARE * (double)rounds), confirm_min);
@@ -216,15 +232,14 @@ ns_status budget_plan_make(const budget_plan_input *input, budget_plan *out, ns_
     assert(input->worker_count > 0);
     NS_TRY(check_total(input, err));
     const int64_t usable_ms = train_ms(input, input->total_ms);
-    const int64_t share_ms = (int64_t)((double)usable_ms * search_share(input->total_ms));
     const budget_plan none = {.calibration_ms = input->calibration_ms,
                               .retrain_end_ms = usable_ms,
                               .total_ms = input->total_ms,
                               .kind = input->kind,
                               .worker_count = input->worker_count};
     *out = none;
-    out->confirm_end_ms = share_ms;
-    if (!plan_search(input, share_ms - input->calibration_ms, out)) {
+    out->confirm_end_ms = share_ms(input, usable_ms);
+    if (!plan_search(input, out->confirm_end_ms - input->calibration_ms, out)) {
         *out = none;
     }
     return NS_OK;

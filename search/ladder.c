@@ -13,8 +13,10 @@
 //      trials so far entitle to, and more trials are expected to pay (below);
 //   4. a confirmation: the anchor and the best few (the last rung that has any but the anchor, no
 //      further below its best than two standard errors of such a difference) get new seeds at the
-//      last rung's length, seed by seed, the anchor first. What follows from the search's best is
-//      only known when no trial of it runs any more: until then whoever has nothing else waits.
+//      last rung's length, seed by seed, the anchor first. Who would have to gain more than two such
+//      errors to replace the anchor (confirm.c says by how much one must beat it) is no rival; where
+//      there is none, the time goes to retraining. What follows from the search's best is only known
+//      when no trial of it runs any more: until then whoever has nothing else waits.
 //
 // All of it is a pure function of the trials in the store, the plan and the ledger's position, so
 // workers agree, and a resumed study goes on as it would have.
@@ -266,6 +268,21 @@ static bool anchor_competes(const search__ladder *ladder) {
     return false;
 }
 
+/// The least that a trial must be worth to be confirmed, among the first `ranked` of `s->order`.
+static double least_of_rivals(const standing *s, size_t ranked) {
+    const double best = ranked > 0 ? s->order[0].value : 0;
+    const double luck = RIVAL_ERRORS * search__trial_error(best, s->ladder->image_count) * sqrt(2);
+    double least = best - luck;
+    for (size_t i = 0; i < ranked; i++) {
+        if (s->order[i].number == 0) {
+            const double drift =
+                search__rank_drift(fmax(1 - best, 0), search__lengthening(s->ladder->plan));
+            least = fmax(least, s->order[i].value + drift - luck);
+        }
+    }
+    return least;
+}
+
 /// The first trials of the networks to confirm, the anchor first, then best first; returns how many.
 static int find_rivals(standing *s, int rival[SEARCH__RIVALS_MAX]) {
     const budget_plan *plan = s->ladder->plan;
@@ -280,10 +297,9 @@ static int find_rivals(standing *s, int rival[SEARCH__RIVALS_MAX]) {
     if (anchor_competes(s->ladder)) {
         rival[count++] = 0;
     }
-    const double best = ranked > 0 ? s->order[0].value : 0;
-    const double error = search__trial_error(best, s->ladder->image_count) * sqrt(2);
+    const double least = least_of_rivals(s, ranked);
     for (size_t i = 0; i < ranked && count < plan->confirm_net_count; i++) {
-        if (s->order[i].number != 0 && s->order[i].value >= best - RIVAL_ERRORS * error) {
+        if (s->order[i].number != 0 && s->order[i].value >= least) {
             rival[count++] = s->order[i].number;
         }
     }

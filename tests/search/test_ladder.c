@@ -196,10 +196,11 @@ static void test_converged_search_confirms(void **state) {
     (void)state;
     const budget_plan plan = plan_of(1, 1);
     history *past = history_new();
+    add(past, 0, -1, RESULTS_FAIL, (double)NAN); // the anchor would not be replaced for nothing
     for (int i = 0; i < 10; i++) {
         add(past, 0, -1, RESULTS_COMPLETE, 0.9);
     }
-    assert_move(next_of(&plan, past, 200000), SEARCH_MOVE_REPEAT, 0, 0);
+    assert_move(next_of(&plan, past, 200000), SEARCH_MOVE_REPEAT, 1, 0);
     assert_int_equal(next_of(&plan, past, 200000).purpose, RESULTS_CONFIRM);
     free(past);
 }
@@ -208,9 +209,16 @@ static void test_converged_search_confirms(void **state) {
 
 #define CONFIRM_MS 1000000 // a position at which nothing is searched any more
 
+/// With a retraining that is about as long as a trial, so that trials say all there is to know.
+static budget_plan even_plan_of(int rung_count, int worker_count) {
+    budget_plan plan = plan_of(rung_count, worker_count);
+    plan.retrain_end_ms = plan.confirm_end_ms + plan.rung[rung_count - 1].trial_ms / worker_count;
+    return plan;
+}
+
 static void test_confirmation_goes_by_seeds(void **state) {
     (void)state;
-    const budget_plan plan = plan_of(1, 2);
+    const budget_plan plan = even_plan_of(1, 2);
     history *past = history_new();
     static const double values[] = {0.900, 0.905, 0.850, 0.910, 0.908};
     static const int order[] = {0, 3, 4, 0, 3, 4};
@@ -231,7 +239,7 @@ static void test_confirmation_goes_by_seeds(void **state) {
 
 static void test_anchor_competes_alone_while_trials_run(void **state) {
     (void)state;
-    const budget_plan plan = plan_of(1, 2);
+    const budget_plan plan = even_plan_of(1, 2);
     history *past = history_new();
     add(past, 0, -1, RESULTS_COMPLETE, 0.90);
     add(past, 0, -1, RESULTS_COMPLETE, 0.91);
@@ -250,7 +258,7 @@ static void test_anchor_competes_alone_while_trials_run(void **state) {
 
 static void test_clear_losers_are_not_confirmed(void **state) {
     (void)state;
-    const budget_plan plan = plan_of(1, 1);
+    const budget_plan plan = even_plan_of(1, 1);
     history *past = history_new();
     add(past, 0, -1, RESULTS_COMPLETE, 0.92);
     add(past, 0, -1, RESULTS_COMPLETE, 0.89);
@@ -262,9 +270,23 @@ static void test_clear_losers_are_not_confirmed(void **state) {
     free(past);
 }
 
+static void test_nobody_is_confirmed_who_cannot_win(void **state) {
+    (void)state;
+    budget_plan plan = even_plan_of(1, 1);
+    history *past = history_new();
+    add(past, 0, -1, RESULTS_COMPLETE, 0.900);
+    add(past, 0, -1, RESULTS_COMPLETE, 0.905);
+    assert_move(next_of(&plan, past, CONFIRM_MS), SEARCH_MOVE_REPEAT, 0, 0);
+    plan.retrain_end_ms = plan.confirm_end_ms + 100 * plan.rung[0].trial_ms;
+    assert_int_equal(next_of(&plan, past, CONFIRM_MS).move, SEARCH_MOVE_END);
+    past->value[1] = 0.93;
+    assert_move(next_of(&plan, past, CONFIRM_MS), SEARCH_MOVE_REPEAT, 0, 0);
+    free(past);
+}
+
 static void test_rivals_come_from_the_last_rung(void **state) {
     (void)state;
-    const budget_plan plan = plan_of(2, 1);
+    const budget_plan plan = even_plan_of(2, 1);
     history *past = history_new();
     add(past, 0, -1, RESULTS_COMPLETE, 0.90);
     add(past, 0, -1, RESULTS_COMPLETE, 0.95); // better there than any that climbed
@@ -385,6 +407,7 @@ int main(void) {
         cmocka_unit_test(test_confirmation_goes_by_seeds),
         cmocka_unit_test(test_anchor_competes_alone_while_trials_run),
         cmocka_unit_test(test_clear_losers_are_not_confirmed),
+        cmocka_unit_test(test_nobody_is_confirmed_who_cannot_win),
         cmocka_unit_test(test_rivals_come_from_the_last_rung),
         cmocka_unit_test(test_whole_searches),
     };
