@@ -40,9 +40,8 @@ static ns_json *gain_json(const results_point *curve, size_t count, int64_t end_
     return json;
 }
 
-/// How the best validation accuracy grew: over the trials, then the final model.
-static ns_status add_curve(contestant *c, const results_trial *trials, size_t count,
-                           ns_error *err) {
+ns_status search__curve_add(ns_json *to, const results_study *study, const ns_json *result,
+                            const results_trial *trials, size_t count, ns_error *err) {
     results_point *curve = malloc((count + 1) * sizeof(*curve));
     size_t point_count = 0;
     if (curve == NULL) {
@@ -54,11 +53,11 @@ static ns_status add_curve(contestant *c, const results_trial *trials, size_t co
                 (results_point){trials[i].finished_node_ms, trials[i].val_accuracy};
         }
     }
-    curve[point_count++] = (results_point){c->study.charged_node_ms,
-                                           ns_json_number(c->result, "val_accuracy", (double)NAN)};
+    curve[point_count++] = (results_point){study->charged_node_ms,
+                                           ns_json_number(result, "val_accuracy", (double)NAN)};
     point_count = results_best_so_far(curve, point_count);
-    ns_json_set(c->json, "best_so_far", curve_json(curve, point_count));
-    ns_json_set(c->json, "last_node_hour", gain_json(curve, point_count, c->study.charged_node_ms));
+    ns_json_set(to, "best_so_far", curve_json(curve, point_count));
+    ns_json_set(to, "last_node_hour", gain_json(curve, point_count, study->charged_node_ms));
     free(curve);
     return NS_OK;
 }
@@ -72,7 +71,7 @@ static ns_status contestant_open(const char *store_path, results_store *store, c
     NS_TRY(search__study_json(store_path, store, &c->study, &c->json, err));
     ns_json_set_string(c->json, "dataset_sha256", c->study.dataset_sha256);
     NS_TRY(results_trials(store, c->study.id, &trials, &count, err));
-    const ns_status status = add_curve(c, trials, count, err);
+    const ns_status status = search__curve_add(c->json, &c->study, c->result, trials, count, err);
     results_trials_free(trials, count);
     return status;
 }

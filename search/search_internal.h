@@ -423,6 +423,13 @@ const char *search__state_name(const char *store_path, const results_study *stud
 /// What search_trial_json() tells of a trial but for its objective.
 void search__trial_json(const results_trial *row, budget_kind kind, ns_json *to);
 
+/* ---- compare_studies.c ----------------------------------------------------------------------- */
+
+/// How the best validation accuracy of a study grew, over its trials and then its final model, into
+/// `to` as "best_so_far" and "last_node_hour".
+ns_status search__curve_add(ns_json *to, const results_study *study, const ns_json *result,
+                            const results_trial *trials, size_t count, ns_error *err);
+
 /* ---- the life of a child process: each returns what the process exits with ------------------- */
 
 enum {
