@@ -31,6 +31,7 @@ int cli__status(int argc, char **argv);
 int cli__trials(int argc, char **argv);
 int cli__studies(int argc, char **argv);
 int cli__compare(int argc, char **argv);
+int cli__report(int argc, char **argv);
 int cli__train(int argc, char **argv);
 int cli__evaluate(int argc, char **argv);
 int cli__predict(int argc, char **argv);

@@ -23,6 +23,7 @@ static const command commands[] = {
     {"trials", "list the trials of a study", cli__trials},
     {"studies", "list the studies of a store", cli__studies},
     {"compare", "compare studies, and test whether their models differ", cli__compare},
+    {"report", "write a study as a page, or its plots", cli__report},
     {"train", "train one network", cli__train},
     {"evaluate", "judge a model on a split of a pack", cli__evaluate},
     {"predict", "label images with a model", cli__predict},

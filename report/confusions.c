@@ -28,16 +28,18 @@ static int by_count(const void *a, const void *b) {
                                        : (left->first < right->first ? -1 : 1);
 }
 
+static bool same_cell(const report__answer *a, const report__answer *b) {
+    return a->truth == b->truth && a->guess == b->guess;
+}
+
 static void find_cells(report__confusions *c, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        const report__answer *answer = &c->answers[i];
-        report__cell *last = c->cell_count > 0 ? &c->cells[c->cell_count - 1] : NULL;
-        if (last != NULL && last->truth == answer->truth && last->guess == answer->guess) {
-            last->count++;
-        } else {
-            c->cells[c->cell_count++] =
-                (report__cell){answer->truth, answer->guess, .first = i, .count = 1};
+    for (size_t first = 0, end = 0; first < count; first = end) {
+        while (end < count && same_cell(&c->answers[first], &c->answers[end])) {
+            end++;
         }
+        const report__answer *answer = &c->answers[first];
+        c->cells[c->cell_count++] =
+            (report__cell){answer->truth, answer->guess, .first = first, .count = end - first};
     }
 }
 

@@ -8,10 +8,10 @@
 typedef void (*section_fn)(html_text *out, const report_study *study);
 
 static const section_fn sections[] = {
-    report__section_headline,  report__section_spent,  report__section_progress,
-    report__section_trials,    report__section_winner, report__section_curves,
-    report__section_test,      report__section_confusion, report__section_labels,
-    report__section_gallery,   report__section_data,   report__section_record,
+    report__section_headline, report__section_spent,     report__section_progress,
+    report__section_trials,   report__section_winner,    report__section_curves,
+    report__section_test,     report__section_confusion, report__section_labels,
+    report__section_gallery,  report__section_data,      report__section_record,
 };
 
 typedef struct plot {
@@ -44,8 +44,8 @@ ns_status report_write_html(const report_study *study, const char *path, ns_erro
     return html_save(out, path, err);
 }
 
-static ns_status write_plot(const report_study *study, const plot *one, const char *dir,
-                            int *count, ns_error *err) {
+static ns_status write_plot(const report_study *study, const plot *one, const char *dir, int *count,
+                            ns_error *err) {
     char path[NS_PATH_MAX];
     char name[64];
     char *svg = NULL;

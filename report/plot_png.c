@@ -83,8 +83,8 @@ static bool render(RsvgHandle *handle, double scale, png *out) {
     RsvgLength width;
     RsvgLength height;
     RsvgRectangle box = {0};
-    rsvg_handle_get_intrinsic_dimensions(handle, &has_width, &width, &has_height, &height,
-                                         &has_box, &box);
+    rsvg_handle_get_intrinsic_dimensions(handle, &has_width, &width, &has_height, &height, &has_box,
+                                         &box);
     const double width_px = scale * (box.width + 2 * MARGIN_PX);
     const double height_px = scale * (box.height + 2 * MARGIN_PX);
     if (!has_box || !(width_px >= 1 && width_px <= SIDE_MAX) ||
@@ -93,9 +93,9 @@ static bool render(RsvgHandle *handle, double scale, png *out) {
     }
     cairo_surface_t *surface =
         cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)width_px, (int)height_px);
-    const bool done = draw(handle, surface, box.width, box.height, scale) &&
-                      cairo_surface_write_to_png_stream(surface, append, out) ==
-                          CAIRO_STATUS_SUCCESS;
+    const bool done =
+        draw(handle, surface, box.width, box.height, scale) &&
+        cairo_surface_write_to_png_stream(surface, append, out) == CAIRO_STATUS_SUCCESS;
     cairo_surface_destroy(surface);
     return done;
 }
@@ -108,8 +108,7 @@ ns_status report__png_write(const char *svg, size_t size_bytes, double scale, co
     if (text == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "cannot draw %s: out of memory", path);
     }
-    RsvgHandle *handle =
-        rsvg_handle_new_from_data((const guint8 *)text, (gsize)styled_bytes, NULL);
+    RsvgHandle *handle = rsvg_handle_new_from_data((const guint8 *)text, (gsize)styled_bytes, NULL);
     const bool done = handle != NULL && render(handle, scale, &out);
     const ns_status status =
         done ? ns_file_write(path, out.bytes, out.size_bytes, err)

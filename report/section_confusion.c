@@ -9,11 +9,11 @@
 
 #include "report/report_internal.h"
 
-#define NUMBERS_MAX    12 // labels up to which cells show their counts
-#define TOP            56
-#define LEFT           132
-#define NAME_MAX       14
-#define ROWS_MAX       20
+#define NUMBERS_MAX 12 // labels up to which cells show their counts
+#define TOP         56
+#define LEFT        132
+#define NAME_MAX    14
+#define ROWS_MAX    20
 
 /* ---- the map --------------------------------------------------------------------------------- */
 
@@ -149,8 +149,9 @@ void report__section_confusion(html_text *out, const report_study *study) {
     }
     const data_info *info = data_describe(study->set);
     report__head(out, "confusion", "What is taken for what");
-    html_raw(out, "<p>Rows are what an image is, columns what the model says. Blue is right, orange "
-                  "is wrong; a cell leads to its pictures.");
+    html_raw(out,
+             "<p>Rows are what an image is, columns what the model says. Blue is right, orange "
+             "is wrong; a cell leads to its pictures.");
     if (info->label_count > REPORT__LABELS_SHOWN_MAX) {
         html_put(out, " Of %d labels these are the %d with the most mistakes.", info->label_count,
                  REPORT__LABELS_SHOWN_MAX);

@@ -32,7 +32,8 @@ static void draw_curve(const svg_plot *plot, const ns_json *trial, bool winner) 
     const double last = ns_json_number(trial, "val_accuracy", (double)NAN);
     const int rung = (int)(ns_json_int(trial, "rung", 0) % 4);
     const bool complete = strcmp(ns_json_string(trial, "state", ""), "COMPLETE") == 0;
-    (void)snprintf(classes, sizeof(classes), "%s c%d", winner ? "curve" : "thin", winner ? 4 : rung);
+    (void)snprintf(classes, sizeof(classes), "%s c%d", winner ? "curve" : "thin",
+                   winner ? 4 : rung);
     svg_path path = svg_path_begin(plot, classes, false);
     double reached = 0;
     double value = last;
@@ -94,10 +95,11 @@ void report__section_curves(html_text *out, const report_study *study) {
         return;
     }
     report__head(out, "curves", "Learning curves");
-    html_raw(out, "<p>Trials are judged on the way, at some marks, and at their end. Every schedule "
-                  "ends at a learning rate of zero, hence the rise towards the end.</p>\n"
-                  "<p><span class=\"key\"><i class=\"b4\"></i>winner</span>"
-                  "<span class=\"key\"><i class=\"b0\"></i>shortest training</span>"
-                  "<span class=\"key\"><i class=\"b1\"></i>next rung, or stopped early</span></p>\n");
+    html_raw(out,
+             "<p>Trials are judged on the way, at some marks, and at their end. Every schedule "
+             "ends at a learning rate of zero, hence the rise towards the end.</p>\n"
+             "<p><span class=\"key\"><i class=\"b4\"></i>winner</span>"
+             "<span class=\"key\"><i class=\"b0\"></i>shortest training</span>"
+             "<span class=\"key\"><i class=\"b1\"></i>next rung, or stopped early</span></p>\n");
     (void)report__figure_of(out, study, report__plot_curves, "");
 }

@@ -18,7 +18,8 @@ static void put_row(html_text *out, const data_set *set, int label, size_t train
     for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
         put_cell(out, data_label_count(set, (data_split)split, label));
     }
-    html_put(out, "<td class=\"word\"><span class=\"bar\" style=\"width:%.2frem\"></span></td></tr>\n",
+    html_put(out,
+             "<td class=\"word\"><span class=\"bar\" style=\"width:%.2frem\"></span></td></tr>\n",
              train_max > 0 ? 6 * (double)train / (double)train_max : 0);
 }
 

@@ -11,10 +11,10 @@
 
 #include "report/report_internal.h"
 
-#define STRIP_MAX     8
-#define SIDE_PX_MAX   64
-#define BYTES_MAX     ((size_t)2 << 20) // of all pictures
-#define PICTURES_MAX  1500
+#define STRIP_MAX    8
+#define SIDE_PX_MAX  64
+#define BYTES_MAX    ((size_t)2 << 20) // of all pictures
+#define PICTURES_MAX 1500
 
 typedef struct gallery {
     html_text *out;
@@ -38,8 +38,8 @@ static void shrink(const uint8_t *from, const data_info *info, int factor, uint8
                 unsigned sum = 0;
                 for (int k = 0; k < factor * factor; k++) {
                     const int row = c * info->height + y * factor + k / factor;
-                    sum += from[(size_t)row * (size_t)info->width +
-                                (size_t)(x * factor + k % factor)];
+                    sum +=
+                        from[(size_t)row * (size_t)info->width + (size_t)(x * factor + k % factor)];
                 }
                 *to++ = (uint8_t)(sum / (unsigned)(factor * factor));
             }

@@ -89,8 +89,7 @@ static void put_trials(html_text *out, const ns_json *status) {
     }
     tile_begin(out, "Trials");
     html_put(out, "%s", report__grouped(count, text));
-    html_put(out, "<small>%s complete",
-             report__grouped(ns_json_int(states, "COMPLETE", 0), text));
+    html_put(out, "<small>%s complete", report__grouped(ns_json_int(states, "COMPLETE", 0), text));
     const int64_t pruned_count = ns_json_int(states, "PRUNED", 0);
     const int64_t failed_count = ns_json_int(states, "FAIL", 0);
     if (pruned_count > 0) {

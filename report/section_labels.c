@@ -55,7 +55,8 @@ static void put_row(html_text *out, const ns_json *label) {
     put_area(out, ns_json_number(label, "auc", (double)NAN));
     put_area(out, ns_json_number(label, "average_precision", (double)NAN));
     put_threshold(out, ns_json_number(label, "threshold", (double)NAN));
-    html_put(out, "<td class=\"word\"><span class=\"bar\" style=\"width:%.1frem\"></span></td></tr>\n",
+    html_put(out,
+             "<td class=\"word\"><span class=\"bar\" style=\"width:%.1frem\"></span></td></tr>\n",
              isnan(f1) ? 0 : 5 * f1);
 }
 

@@ -48,8 +48,9 @@ bool report__plot_spent(html_text *out, const report_study *study) {
 
 static void put_row(html_text *out, size_t i, int64_t ms, int64_t total_ms, double price) {
     char text[32];
-    html_put(out, "<tr><td><span class=\"key\"><i class=\"b%zu\"></i></span>%s "
-                  "<span class=\"quiet\">%s</span></td>",
+    html_put(out,
+             "<tr><td><span class=\"key\"><i class=\"b%zu\"></i></span>%s "
+             "<span class=\"quiet\">%s</span></td>",
              i, parts[i].name, parts[i].what);
     html_put(out, "<td>%s</td><td>%.4f</td><td>%.2f</td><td>%.1f %%</td></tr>\n",
              report__time(ms, text), (double)ms / 3.6e6, budget_cost(ms, price),
@@ -75,7 +76,8 @@ void report__section_spent(html_text *out, const report_study *study) {
             put_row(out, i, ms, total_ms, price);
         }
     }
-    html_put(out, "<tr class=\"sum\"><td>Together</td><td>%s</td><td>%.4f</td><td>%.2f</td>"
-                  "<td></td></tr>\n</table></div>\n",
+    html_put(out,
+             "<tr class=\"sum\"><td>Together</td><td>%s</td><td>%.4f</td><td>%.2f</td>"
+             "<td></td></tr>\n</table></div>\n",
              report__time(total_ms, text), (double)total_ms / 3.6e6, budget_cost(total_ms, price));
 }

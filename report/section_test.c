@@ -8,9 +8,9 @@
 
 #include "report/report_internal.h"
 
-#define LABELS_MAX   200 // that can be chosen for the curves
-#define PLOT_HEIGHT  320
-#define FIRST_POINT  50 // where the slider stands at first: threshold 0.50
+#define LABELS_MAX  200 // that can be chosen for the curves
+#define PLOT_HEIGHT 320
+#define FIRST_POINT 50 // where the slider stands at first: threshold 0.50
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
@@ -92,12 +92,20 @@ static void draw_marker(const svg_plot *plot, const ns_json *micro) {
         ns_json_value_number(ns_json_at(ns_json_get(micro, "recall"), FIRST_POINT), 0);
     html_put(plot->out, "<path id=\"mark\" class=\"axis\" d=\"M%.1f %.0fV%.0f\"/>\n", x, plot->top,
              plot->bottom);
-    html_put(plot->out, "<circle id=\"mark-precision\" class=\"dot f0\" cx=\"%.1f\" cy=\"%.1f\" "
-                        "r=\"6\"/>\n",
+    html_put(plot->out,
+             "<circle id=\"mark-precision\" class=\"dot f0\" cx=\"%.1f\" cy=\"%.1f\" "
+             "r=\"6\"/>\n",
              x, svg_y(plot, precision));
-    html_put(plot->out, "<circle id=\"mark-recall\" class=\"dot f1\" cx=\"%.1f\" cy=\"%.1f\" "
-                        "r=\"6\"/>\n",
+    html_put(plot->out,
+             "<circle id=\"mark-recall\" class=\"dot f1\" cx=\"%.1f\" cy=\"%.1f\" "
+             "r=\"6\"/>\n",
              x, svg_y(plot, recall));
+}
+
+static svg_plot frame_of(html_text *out) {
+    const svg_axis x = {0, 1, false, SVG_NUMBER, "threshold"};
+    const svg_axis y = {0, 1, false, SVG_PERCENT, "precision and recall"};
+    return svg_plot_of(out, PLOT_HEIGHT, &x, &y);
 }
 
 bool report__plot_threshold(html_text *out, const report_study *study) {
@@ -107,10 +115,8 @@ bool report__plot_threshold(html_text *out, const report_study *study) {
     if (ns_json_count(thresholds) <= FIRST_POINT || micro == NULL) {
         return false;
     }
-    const svg_axis x = {0, 1, false, SVG_NUMBER, "threshold"};
-    const svg_axis y = {0, 1, false, SVG_PERCENT, "precision and recall"};
-    const svg_plot plot = svg_plot_begin(out, PLOT_HEIGHT, &x, &y,
-                                         "Precision and recall against the threshold");
+    const svg_plot plot = frame_of(out);
+    svg_plot_draw(&plot, "Precision and recall against the threshold");
     draw_curve(&plot, thresholds, ns_json_get(micro, "precision"), "curve-precision", "curve c0");
     draw_curve(&plot, thresholds, ns_json_get(micro, "recall"), "curve-recall", "curve c1");
     draw_marker(&plot, micro);
@@ -136,8 +142,7 @@ static void add_curve(ns_json *to, const char *name, const ns_json *curve) {
 
 /// What the script needs to redraw.
 static void put_material(html_text *out, const report_study *study) {
-    const ns_json *per_label =
-        ns_json_get(ns_json_get(study->evaluation, "curves"), "per_label");
+    const ns_json *per_label = ns_json_get(ns_json_get(study->evaluation, "curves"), "per_label");
     const ns_json *name = ns_json_first(ns_json_get(study->evaluation, "labels"));
     ns_json *json = ns_json_object_new();
     ns_json *curves = ns_json_set(json, "curves", ns_json_array_new());
@@ -148,13 +153,18 @@ static void put_material(html_text *out, const report_study *study) {
          at = ns_json_next(at), name = ns_json_next(name), count++) {
         add_curve(curves, ns_json_value_string(name, ""), at);
     }
-    html_json(out, "curves", json);
+    const svg_plot frame = frame_of(out);
+    ns_json *box = ns_json_set(json, "frame", ns_json_object_new());
+    ns_json_set_number(box, "left", frame.left);
+    ns_json_set_number(box, "right", frame.right);
+    ns_json_set_number(box, "top", frame.top);
+    ns_json_set_number(box, "bottom", frame.bottom);
+    html_json(out, "threshold-data", json);
 }
 
 static void put_choice(html_text *out, const report_study *study) {
     const ns_json *labels = ns_json_get(study->evaluation, "labels");
-    const ns_json *per_label =
-        ns_json_get(ns_json_get(study->evaluation, "curves"), "per_label");
+    const ns_json *per_label = ns_json_get(ns_json_get(study->evaluation, "curves"), "per_label");
     int count = 0;
     html_raw(out, "<label>of <select id=\"label\"><option>all labels together</option>");
     for (const ns_json *at = ns_json_first(labels);
@@ -175,16 +185,18 @@ static void put_threshold(html_text *out, const report_study *study) {
     if (ns_json_count(precision) <= FIRST_POINT) {
         return;
     }
-    html_raw(out, "<h3 id=\"threshold\">If it may stay silent</h3>\n<p>A label is said only when "
-                  "its confidence reaches the threshold. A higher one makes fewer mistakes "
-                  "(precision) and finds less (recall).</p>\n<div class=\"slider\">"
-                  "<label for=\"slide\">Threshold</label><input type=\"range\" id=\"slide\" min=\"0\" "
-                  "max=\"100\" value=\"50\"><output id=\"at\">0.50</output>\n");
+    html_raw(out,
+             "<h3 id=\"threshold\">If it may stay silent</h3>\n<p>A label is said only when "
+             "its confidence reaches the threshold. A higher one makes fewer mistakes "
+             "(precision) and finds less (recall).</p>\n<div class=\"slider\">"
+             "<label for=\"slide\">Threshold</label><input type=\"range\" id=\"slide\" min=\"0\" "
+             "max=\"100\" value=\"50\"><output id=\"at\">0.50</output>\n");
     put_choice(out, study);
     html_raw(out, "</div>\n<p><span class=\"key\"><i class=\"b0\"></i>precision&nbsp;<output "
                   "id=\"precision\">");
-    html_put(out, "%s</output></span><span class=\"key\"><i class=\"b1\"></i>recall&nbsp;<output "
-                  "id=\"recall\">",
+    html_put(out,
+             "%s</output></span><span class=\"key\"><i class=\"b1\"></i>recall&nbsp;<output "
+             "id=\"recall\">",
              report__percent(ns_json_value_number(ns_json_at(precision, FIRST_POINT), (double)NAN),
                              0, text));
     html_put(out, "%s</output></span></p>\n",

@@ -89,7 +89,8 @@ static void put_difference(html_text *out, const ns_json *genotype, const ns_jso
 static void put_words(html_text *out, const ns_json *trial, const ns_json *anchor, const cost *by) {
     char text[32];
     html_put(out, "Trial %lld: ", (long long)ns_json_int(trial, "number", 0));
-    html_put(out, "%s", report__percent(ns_json_number(trial, "val_accuracy", (double)NAN), 0, text));
+    html_put(out, "%s",
+             report__percent(ns_json_number(trial, "val_accuracy", (double)NAN), 0, text));
     html_put(out, ", %s %s", report__figure(ns_json_number(trial, by->key, 0), text), by->unit);
     html_put(out, ", %s parameters", report__grouped(ns_json_int(trial, "params", 0), text));
     if (strcmp(ns_json_string(trial, "state", ""), "PRUNED") == 0) {
@@ -114,9 +115,9 @@ static const char *classes_of(const ns_json *trial, int64_t winner) {
     if (ns_json_int(trial, "number", -1) == winner) {
         return "dot f4 pt";
     }
-    return ns_json_bool(trial, "front", false)                             ? "dot f2 pt"
-           : strcmp(ns_json_string(trial, "state", ""), "PRUNED") == 0     ? "dot f1 pt faint"
-                                                                           : "dot f0 pt faint";
+    return ns_json_bool(trial, "front", false)                         ? "dot f2 pt"
+           : strcmp(ns_json_string(trial, "state", ""), "PRUNED") == 0 ? "dot f1 pt faint"
+                                                                       : "dot f0 pt faint";
 }
 
 /// Most accuracies lie close together; a few hopeless ones must not squeeze them, and are drawn on
@@ -137,8 +138,7 @@ static void draw_front(const svg_plot *plot, const point *points, size_t count) 
     double best = -INFINITY;
     svg_path path = svg_path_begin(plot, "curve c2", true);
     for (size_t i = 0; i < count; i++) {
-        const bool complete =
-            strcmp(ns_json_string(points[i].trial, "state", ""), "COMPLETE") == 0;
+        const bool complete = strcmp(ns_json_string(points[i].trial, "state", ""), "COMPLETE") == 0;
         if (complete && points[i].y > best) {
             best = points[i].y;
             svg_to(&path, points[i].x, fmax(best, plot->y.low));
@@ -157,7 +157,8 @@ static void draw_points(const svg_plot *plot, const point *points, size_t count,
             const char *classes = classes_of(points[i].trial, winner);
             const bool faint = strstr(classes, "faint") != NULL;
             if (faint == (layer == 0)) {
-                svg_dot(plot, points[i].x, fmax(points[i].y, plot->y.low), faint ? 4.5 : 6, classes);
+                svg_dot(plot, points[i].x, fmax(points[i].y, plot->y.low), faint ? 4.5 : 6,
+                        classes);
                 put_words(plot->out, points[i].trial, anchor, by);
                 svg_dot_end(plot);
             }
@@ -245,14 +246,16 @@ void report__section_trials(html_text *out, const report_study *study) {
                   "cheaper to use.");
     if (drawn < count) {
         html_put(out, " Of %s trials", report__grouped(count, text));
-        html_put(out, " %s are drawn: the front, what was best at its time, and an even sample of "
-                      "the others.",
+        html_put(out,
+                 " %s are drawn: the front, what was best at its time, and an even sample of "
+                 "the others.",
                  report__grouped(drawn, text));
     }
     html_raw(out, "</p>\n");
     put_key(out);
     (void)report__figure_of(out, study, report__plot_trials, "");
-    html_raw(out, "<p class=\"readout\" id=\"readout\" aria-live=\"polite\">Point at a trial to see "
-                  "its genes.</p>\n");
+    html_raw(out,
+             "<p class=\"readout\" id=\"readout\" aria-live=\"polite\">Point at a trial to see "
+             "its genes.</p>\n");
     put_front(out, trials, ns_json_int(report__study_of(study), "winner_trial", -1));
 }

@@ -71,8 +71,8 @@ static row block_of(const nn_graph *graph, int first, int last) {
         const nn_node *at = &graph->node[i];
         const bool depthwise = at->kind == NN_OP_CONV && at->groups > 1;
         block.excites = block.excites || at->kind == NN_OP_MULTIPLY;
-        block.kernel = at->kind == NN_OP_CONV && at->kernel > block.kernel ? at->kernel
-                                                                           : block.kernel;
+        block.kernel =
+            at->kind == NN_OP_CONV && at->kernel > block.kernel ? at->kernel : block.kernel;
         if (depthwise) {
             block.kind = ROW_INVERTED;
             block.name = "inverted residual";
@@ -89,9 +89,9 @@ static void add_node(rows *list, const nn_node *node) {
         break;
     case NN_OP_CONV:
         one.kind = node->groups > 1 ? ROW_INVERTED : ROW_CONV;
-        one.name = node->groups > 1                    ? "depthwise"
+        one.name = node->groups > 1                  ? "depthwise"
                    : node->init == NN_INIT_WHITENING ? "whitening"
-                                                       : "convolution";
+                                                     : "convolution";
         break;
     case NN_OP_MAX_POOL:
     case NN_OP_AVERAGE_POOL:
@@ -281,10 +281,11 @@ static void put_rivals(html_text *out, const ns_json *status) {
     if (ns_json_count(rivals) == 0) {
         return;
     }
-    html_raw(out, "<h3>How it was chosen</h3>\n<p class=\"quiet\">The best few, trained again with "
-                  "new seeds and compared image by image: the fastest within one standard error of "
-                  "the best.</p>\n<div class=\"scroll\"><table>\n<tr><th>trial</th><th>accuracy</th>"
-                  "<th>seeds</th><th>behind, points</th><th>images/s</th></tr>\n");
+    html_raw(out,
+             "<h3>How it was chosen</h3>\n<p class=\"quiet\">The best few, trained again with "
+             "new seeds and compared image by image: the fastest within one standard error of "
+             "the best.</p>\n<div class=\"scroll\"><table>\n<tr><th>trial</th><th>accuracy</th>"
+             "<th>seeds</th><th>behind, points</th><th>images/s</th></tr>\n");
     for (const ns_json *at = ns_json_first(rivals); at != NULL; at = ns_json_next(at)) {
         const int64_t number = ns_json_int(at, "trial", -1);
         html_put(out, "<tr><td>%lld%s%s</td><td>%s</td>", (long long)number,
@@ -309,15 +310,17 @@ void report__section_winner(html_text *out, const report_study *study) {
     report__head(out, "winner", "The winning network");
     put_retraining(out, status);
     if (study->model != NULL) {
-        (void)report__figure_of(out, study, report__plot_network,
-                                "From the image down to the labels: channels × height × width after "
-                                "each part. A convolution has its batch norm and activation with "
-                                "it; shaded and plain groups alternate where the resolution falls.");
+        (void)report__figure_of(
+            out, study, report__plot_network,
+            "From the image down to the labels: channels × height × width after "
+            "each part. A convolution has its batch norm and activation with "
+            "it; shaded and plain groups alternate where the resolution falls.");
     }
     put_rivals(out, status);
     html_raw(out, "<details><summary>Its recipe <span>how it was trained</span></summary>\n");
     put_genes(out, winner, false);
-    html_raw(out, "</details>\n<details><summary>Its genes <span>before retraining</span></summary>\n");
+    html_raw(out,
+             "</details>\n<details><summary>Its genes <span>before retraining</span></summary>\n");
     put_genes(out, winner, true);
     html_raw(out, "</details>\n");
 }

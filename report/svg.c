@@ -21,9 +21,8 @@ static double nice_step(double range, int count) {
 }
 
 static double time_step(double range_ms, int count) {
-    static const double steps_s[] = {1,    2,    5,    10,    15,    30,    60,   120,
-                                     300,  600,  900,  1800,  3600,  7200,  10800, 21600,
-                                     43200, 86400};
+    static const double steps_s[] = {1,   2,   5,    10,   15,   30,    60,    120,   300,
+                                     600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400};
     for (size_t i = 0; i < NS_COUNT_OF(steps_s); i++) {
         if (range_ms <= steps_s[i] * 1000 * count) {
             return steps_s[i] * 1000;
@@ -86,10 +85,11 @@ int svg_ticks(const svg_axis *axis, double out[SVG_TICKS_MAX]) {
         return log_ticks(axis, out);
     }
     const double step = step_of(axis);
+    const double first = ceil(axis->low / step - 1e-6);
     int count = 0;
-    for (double i = ceil(axis->low / step - 1e-6);
-         i * step <= axis->high + 1e-6 * step && count < SVG_TICKS_MAX; i++) {
-        out[count++] = i * step + 0.0; // no -0
+    while (count < SVG_TICKS_MAX && (first + count) * step <= axis->high + 1e-6 * step) {
+        out[count] = (first + count) * step + 0.0; // no -0
+        count++;
     }
     return count;
 }
@@ -192,9 +192,8 @@ static void draw_grid(const svg_plot *plot) {
     }
 }
 
-svg_plot svg_plot_begin(html_text *out, int height, const svg_axis *x, const svg_axis *y,
-                        const char *label) {
-    const svg_plot plot = {
+svg_plot svg_plot_of(html_text *out, int height, const svg_axis *x, const svg_axis *y) {
+    return (svg_plot){
         .out = out,
         .x = *x,
         .y = *y,
@@ -202,13 +201,23 @@ svg_plot svg_plot_begin(html_text *out, int height, const svg_axis *x, const svg
         .right = SVG_WIDTH - RIGHT,
         .top = SVG_PLOT_TITLE,
         .bottom = height - BOTTOM,
+        .height = height,
     };
-    svg_begin(out, height, label);
-    draw_grid(&plot);
-    html_put(out, "<path class=\"axis\" d=\"M%.0f %.0fH%.0f\"/>\n", plot.left, plot.bottom,
-             plot.right);
-    svg_text(out, 0, 14, "start", "strong", y->title, 80);
-    svg_text(out, plot.right, height - 5, "end", "strong", x->title, 80);
+}
+
+void svg_plot_draw(const svg_plot *plot, const char *label) {
+    svg_begin(plot->out, plot->height, label);
+    draw_grid(plot);
+    html_put(plot->out, "<path class=\"axis\" d=\"M%.0f %.0fH%.0f\"/>\n", plot->left, plot->bottom,
+             plot->right);
+    svg_text(plot->out, 0, 14, "start", "strong", plot->y.title, 80);
+    svg_text(plot->out, plot->right, plot->height - 5, "end", "strong", plot->x.title, 80);
+}
+
+svg_plot svg_plot_begin(html_text *out, int height, const svg_axis *x, const svg_axis *y,
+                        const char *label) {
+    const svg_plot plot = svg_plot_of(out, height, x, y);
+    svg_plot_draw(&plot, label);
     return plot;
 }
 

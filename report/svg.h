@@ -32,6 +32,7 @@ typedef struct svg_plot {
     html_text *out;
     svg_axis x, y;
     double left, right, top, bottom; // of the frame
+    int height;                      // of all
 } svg_plot;
 
 /// Nice limits around [low, high], also where it is a single value or empty.
@@ -46,7 +47,11 @@ void svg_label(const svg_axis *axis, double value, char out[SVG_LABEL_MAX]);
 /// <svg>; `label` says what it shows to who cannot see it and is escaped. svg_end() closes it.
 void svg_begin(html_text *out, int height, const char *label);
 void svg_end(html_text *out);
-/// svg_begin() with a frame, a grid, ticks and titles.
+/// Where a plot's frame is.
+svg_plot svg_plot_of(html_text *out, int height, const svg_axis *x, const svg_axis *y);
+/// svg_begin() with its grid, ticks and titles.
+void svg_plot_draw(const svg_plot *plot, const char *label);
+/// Both.
 svg_plot svg_plot_begin(html_text *out, int height, const svg_axis *x, const svg_axis *y,
                         const char *label);
 double svg_x(const svg_plot *plot, double value);

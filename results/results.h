@@ -283,17 +283,7 @@ typedef struct results_usage {
 ns_status results_usage_get(results_store *store, int64_t study_id, results_usage *out,
                             ns_error *err);
 
-/* ---- for reports ----------------------------------------------------------------------------- */
-
-typedef struct results_run {
-    char *command, *host, *version, *platform;
-    char *state;                            // "RUNNING", "DONE", "DIED"
-    int64_t started_unix_ms, ended_unix_ms; // 0: not yet
-} results_run;
-/// The runs of a study, oldest first: a malloced array; free with results_runs_free.
-ns_status results_runs(results_store *store, int64_t study_id, results_run **out, size_t *count,
-                       ns_error *err);
-void results_runs_free(results_run *runs, size_t count);
+/* ---- marks ----------------------------------------------------------------------------------- */
 
 #define RESULTS_MARKS_MAX 16
 

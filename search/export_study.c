@@ -51,7 +51,7 @@ static ns_json *run_json(const results_run *run) {
     return json;
 }
 
-static ns_status runs_fill(ns_json *json, results_store *store, const results_study *study,
+ns_status search__runs_add(ns_json *json, results_store *store, const results_study *study,
                            ns_error *err) {
     results_run *runs = NULL;
     size_t count = 0;
@@ -78,7 +78,7 @@ static ns_status head_fill(ns_json *json, const char *store_path, results_store 
                        study->stop_reason[0] != '\0' ? study->stop_reason : NULL);
     ns_json_set_int(json, "created_unix_ms", study->created_unix_ms);
     ns_json_set_int(json, "node_ms_used", study->charged_node_ms);
-    NS_TRY(runs_fill(json, store, study, err));
+    NS_TRY(search__runs_add(json, store, study, err));
     ns_json *dataset = ns_json_set(json, "dataset", ns_json_object_new());
     ns_json_set_string(dataset, "path", study->dataset_path);
     ns_json_set_string(dataset, "sha256", study->dataset_sha256);

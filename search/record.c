@@ -95,25 +95,6 @@ static ns_status trials_add(record *r, ns_error *err) {
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
-static ns_status runs_add(record *r, ns_error *err) {
-    results_run *runs = NULL;
-    size_t count = 0;
-    ns_json *array = ns_json_set(r->json, "runs", ns_json_array_new());
-    NS_TRY(results_runs(r->store, r->study.id, &runs, &count, err));
-    for (size_t i = 0; i < count; i++) {
-        ns_json *run = ns_json_add(array, ns_json_object_new());
-        ns_json_set_string(run, "command", runs[i].command);
-        ns_json_set_string(run, "host", runs[i].host);
-        ns_json_set_string(run, "version", runs[i].version);
-        ns_json_set_string(run, "platform", runs[i].platform);
-        ns_json_set_string(run, "state", runs[i].state);
-        ns_json_set_int(run, "started_unix_ms", runs[i].started_unix_ms);
-        ns_json_set_int(run, "ended_unix_ms", runs[i].ended_unix_ms);
-    }
-    results_runs_free(runs, count);
-    return NS_OK;
-}
-
 static ns_status usage_add(record *r, ns_error *err) {
     results_usage usage;
     NS_TRY(results_usage_get(r->store, r->study.id, &usage, err));
@@ -144,7 +125,7 @@ static ns_status record_fill(record *r, const char *name, size_t trial_count_max
     ns_json_set_int(r->json, "created_unix_ms", r->study.created_unix_ms);
     NS_TRY(usage_add(r, err));
     NS_TRY(search__curve_add(r->json, &r->study, r->result, r->trials, r->count, err));
-    NS_TRY(runs_add(r, err));
+    NS_TRY(search__runs_add(r->json, r->store, &r->study, err));
     NS_TRY(choose_trials(r, trial_count_max, err));
     return trials_add(r, err);
 }

@@ -423,6 +423,12 @@ const char *search__state_name(const char *store_path, const results_study *stud
 /// What search_trial_json() tells of a trial but for its objective.
 void search__trial_json(const results_trial *row, budget_kind kind, ns_json *to);
 
+/* ---- export_study.c -------------------------------------------------------------------------- */
+
+/// The study's runs into `json`, as "command" (of the first) and "runs".
+ns_status search__runs_add(ns_json *json, results_store *store, const results_study *study,
+                           ns_error *err);
+
 /* ---- compare_studies.c ----------------------------------------------------------------------- */
 
 /// How the best validation accuracy of a study grew, over its trials and then its final model, into

@@ -39,6 +39,15 @@ expect_json '[s["study"] for s in d["studies"]] == ["whole"]' studies --json
 expect 0 '^wrote w.onnx' export whole --format onnx -o w.onnx
 expect 0 '^accuracy' evaluate whole/model.nsm set.nsd
 
+# Its report.
+expect 0 '^wrote whole.html' report whole -o whole.html
+expect_json 'd["plots"] >= 6' report whole --png plots --json
+[ -s plots/trials.png ] && [ -s plots/network.png ] || fail "report --png: $(ls plots)"
+grep -q 'id="confusion"' whole.html || fail "report: no confusion matrix"
+grep -qE 'https?://' <(sed 's,http://www.w3.org/2000/svg,,' whole.html) && fail "report: a link to the network"
+expect 2 'without -o' report whole
+expect 1 'nosuch' report nosuch -o x.html
+
 # Targets, the front and comparisons.
 expect_json 'd["target"] == "accuracy" and d["latency_ms"] > 0 and d["latency_ms_all_cores"] > 0
     and abs(d["mbytes"] * 1e6 - 4 * d["params"]) < 0.2 * 4 * d["params"]
@@ -71,6 +80,8 @@ for _ in $(seq 100); do
 done
 sleep 1
 expect_json 'd["state"] == "RUNNING"' status long --json
+expect 0 '^wrote long.html' report long -o long.html
+grep -q 'has not finished' long.html || fail "report: no word that the study is not finished"
 expect 1 'another process|in use' resume long
 expect_json 'd["pairs"][0]["mcnemar"] is None and "not finished" in d["pairs"][0]["reason"]
     and [s["study"] for s in d["studies"]] == ["whole", "long"]
