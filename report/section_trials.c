@@ -102,7 +102,7 @@ static void put_words(html_text *out, const ns_json *trial, const ns_json *ancho
     html_raw(out, ".\n");
     if (ns_json_int(trial, "number", 0) != 0) {
         html_raw(out, "Against trial 0: ");
-        put_difference(out, ns_json_get(trial, "genotype"), anchor);
+        put_difference(out, ns_json_get(trial, "genes"), anchor);
         html_raw(out, ".");
     } else {
         html_raw(out, "The hand-made network that every study begins with.");
@@ -150,7 +150,7 @@ static void draw_front(const svg_plot *plot, const point *points, size_t count) 
 static void draw_points(const svg_plot *plot, const point *points, size_t count, const cost *by,
                         const report_study *study) {
     const ns_json *anchor =
-        ns_json_get(ns_json_first(ns_json_get(study->record, "trials")), "genotype");
+        ns_json_get(ns_json_first(ns_json_get(study->record, "trials")), "genes");
     const int64_t winner = ns_json_int(report__study_of(study), "winner_trial", -1);
     for (int layer = 0; layer < 2; layer++) { // the front and the winner on top
         for (size_t i = 0; i < count; i++) {

@@ -75,20 +75,26 @@ static ns_status marks_add(record *r, const results_trial *trial, ns_json *to, n
     return NS_OK;
 }
 
+static ns_status trial_add(record *r, size_t i, budget_kind kind, ns_json *to, ns_error *err) {
+    ns_json *genes = NULL;
+    NS_TRY(ns_json_parse(r->trials[i].genotype, &genes, err));
+    search__trial_json(&r->trials[i], kind, to);
+    ns_json_set(to, "genes", genes);
+    ns_json_set_bool(to, "front", r->in_front[i]);
+    ns_json_set_int(to, "finished_node_ms", r->trials[i].finished_node_ms);
+    return marks_add(r, &r->trials[i], to, err);
+}
+
 static ns_status trials_add(record *r, ns_error *err) {
     search_config config = {0};
     search__budget_from_json(r->settings, &config);
     ns_json_set_int(r->json, "trial_count", (int64_t)r->count);
     ns_json *array = ns_json_set(r->json, "trials", ns_json_array_new());
     for (size_t i = 0; i < r->count; i++) {
-        if (!r->shown[i]) {
-            continue;
+        if (r->shown[i]) {
+            ns_json *one = ns_json_add(array, ns_json_object_new());
+            NS_TRY(trial_add(r, i, config.budget_kind, one, err));
         }
-        ns_json *one = ns_json_add(array, ns_json_object_new());
-        NS_TRY(search__trial_json(&r->trials[i], config.budget_kind, one, err));
-        ns_json_set_bool(one, "front", r->in_front[i]);
-        ns_json_set_int(one, "finished_node_ms", r->trials[i].finished_node_ms);
-        NS_TRY(marks_add(r, &r->trials[i], one, err));
     }
     return NS_OK;
 }

@@ -41,8 +41,8 @@ expect 0 '^accuracy' evaluate whole/model.nsm set.nsd
 
 # Its report.
 expect 0 '^wrote whole.html' report whole -o whole.html
-expect_json 'd["plots"] >= 6' report whole --png plots --json
-[ -s plots/trials.png ] && [ -s plots/network.png ] || fail "report --png: $(ls plots)"
+expect_json 'd["plots"] >= 4' report whole --png plots --json
+[ -s plots/threshold.png ] && [ -s plots/network.png ] || fail "report --png: $(ls plots)"
 grep -q 'id="confusion"' whole.html || fail "report: no confusion matrix"
 grep -qE 'https?://' <(sed 's,http://www.w3.org/2000/svg,,' whole.html) && fail "report: a link to the network"
 expect 2 'without -o' report whole
