@@ -281,11 +281,11 @@ ns_status search_studies_json(const char *store_path, ns_json **out, ns_error *e
 
 /// All that a report tells of a study, from the store alone: {study: as search_status_json(),
 /// dataset_sha256, created_unix_ms, usage: {search, confirm, retrain, finish, overhead: ms},
-/// best_so_far, last_node_hour: as search_compare_json(), runs: [{command, host, version, platform,
-/// state, started_unix_ms, ended_unix_ms}], trial_count, trials: [as search_trials_json(), with
-/// genes: the genotype as an object, front, finished_node_ms, marks: [{fraction, val_accuracy}]]}. Of more than `trial_count_max`
-/// trials it has the first, the Pareto front, those that were the best so far, and an even sample of
-/// the others. NS_ERR_NOT_FOUND.
+/// best_so_far, last_node_hour: as search_compare_json(), command, runs: [{command, host, version,
+/// platform, state, started_unix_ms, ended_unix_ms}], trial_count, trials: [as
+/// search_trials_json(), with genes: {...}, front, finished_node_ms, marks: [{fraction,
+/// val_accuracy}]]}. Of more than `trial_count_max` trials it has the first, the Pareto front, those
+/// that were the best so far, and an even sample of the others. NS_ERR_NOT_FOUND.
 ns_status search_record_json(const char *store_path, const char *study, size_t trial_count_max,
                              ns_json **out, ns_error *err);
 
