@@ -249,8 +249,7 @@ static ns_status judge_split(const train_job *job, data_split split, double *acc
     const ns_status status =
         search_predict(job->model, job->set, split, &options, &predictions, err);
     if (status == NS_OK) {
-        const results_answers answers = search_answers(&predictions);
-        *accuracy = results_exact_match(&answers, NULL);
+        *accuracy = search_score(&predictions);
     }
     search_predictions_clear(&predictions);
     return status;
@@ -310,6 +309,10 @@ static const char *text_or_null(const ns_error *error) {
     return error->text[0] != '\0' ? error->text : NULL;
 }
 
+static const char *score_name(const train_job *job) {
+    return search_score_name(data_describe(job->set)->multi_label);
+}
+
 static ns_json *result_json(const train_job *job) {
     ns_json *json = ns_json_object_new();
     if (job->words->out_path != NULL) {
@@ -321,6 +324,7 @@ static ns_json *result_json(const train_job *job) {
     ns_json_set_int(json, "seed", (int64_t)job->words->seed);
     ns_json_set_string(json, "dtype", nn_dtype_name(nn_dtype_resolve(job->words->dtype)));
     ns_json_set_bool(json, "mirror_average", nn_model_describe(job->model)->mirror_average);
+    ns_json_set_string(json, "score_name", score_name(job));
     ns_json_set_number(json, "val_accuracy", job->val_accuracy);
     ns_json_set_number(json, "test_accuracy", job->test_accuracy);
     ns_json_set_int(json, "params", job->candidate.counts.params);
@@ -343,10 +347,10 @@ static void print_result(const train_job *job) {
     char digits[32];
     const nn_counts *counts = &job->candidate.counts;
     if (!isnan(job->val_accuracy)) {
-        (void)printf("validation accuracy  %.2f %%\n", 100 * job->val_accuracy);
+        (void)printf("validation %-10s%.2f %%\n", score_name(job), 100 * job->val_accuracy);
     }
     if (!isnan(job->test_accuracy)) {
-        (void)printf("test accuracy        %.2f %%\n", 100 * job->test_accuracy);
+        (void)printf("test %-16s%.2f %%\n", score_name(job), 100 * job->test_accuracy);
     }
     if (nn_model_describe(job->model)->mirror_average) {
         (void)printf("answers              averaged over an image and its mirror image\n");

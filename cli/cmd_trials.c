@@ -48,26 +48,47 @@ static void trial_row(cli_table *table, const search_trial *trial) {
     cli__table_cell(table, "%s", genes);
 }
 
-static ns_status add_row(void *table, const search_trial *trial, ns_error *err) {
+static void head_row(cli_table *table, const char *score_name) {
+    const char *const before[] = {"trial", "state", "rung", "repeats"};
+    const char *const behind[] = {"params", "MFLOPs", "ms/image", "node s", "genotype"};
+    for (size_t i = 0; i < NS_COUNT_OF(before); i++) {
+        cli__table_cell(table, "%s", before[i]);
+    }
+    cli__table_cell(table, "val %s", score_name);
+    for (size_t i = 0; i < NS_COUNT_OF(behind); i++) {
+        cli__table_cell(table, "%s", behind[i]);
+    }
+}
+
+/// The table of the trials, whose first one says what their score is called.
+typedef struct trial_table {
+    cli_table *table;
+    bool has_head;
+} trial_table;
+
+static ns_status add_row(void *context, const search_trial *trial, ns_error *err) {
+    trial_table *t = context;
     (void)err; // a table that runs out of memory says so when it is printed
-    trial_row(table, trial);
+    if (!t->has_head) {
+        head_row(t->table, trial->score_name);
+        t->has_head = true;
+    }
+    trial_row(t->table, trial);
     return NS_OK;
 }
 
 static ns_status print_table(const char *store_path, const char *study, bool front_only,
                              ns_error *err) {
-    const char *const heads[] = {"trial",  "state",  "rung",     "repeats", "val accuracy",
-                                 "params", "MFLOPs", "ms/image", "node s",  "genotype"};
-    cli_table *table = cli__table_new("rlrlrrrrrl");
-    for (size_t i = 0; i < NS_COUNT_OF(heads); i++) {
-        cli__table_cell(table, "%s", heads[i]);
-    }
-    const ns_status status = search_trials_each(store_path, study, front_only, add_row, table, err);
+    trial_table t = {.table = cli__table_new("rlrlrrrrrl")};
+    const ns_status status = search_trials_each(store_path, study, front_only, add_row, &t, err);
     if (status != NS_OK) {
-        cli__table_free(table);
+        cli__table_free(t.table);
         return status;
     }
-    return cli__table_print(table, err);
+    if (!t.has_head) {
+        head_row(t.table, search_score_name(false));
+    }
+    return cli__table_print(t.table, err);
 }
 
 /// One element of the array, behind the ones before.

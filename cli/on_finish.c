@@ -52,6 +52,7 @@ static void variables(const ns_json *study, const search_config *config, const c
     set_text("NIGHTSHIFT_STOP_REASON", ns_json_string(study, "stop_reason", NULL));
     set_text("NIGHTSHIFT_MODEL", ns_json_string(study, "model", NULL));
     set_text("NIGHTSHIFT_ERROR", error);
+    set_text("NIGHTSHIFT_SCORE_NAME", ns_json_string(study, "score_name", NULL));
     set_number("NIGHTSHIFT_TEST_ACCURACY", "%.6f",
                ns_json_number(study, "test_accuracy", (double)NAN));
     set_number("NIGHTSHIFT_VAL_ACCURACY", "%.6f",

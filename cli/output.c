@@ -132,7 +132,13 @@ void cli__table_percent(cli_table *table, double fraction) {
 }
 
 void cli__table_accuracy(cli_table *table, const ns_json *object, const char *key) {
-    cli__table_percent(table, ns_json_number(object, key, (double)NAN));
+    const double fraction = ns_json_number(object, key, (double)NAN);
+    const char *name = ns_json_string(object, "score_name", "accuracy");
+    if (isnan(fraction) || strcmp(name, "accuracy") == 0) {
+        cli__table_percent(table, fraction);
+    } else {
+        cli__table_cell(table, "%s %.2f %%", name, 100 * fraction);
+    }
 }
 
 void cli__table_decimal(cli_table *table, double value, int decimals) {

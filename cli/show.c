@@ -137,8 +137,12 @@ ns_status cli__set_print(const data_set *set, const char *path, ns_error *err) {
 
 /* ---- studies --------------------------------------------------------------------------------- */
 
-static void print_percent(const char *name, const ns_json *study, const char *key) {
+/// "validation accuracy  93.57 %", or what else the study's score is called.
+static void print_score(const char *of, const ns_json *study, const char *key) {
     const double value = ns_json_number(study, key, (double)NAN);
+    char name[64];
+    (void)snprintf(name, sizeof(name), "%s %s", of,
+                   ns_json_string(study, "score_name", "accuracy"));
     if (!isnan(value)) {
         (void)printf("%-21s%.2f %%\n", name, 100 * value);
     }
@@ -385,8 +389,8 @@ void cli__study_print(const ns_json *study, const char *store_path) {
                  reason != NULL ? reason : "");
     print_word("data set", study, "dataset");
     print_trials(study);
-    print_percent("validation accuracy", study, "best_val_accuracy");
-    print_percent("test accuracy", study, "test_accuracy");
+    print_score("validation", study, "best_val_accuracy");
+    print_score("test", study, "test_accuracy");
     print_goal(study);
     print_winner(study);
     print_latency(study);

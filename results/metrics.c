@@ -74,24 +74,6 @@ double results_log_loss(const float *probabilities, const int32_t *labels, size_
     return count > 0 ? sum / (double)count : (double)NAN;
 }
 
-results_gain results_log_loss_gain(const float *before, const float *after, const int32_t *labels,
-                                   size_t count, int label_count) {
-    double mean = 0.0;
-    double squares = 0.0; // of deviations from the mean so far (Welford 1962)
-    for (size_t i = 0; i < count; i++) {
-        const double gain =
-            image_loss(before, labels, i, label_count) - image_loss(after, labels, i, label_count);
-        const double deviation = gain - mean;
-        mean += deviation / (double)(i + 1);
-        squares += deviation * (gain - mean);
-    }
-    const double n = (double)count;
-    return (results_gain){
-        .mean = count > 0 ? mean : (double)NAN,
-        .standard_error = count > 1 ? sqrt(squares / (n - 1) / n) : (double)NAN,
-    };
-}
-
 /* ---- one true label an image, or several ----------------------------------------------------- */
 
 metrics__decision metrics__decide(const results_answers *answers, results_thresholds thresholds,
@@ -136,6 +118,36 @@ double results_binary_loss(const results_answers *answers) {
     }
     const double pair_count = (double)answers->count * answers->label_count;
     return pair_count > 0 ? sum / pair_count : (double)NAN;
+}
+
+/// Of one image.
+static double answer_loss(const results_answers *answers, size_t image) {
+    if (answers->labels != NULL) {
+        return image_loss(answers->probabilities, answers->labels, image, answers->label_count);
+    }
+    const size_t first = image * (size_t)answers->label_count;
+    const results_answers one = {.probabilities = answers->probabilities + first,
+                                 .truth = answers->truth + first,
+                                 .count = 1,
+                                 .label_count = answers->label_count};
+    return results_binary_loss(&one);
+}
+
+results_gain results_log_loss_gain(const results_answers *before, const results_answers *after) {
+    const size_t count = before->count;
+    double mean = 0.0;
+    double squares = 0.0; // of deviations from the mean so far (Welford 1962)
+    for (size_t i = 0; i < count; i++) {
+        const double gain = answer_loss(before, i) - answer_loss(after, i);
+        const double deviation = gain - mean;
+        mean += deviation / (double)(i + 1);
+        squares += deviation * (gain - mean);
+    }
+    const double n = (double)count;
+    return (results_gain){
+        .mean = count > 0 ? mean : (double)NAN,
+        .standard_error = count > 1 ? sqrt(squares / (n - 1) / n) : (double)NAN,
+    };
 }
 
 void results_count(const results_answers *answers, results_thresholds thresholds,

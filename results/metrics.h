@@ -27,15 +27,6 @@ double results_top_k(const float *probabilities, const int32_t *labels, size_t c
 double results_log_loss(const float *probabilities, const int32_t *labels, size_t count,
                         int label_count);
 
-typedef struct results_gain {
-    double mean;           // NaN: of no image
-    double standard_error; // NaN: of fewer than two
-} results_gain;
-/// By how much the log loss of `after` is lower than that of `before`, image by image on the same
-/// images: most of what makes images hard cancels out, so small gains can be told from noise.
-results_gain results_log_loss_gain(const float *before, const float *after, const int32_t *labels,
-                                   size_t count, int label_count);
-
 /* ---- one true label an image, or several ----------------------------------------------------- */
 
 /// What a model said of some images, and the truth in one of two forms; all borrowed.
@@ -57,6 +48,15 @@ double results_exact_match(const results_answers *answers, results_thresholds th
 /// Mean over images and labels of -ln p of what is true: of "it is this" or "it is not this" (binary
 /// cross-entropy); p at least 1e-15.
 double results_binary_loss(const results_answers *answers);
+
+typedef struct results_gain {
+    double mean;           // NaN: of no image
+    double standard_error; // NaN: of fewer than two
+} results_gain;
+/// By how much the log loss of `after` (binary where images may have several labels) is lower than
+/// that of `before`, image by image on the same images: most of what makes images hard cancels out,
+/// so small gains can be told from noise.
+results_gain results_log_loss_gain(const results_answers *before, const results_answers *after);
 
 typedef struct results_counts {
     int64_t support;   // images of the label

@@ -216,8 +216,10 @@ typedef struct results_outcome {
     int64_t charged_ms;        // node time of the attempt, in all
     int64_t work_flop;         // of the attempt, in all; not kept of a trial given back
     int64_t sample_count;      // images trained on
-    const uint8_t *correct;    // one bit a validation image, lowest first; NULL: not kept
-    size_t image_count;        // of them
+    const uint8_t
+        *correct;       // bits, one a validation image, lowest first, or a byte of them each where
+                        // images may have several labels; NULL: not kept
+    size_t image_count; // of the bits
 } results_outcome;
 
 /// Finishes the attempt and refunds what it had reserved. Only with the current fence

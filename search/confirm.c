@@ -16,6 +16,9 @@
 //                                  + 2 / m  sigma^2
 //   luck of a seed    sigma^2 = (4 s0^2 + sum over a, s of (p(a, s) - A(a))^2) / (4 + R (m - 1))
 //
+// (Of a multi-label set c is the Jaccard index, in [0, 1]; see score.c. Nothing else changes: each
+// term is a mean over images, or a variance of such values.)
+//
 // for R rivals: two networks differ by the images that happen to be in the split (the first term,
 // paired) and by the seeds that they happened to be trained with (the second). Few seeds say little
 // of sigma, so it is pooled over all rivals and begins from a known value (s0 = 0.15 %), which
@@ -55,27 +58,23 @@
 
 /* ---- the statistics -------------------------------------------------------------------------- */
 
-static int bit_at(const uint8_t *bits, size_t index) {
-    return bits[index / 8] >> (index % 8) & 1;
-}
-
-static double accuracy_of(const uint8_t *bits, size_t image_count) {
-    size_t correct = 0;
-    for (size_t i = 0; i < image_count; i++) {
-        correct += (size_t)bit_at(bits, i);
+static double accuracy_of(const search__verdict *verdict, const uint8_t *scores) {
+    double sum = 0;
+    for (size_t i = 0; i < verdict->image_count; i++) {
+        sum += search__image_score(scores, verdict->in_bytes, i);
     }
-    return (double)correct / (double)image_count;
+    return sum / (double)verdict->image_count;
 }
 
 /// Accuracy and speed of a rival; returns the sum of squares of its seeds about their mean.
-static double measure(search__rival *rival, size_t image_count) {
+static double measure(const search__verdict *verdict, search__rival *rival) {
     double accuracy[BUDGET_CONFIRM_SEEDS_MAX];
     double squares = 0;
     double samples = 0;
     double seconds = 0;
     rival->accuracy = 0;
     for (int s = 0; s < rival->seed_count; s++) {
-        accuracy[s] = accuracy_of(rival->correct[s], image_count);
+        accuracy[s] = accuracy_of(verdict, rival->correct[s]);
         rival->accuracy += accuracy[s] / rival->seed_count;
         samples += (double)rival->trials[s]->sample_count;
         seconds += (double)rival->trials[s]->fidelity_ms / 1000;
@@ -87,17 +86,17 @@ static double measure(search__rival *rival, size_t image_count) {
     return squares;
 }
 
-/// Of how many seeds, times `scale`, image `index` was classified correctly, over the seeds.
-static double share_at(const search__rival *rival, double scale, size_t index) {
-    int correct = 0;
-    for (int s = 0; s < rival->seed_count; s++) {
-        correct += bit_at(rival->correct[s], index);
-    }
-    return scale * correct / rival->seed_count;
-}
-
 static double scale_of(const search__rival *rival) {
     return rival->accuracy > 0 ? rival->value / rival->accuracy : 1;
+}
+
+/// Of how many seeds image `index` was classified correctly, over the seeds, scaled.
+static double share_at(const search__verdict *verdict, const search__rival *rival, size_t index) {
+    double correct = 0;
+    for (int s = 0; s < rival->seed_count; s++) {
+        correct += search__image_score(rival->correct[s], verdict->in_bytes, index);
+    }
+    return scale_of(rival) * correct / rival->seed_count;
 }
 
 static double standard_error(const search__verdict *verdict, const search__rival *a,
@@ -106,7 +105,7 @@ static double standard_error(const search__verdict *verdict, const search__rival
     const double mean = a->value - b->value;
     double squares = 0;
     for (size_t i = 0; i < verdict->image_count; i++) {
-        const double d = share_at(a, scale_of(a), i) - share_at(b, scale_of(b), i) - mean;
+        const double d = share_at(verdict, a, i) - share_at(verdict, b, i) - mean;
         squares += d * d;
     }
     const double of_images = n > 1 ? squares / (n - 1) / n : 0;
@@ -186,7 +185,7 @@ void search__confirm_choose(const search_goal *goal, const search__reference *re
     }
     for (int i = 0; i < verdict->rival_count; i++) {
         search__rival *rival = &verdict->rival[i];
-        squares += measure(rival, verdict->image_count);
+        squares += measure(verdict, rival);
         freedom += rival->seed_count - 1;
         rival->value = search__objective_at(goal, reference, rival->trials[0], rival->accuracy);
     }
@@ -319,6 +318,8 @@ ns_status search__verdict_read(const search__run *run, results_store *store,
         return NS_OK;
     }
     NS_TRY(read_correct(store, out, err));
+    out->in_bytes = run->info->multi_label;
+    out->image_count /= out->in_bytes ? 8 : 1;
     const search__reference reference = search__reference_of(trials, count);
     search__confirm_choose(&run->config->goal, &reference, out);
     return NS_OK;

@@ -25,7 +25,9 @@ ns_status search__predict(const nn_model *model, const data_set *set, data_split
     const ns_status status = nn_infer_split(infer, set, split, 0, stop, context,
                                             &out->probabilities, &out->labels, &out->count, err);
     nn_infer_free(infer);
-    return status;
+    return status == NS_OK && data_describe(set)->multi_label
+               ? nn_split_truth(set, split, 0, &out->truth, &out->count, err)
+               : status;
 }
 
 void search_predictions_clear(search_predictions *predictions) {

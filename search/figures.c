@@ -52,17 +52,18 @@ static ns_status macro_auc_of(const search_predictions *p, double *macro_auc, ns
     return status;
 }
 
-ns_status search__test_figures(const search_predictions *p, int label_count, ns_json *result,
-                               ns_error *err) {
+ns_status search__test_figures(const search_predictions *p, ns_json *result, ns_error *err) {
     double macro_auc = (double)NAN;
     char *correct = NULL;
     NS_TRY(macro_auc_of(p, &macro_auc, err));
-    NS_TRY(results_correct_text(p->probabilities, p->labels, p->count, label_count, &correct, err));
+    if (p->labels != NULL) {
+        NS_TRY(results_correct_text(p->probabilities, p->labels, p->count, p->label_count, &correct,
+                                    err));
+        ns_json_set_string(result, "test_correct", correct);
+        free(correct);
+    }
     ns_json_set_int(result, "test_images", (int64_t)p->count);
     ns_json_set_number(result, "test_macro_auc", macro_auc);
-    ns_json_set_number(result, "test_log_loss",
-                       results_log_loss(p->probabilities, p->labels, p->count, label_count));
-    ns_json_set_string(result, "test_correct", correct);
-    free(correct);
+    ns_json_set_number(result, "test_log_loss", search__loss(p));
     return NS_OK;
 }

@@ -37,7 +37,7 @@ static bool stopped(void *context) {
     return search__stop_requested();
 }
 
-/// Accuracy of `model` on `split`; NaN when the split is empty. What it says of test images is kept.
+/// Score of `model` on `split`; NaN when the split is empty. What it says of test images is kept.
 static ns_status accuracy_on(finish *f, const nn_model *model, data_split split, double *accuracy,
                              ns_error *err) {
     *accuracy = (double)NAN;
@@ -47,15 +47,13 @@ static ns_status accuracy_on(finish *f, const nn_model *model, data_split split,
     search_predictions predictions;
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = f->run->thread_count;
-    const int label_count = f->run->info->label_count;
     ns_status status =
         search__predict(model, f->run->set, split, &options, stopped, f, &predictions, err);
     if (status == NS_OK) {
-        *accuracy = results_accuracy(predictions.probabilities, predictions.labels,
-                                     predictions.count, label_count);
+        *accuracy = search_score(&predictions);
     }
     if (status == NS_OK && split == DATA_TEST) {
-        status = search__test_figures(&predictions, label_count, f->result, err);
+        status = search__test_figures(&predictions, f->result, err);
     }
     search_predictions_clear(&predictions);
     return status;

@@ -67,7 +67,7 @@ typedef struct search__rival {
     int number;     // of its first trial
     int seed_count; // of trials[] and correct[]; equal for all rivals
     const results_trial *trials[BUDGET_CONFIRM_SEEDS_MAX];
-    uint8_t *correct[BUDGET_CONFIRM_SEEDS_MAX]; // one bit an image
+    uint8_t *correct[BUDGET_CONFIRM_SEEDS_MAX]; // search__image_scores()
     // What search__confirm_choose() finds:
     double accuracy;       // mean over seeds
     double value;          // the objective at that accuracy
@@ -80,6 +80,7 @@ typedef struct search__verdict {
     int rival_count;
     search__rival rival[SEARCH__RIVALS_MAX];
     size_t image_count;
+    bool in_bytes;      // what is kept of each image is a byte
     double lengthening; // of retraining, over these trials
     double seed_sigma;
     int leader, winner; // indices of rival[]; -1: nothing was confirmed

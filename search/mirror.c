@@ -29,9 +29,9 @@ ns_status search__mirror_choose(nn_model *model, const data_set *set,
     }
     bool pays = false;
     if (status == NS_OK) {
-        const results_gain gain =
-            results_log_loss_gain(plain.probabilities, mirrored.probabilities, plain.labels,
-                                  plain.count, nn_model_describe(model)->label_count);
+        const results_answers before = search_answers(&plain);
+        const results_answers after = search_answers(&mirrored);
+        const results_gain gain = results_log_loss_gain(&before, &after);
         pays = gain.mean > STANDARD_ERRORS * gain.standard_error;
     }
     nn_model_set_mirror_average(model, pays);

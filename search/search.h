@@ -242,7 +242,8 @@ ns_status search_run(const search_config *config, ns_error *err);
 ns_status search_config_load(const char *store_path, const char *study, search_config *config,
                              char **storage, ns_error *err);
 
-/// {study, state, phase, stop_reason, best_val_accuracy, test_accuracy, winner, weights_sha256,
+/// `score_name` says what *_accuracy are: search_score_name().
+/// {study, state, phase, stop_reason, score_name, best_val_accuracy, test_accuracy, winner, weights_sha256,
 ///  trials, budget_node_ms, node_ms_used, price, cost, model,
 ///  retrain: {width_factor, with_validation, mirror_average, epochs_expected, error_expected, ...},
 ///  val_accuracy_of: "model", or "winner's trial" when the model was trained on those images, ...}
@@ -252,6 +253,7 @@ ns_status search_status_json(const char *store_path, const char *study, ns_json 
 typedef struct search_trial {
     const results_trial *row; // its genotype is the text of a JSON object
     budget_kind kind;         // of the study, whose unit the fidelity has
+    const char *score_name;   // of the study: what val_accuracy is
     double objective;
     bool in_front;
     const char *model; // of a member of the front: its path; NULL: not kept
@@ -307,6 +309,11 @@ typedef struct search_predictions {
     int label_count;
 } search_predictions;
 void search_predictions_clear(search_predictions *predictions);
+/// What networks are compared by, in [0, 1] (search/score.c): accuracy, of multi-label sets the mean
+/// over images of the Jaccard index. NaN: of no image.
+double search_score(const search_predictions *predictions);
+/// "accuracy" or "jaccard".
+const char *search_score_name(bool multi_label);
 /// The same for the metrics; borrowed.
 results_answers search_answers(const search_predictions *predictions);
 /// The batch is chosen here, the rest of `options` counts. Free with search_predictions_clear.

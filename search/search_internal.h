@@ -383,6 +383,13 @@ ns_status search__trial_run(const search__run *run, search__slot *slot, results_
 
 /// Images to classify at a time: as many as keep kernels busy, fewer where images are large.
 int search__eval_batch(const data_info *info);
+/// Log loss, of multi-label sets binary.
+double search__loss(const search_predictions *predictions);
+/// The score of each image, malloced, for the store: one bit an image, lowest first; of multi-label
+/// sets a byte, in steps of 1/255. NS_ERR_MEMORY.
+ns_status search__image_scores(const search_predictions *predictions, uint8_t **out,
+                               size_t *bit_count, ns_error *err);
+double search__image_score(const uint8_t *scores, bool in_bytes, size_t image);
 /// `stop` as nn_infer_split's, or NULL. Free with search_predictions_clear, also after a failure.
 ns_status search__predict(const nn_model *model, const data_set *set, data_split split,
                           const nn_infer_options *options, bool (*stop)(void *context),
@@ -405,9 +412,9 @@ void search__size_figures(const nn_model *model, ns_json *result);
 /// latency_ms (one core) and latency_ms_all_cores; null where that failed. Takes half a second, and
 /// starts threads.
 void search__speed_figures(const search__run *run, const nn_model *model, ns_json *result);
-/// test_images, test_macro_auc (null where that takes long), test_log_loss, test_correct.
-ns_status search__test_figures(const search_predictions *p, int label_count, ns_json *result,
-                               ns_error *err);
+/// test_images, test_macro_auc (null where that takes long), test_log_loss, and where images have one
+/// label test_correct.
+ns_status search__test_figures(const search_predictions *p, ns_json *result, ns_error *err);
 
 /* ---- status.c -------------------------------------------------------------------------------- */
 

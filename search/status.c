@@ -74,6 +74,8 @@ static ns_status study_fill(ns_json *json, const char *store_path, const results
     NS_TRY(members_copy(json, result, err));
     ns_json_set(json, "trials", trial_counts_json(study));
     ns_json_set_string(json, "dataset", study->dataset_path);
+    ns_json_set_string(json, "score_name",
+                       ns_json_string(settings, "score_name", search_score_name(false)));
     ns_json_set_string(json, "sampler", ns_json_string(settings, "sampler", NULL));
     ns_json_set_string(json, "dtype", ns_json_string(settings, "dtype", NULL));
     ns_json_set_int(json, "seed", ns_json_int(settings, "seed", 0));

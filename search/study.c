@@ -53,6 +53,9 @@ static ns_json *settings_of(const search_config *config) {
 static ns_json *settings_of_run(const search__run *run) {
     ns_json *settings = settings_of(run->config);
     ns_json_set(settings, "space", search_space_to_json(&run->space));
+    if (run->info->multi_label) { // else the usual, which studies of before do not name
+        ns_json_set_string(settings, "score_name", search_score_name(true));
+    }
     return settings;
 }
 

@@ -53,7 +53,7 @@ typedef struct trial {
     uint64_t sample_count;
     size_t classified_count; // images, at marks and in the end
     nn_counts counts;        // of the network
-    uint8_t *correct;        // of a confirmation, which images it got right
+    uint8_t *correct;        // of a confirmation, search__image_scores()
     ns_error *err;
 } trial;
 
@@ -134,27 +134,9 @@ static nn_train_options train_options(trial *t, const search_candidate *candidat
     return options;
 }
 
-/// Which images were classified correctly: one bit each, lowest first, malloced.
-static ns_status correct_bits(const search_predictions *p, int label_count, uint8_t **out,
-                              ns_error *err) {
-    uint8_t *bits = calloc(p->count / 8 + 1, 1);
-    if (bits == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "cannot hold what a network got right");
-    }
-    for (size_t i = 0; i < p->count; i++) {
-        const float *row = &p->probabilities[i * (size_t)label_count];
-        if (results_argmax(row, label_count) == p->labels[i]) {
-            bits[i / 8] = (uint8_t)(bits[i / 8] | 1U << (i % 8));
-        }
-    }
-    *out = bits;
-    return NS_OK;
-}
-
 /// Validates `model` into `outcome`.
 static ns_status validate(trial *t, const nn_model *model, results_outcome *outcome,
                           ns_error *err) {
-    const int label_count = t->run->info->label_count;
     search_predictions p;
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = t->run->worker_thread_count;
@@ -162,13 +144,12 @@ static ns_status validate(trial *t, const nn_model *model, results_outcome *outc
         search__predict(model, t->run->set, DATA_VALIDATION, &options, stop_evaluation, t, &p, err);
     t->classified_count += p.count;
     if (status == NS_OK) {
-        outcome->val_accuracy = results_accuracy(p.probabilities, p.labels, p.count, label_count);
-        outcome->val_loss = results_log_loss(p.probabilities, p.labels, p.count, label_count);
+        outcome->val_accuracy = search_score(&p);
+        outcome->val_loss = search__loss(&p);
     }
     if (status == NS_OK && t->claim->purpose == RESULTS_CONFIRM) {
-        status = correct_bits(&p, label_count, &t->correct, err);
+        status = search__image_scores(&p, &t->correct, &outcome->image_count, err);
         outcome->correct = t->correct;
-        outcome->image_count = p.count;
     }
     search_predictions_clear(&p);
     return status;
@@ -311,9 +292,9 @@ ns_status search__trial_run(const search__run *run, search__slot *slot, results_
     const ns_status settled = settle(&t, &outcome);
     free(t.correct);
     NS_TRY(settled);
-    ns_log_write(run->config->log, NS_LOG_INFO, "trial %d %s%s%s, validation accuracy %.4f",
+    ns_log_write(run->config->log, NS_LOG_INFO, "trial %d %s%s%s, validation %s %.4f",
                  claim->number, results_trial_state_name(outcome.state),
                  outcome.detail != NULL ? ": " : "", outcome.detail != NULL ? outcome.detail : "",
-                 outcome.val_accuracy);
+                 search_score_name(run->info->multi_label), outcome.val_accuracy);
     return t.status;
 }

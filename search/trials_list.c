@@ -8,11 +8,13 @@
 #include "search/search_internal.h"
 
 /// What the study's settings say of its budget and its goal.
-static ns_status settings_read(const results_study *study, search_config *out, ns_error *err) {
+static ns_status settings_read(const results_study *study, search_config *out,
+                               const char **score_name, ns_error *err) {
     ns_json *settings = NULL;
     *out = (search_config){0};
     NS_TRY(ns_json_parse(study->settings, &settings, err));
     search__budget_from_json(settings, out);
+    *score_name = search_score_name(ns_json_get(settings, "score_name") != NULL);
     const ns_status status = search__goal_from_json(settings, &out->goal, err);
     ns_json_free(settings);
     return status;
@@ -41,6 +43,7 @@ static ns_status front_select(const search_goal *goal, results_trial *trials, si
 typedef struct listing {
     const char *store_path, *study;
     search_config config;
+    const char *score_name;
     search__reference reference;
     bool front_only;
     search_trial_fn each;
@@ -58,6 +61,7 @@ static ns_status hand_out(void *listing_, const results_trial *row, ns_error *er
     const search_trial trial = {
         .row = row,
         .kind = l->config.budget_kind,
+        .score_name = l->score_name,
         .objective = search__objective(&l->config.goal, &l->reference, row),
         .in_front = l->front_only,
         .model = kept ? path : NULL,
@@ -92,7 +96,7 @@ ns_status search_trials_each(const char *store_path, const char *study_name, boo
     ns_status status = NS_OK;
     NS_TRY(results_open(store_path, RESULTS_READ, &store, err));
     NS_TRY_OUT(results_study_get(store, study_name, &study, err));
-    NS_TRY_OUT(settings_read(&study, &l.config, err));
+    NS_TRY_OUT(settings_read(&study, &l.config, &l.score_name, err));
     status = front_only ? hand_out_front(&l, store, study.id, err)
                         : results_trials_visit(store, study.id, hand_out, &l, err);
 out:
@@ -132,6 +136,7 @@ void search__trial_json(const results_trial *row, budget_kind kind, ns_json *to)
 ns_json *search_trial_json(const search_trial *trial) {
     ns_json *to = ns_json_object_new();
     search__trial_json(trial->row, trial->kind, to);
+    ns_json_set_string(to, "score_name", trial->score_name);
     ns_json_set_number(to, "objective", trial->objective);
     if (trial->in_front) {
         ns_json_set_string(to, "model", trial->model);

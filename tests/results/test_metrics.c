@@ -74,25 +74,40 @@ static void test_log_loss(void **state) {
     check_close("of NaN", results_log_loss(broken, (int32_t[]){0}, 1, 2), 15.0 * log(10.0));
 }
 
+static results_answers answers_of(const float *scores, const int32_t *truths, size_t count,
+                                  int label_count) {
+    return (results_answers){
+        .probabilities = scores, .labels = truths, .count = count, .label_count = label_count};
+}
+
+static results_gain gain_of(const float *before, const float *after, size_t count) {
+    static const int32_t zeros[] = {0, 0, 0};
+    const results_answers first = answers_of(before, zeros, count, 2);
+    const results_answers second = answers_of(after, zeros, count, 2);
+    return results_log_loss_gain(&first, &second);
+}
+
 static void test_log_loss_gain(void **state) {
     (void)state;
     // Two zeros, all images of label 0: gains ln 2, 0 and ln 4.
     const float before[] = {0.25F, 0.75F, 0.5F, 0.5F, 0.25F, 0.75F};
     const float after[] = {0.5F, 0.5F, 0.5F, 0.5F, 1.0F, 0.0F};
-    const int32_t zeros[] = {0, 0, 0};
-    const results_gain gain = results_log_loss_gain(before, after, zeros, 3, 2);
+    const results_gain gain = gain_of(before, after, 3);
     check_close("mean gain", gain.mean, log(2.0)); // (1 + 0 + 2) / 3
     check_close("its standard error", gain.standard_error, log(2.0) / sqrt(3.0));
-    const results_gain one = results_log_loss_gain(before, after, zeros, 1, 2);
+    const results_gain one = gain_of(before, after, 1);
     check_close("gain of one image", one.mean, log(2.0));
     check_nan("standard error of one image", one.standard_error);
-    check_nan("gain of none", results_log_loss_gain(before, after, zeros, 0, 2).mean);
-}
-
-static results_answers answers_of(const float *scores, const int32_t *truths, size_t count,
-                                  int label_count) {
-    return (results_answers){
-        .probabilities = scores, .labels = truths, .count = count, .label_count = label_count};
+    check_nan("gain of none", gain_of(before, after, 0).mean);
+    // The same probabilities as those of labels of their own, all of them true.
+    const uint8_t truth[] = {1, 1, 1, 1};
+    const results_answers first = {
+        .probabilities = before, .truth = truth, .count = 2, .label_count = 2};
+    const results_answers second = {.probabilities = (const float[]){0.5F, 0.75F, 0.5F, 1.0F},
+                                    .truth = truth,
+                                    .count = 2,
+                                    .label_count = 2};
+    check_close("mean binary gain", results_log_loss_gain(&first, &second).mean, log(2.0) / 2);
 }
 
 static void test_confusion(void **state) {
