@@ -142,6 +142,9 @@ ns_status cli__table_print(cli_table *table, ns_error *err);
 /// An opened pack as inspect and import print it; `path` is what it is called.
 ns_json *cli__set_json(const data_set *set, const char *path);
 ns_status cli__set_print(const data_set *set, const char *path, ns_error *err);
+/// The pack as a page to look at, in the file `out_path` (inspect_html.c).
+ns_status cli__set_page(const data_set *set, const char *path, const data_near_duplicates *near,
+                        const char *out_path, ns_error *err);
 /// A study as search, resume and status print it, from search_status_json(). `store_path` is for
 /// the commands it suggests.
 /// What of a study's budget is used, and all of it, in the units of its kind.

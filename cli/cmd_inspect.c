@@ -1,19 +1,56 @@
-// nightshift inspect: what is in a pack.
+// nightshift inspect: what is in a pack, and whether it is fit to learn from.
 
 #include <stdlib.h>
 
 #include "cli/cli_internal.h"
 
-static ns_status show(const data_set *set, const char *path, bool json, ns_error *err) {
+#define PAIRS_LISTED_MAX 100
+
+typedef struct inspect_options {
+    const char *html_path; // NULL: no page
+    bool json;
+    int thread_count;
+} inspect_options;
+
+static ns_json *near_json(const data_near_duplicates *near) {
+    ns_json *json = ns_json_object_new();
+    ns_json_set_int(json, "pairs", (int64_t)near->count);
+    ns_json_set_int(json, "across_splits", (int64_t)near->across_count);
+    ns_json_set_bool(json, "complete", near->complete);
+    ns_json *examples = ns_json_set(json, "examples", ns_json_array_new());
+    for (size_t i = 0; i < near->count && i < PAIRS_LISTED_MAX; i++) {
+        const data_near_pair *pair = &near->pairs[i];
+        ns_json *example = ns_json_add(examples, ns_json_object_new());
+        ns_json_set_int(example, "a", pair->a);
+        ns_json_set_int(example, "b", pair->b);
+        ns_json_set_bool(example, "across_splits", pair->across);
+        ns_json_set_number(example, "difference", (double)pair->difference);
+    }
+    return json;
+}
+
+static void print_near(const data_near_duplicates *near) {
+    if (near->count > 0) {
+        (void)printf("\n%s%zu pair%s of images nearly the same, %zu across splits; inspect --html "
+                     "shows them\n",
+                     near->complete ? "" : "at least ", near->count, near->count == 1 ? "" : "s",
+                     near->across_count);
+    }
+}
+
+static ns_status show(const data_set *set, const char *path, const data_near_duplicates *near,
+                      bool json, ns_error *err) {
     ns_json *provenance = NULL;
     NS_TRY(ns_json_parse(data_describe(set)->provenance, &provenance, err));
     if (json) {
         ns_json *object = cli__set_json(set, path);
+        ns_json_set(object, "near_duplicates", near_json(near));
         ns_json_set(object, "provenance", provenance);
         return cli__print_json(object, err);
     }
     char *line = NULL;
     ns_status status = cli__set_print(set, path, err);
+    print_near(near);
     if (status == NS_OK) {
         status = ns_json_print(provenance, false, &line, err);
     }
@@ -25,13 +62,38 @@ static ns_status show(const data_set *set, const char *path, bool json, ns_error
     return status;
 }
 
+static ns_status inspect(const char *path, const inspect_options *options, ns_error *err) {
+    data_set *set = NULL;
+    data_near_duplicates near = {0};
+    ns_status status = NS_OK;
+    NS_TRY(data_open(path, &set, err));
+    NS_TRY_OUT(data_near_duplicates_find(set, options->thread_count, &near, err));
+    if (options->html_path != NULL) {
+        NS_TRY_OUT(cli__set_page(set, path, &near, options->html_path, err));
+    }
+    NS_TRY_OUT(show(set, path, &near, options->json, err));
+    if (options->html_path != NULL && !options->json) {
+        (void)printf("page %s\n", options->html_path);
+    }
+out:
+    data_near_duplicates_free(&near);
+    data_close(set);
+    return status;
+}
+
 int cli__inspect(int argc, char **argv) {
-    bool json = false;
-    const cli_option rows[] = {CLI_OPTION_JSON(&json), {0}};
+    inspect_options options = {0};
+    const cli_option rows[] = {
+        {"html", 0, "FILE.html", "Write a page of pictures, labels, copies and what was dropped",
+         cli__parse_text, &options.html_path},
+        CLI_OPTION_THREADS(&options.thread_count),
+        CLI_OPTION_JSON(&options.json),
+        {0},
+    };
     const cli_syntax syntax = {
         .operands = "SET.nsd",
-        .doc = "Shows a pack's labels by split, the size of its images, and what import dropped "
-               "and why, and how it was made.",
+        .doc = "Shows a pack's labels by split, the size of its images, what import dropped and "
+               "why, images that are nearly the same, and how it was made.",
         .options = rows,
         .operand_count_min = 1,
         .operand_count_max = 1,
@@ -40,13 +102,7 @@ int cli__inspect(int argc, char **argv) {
     if (!cli__parse(&syntax, argc, argv, &operands)) {
         return CLI_USAGE;
     }
-    const char *path = operands.text[0];
     ns_error err = {0};
-    data_set *set = NULL;
-    ns_status status = data_open(path, &set, &err);
-    if (status == NS_OK) {
-        status = show(set, path, json, &err);
-    }
-    data_close(set);
+    const ns_status status = inspect(operands.text[0], &options, &err);
     return cli__exit_code(status, &err);
 }

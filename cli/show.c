@@ -60,6 +60,7 @@ ns_json *cli__set_json(const data_set *set, const char *path) {
     }
     ns_json_set_string(json, "source", info->source);
     ns_json_set_string(json, "sha256", info->sha256);
+    ns_json_set(json, "warnings", data_warnings(set));
     ns_json *dropped = ns_json_set(json, "dropped", ns_json_array_new());
     for (size_t i = 0; i < data_dropped_count(set); i++) {
         const data_dropped one = data_dropped_at(set, i);
@@ -117,6 +118,15 @@ static void print_dropped(const data_set *set) {
     }
 }
 
+static void print_warnings(const data_set *set) {
+    ns_json *warnings = data_warnings(set);
+    for (const ns_json *one = ns_json_first(warnings); one != NULL; one = ns_json_next(one)) {
+        (void)printf("%swarning: %s\n", one == ns_json_first(warnings) ? "\n" : "",
+                     ns_json_value_string(one, ""));
+    }
+    ns_json_free(warnings);
+}
+
 ns_status cli__set_print(const data_set *set, const char *path, ns_error *err) {
     const data_info *info = data_describe(set);
     char digits[32];
@@ -131,6 +141,7 @@ ns_status cli__set_print(const data_set *set, const char *path, ns_error *err) {
     print_values("\nmean", info->mean, info->channels);
     print_values(", deviation", info->deviation, info->channels);
     (void)printf(" of train pixels (0-255)\nsource %s\nsha256 %s\n", info->source, info->sha256);
+    print_warnings(set);
     print_dropped(set);
     return NS_OK;
 }

@@ -170,6 +170,31 @@ typedef struct data_dropped {
 size_t data_dropped_count(const data_set *set);
 data_dropped data_dropped_at(const data_set *set, size_t index);
 
+/* ---- is it fit to learn from? ------------------------------------------------------------------ */
+
+/// What a person should know before spending money on `set`: a JSON array of sentences on labels of
+/// few images, labels far out of balance, copies across splits. NULL when memory runs out.
+ns_json *data_warnings(const data_set *set);
+
+/// Two images that look nearly the same. `a` < `b`, indices into the whole set.
+typedef struct data_near_pair {
+    uint32_t a, b;
+    float difference; // mean absolute difference of their pixels, 0-255
+    bool across;      // they are in different splits
+} data_near_pair;
+
+typedef struct data_near_duplicates {
+    data_near_pair *pairs; // (count), those across splits first, then by difference
+    size_t count, across_count;
+    bool complete; // false: there are more than were counted
+} data_near_duplicates;
+
+/// Finds images that were resized, compressed anew or slightly changed; how is at the head of
+/// data/near_duplicates.c. NS_ERR_MEMORY.
+ns_status data_near_duplicates_find(const data_set *set, int thread_count,
+                                    data_near_duplicates *out, ns_error *err);
+void data_near_duplicates_free(data_near_duplicates *found);
+
 /* ---- augmentation and batches ---------------------------------------------------------------- */
 
 /// Random changes to a training image; all zero: none. Sizes in pixels of the packed image. Done in

@@ -37,6 +37,30 @@ expect_absent 'nothing.nsd*'
 expect_absent 'one.nsd*'
 expect_absent 'few.nsd*'
 
+# Copies of one picture, conflicts, and a page of it all.
+cp -r "good set" copies
+cp copies/lying1/0.png "copies/lying1/<copy>.png"
+cp copies/lying1/1.png copies/größe/other.png
+expect 2 'drop, first or error' import copies -o copies.nsd --conflicts last
+expect 1 'the same picture' import copies -o copies.nsd --conflicts error
+expect_json 'd["images"] == 49 and len(d["dropped"]) == 3
+    and any("duplicate of lying1/" in x["reason"] for x in d["dropped"])' \
+    import copies -o copies.nsd --json
+expect_json 'd["images"] == 52 and d["dropped"] == []' \
+    import copies -o all.nsd --keep-duplicates --json
+expect_json 'd["provenance"]["duplicates"]["conflicting_labels"] == 1
+    and any("another label" in x for x in d["warnings"])
+    and d["near_duplicates"]["pairs"] >= 2' inspect all.nsd --json
+expect 0 'page copies.html' inspect copies.nsd --html copies.html
+grep -q '&lt;copy&gt;.png' copies.html || fail "inspect --html: the dropped file is not named"
+grep -q 'src="data:image/png;base64,' copies.html || fail "inspect --html: no picture"
+! grep -qE '(src|href)="https?:' copies.html || fail "inspect --html: it needs the network"
+
+# Few images of a label are warned of.
+make_images scarce/rare1 4
+make_images scarce/usual 20
+expect 0 "warning: label 'rare1' has only 4 images" import scarce
+
 # Manifests: the line is named.
 printf 'UNASSIGNED,good set/lying1/%d.png,a\n' {0..9} >good.csv
 printf 'UNASSIGNED,good set/größe/%d.png,b\n' {0..9} >>good.csv
