@@ -9,30 +9,40 @@
 
 #include "report/report_internal.h"
 
-#define NUMBERS_MAX 12 // labels up to which cells show their counts
-#define TOP         56
-#define LEFT        132
-#define NAME_MAX    14
-#define ROWS_MAX    20
+#define NUMBERS_MAX  12 // labels up to which cells show their counts
+#define CHARACTER_PX 8  // of a label's name, about
+#define NAME_MAX     14
+#define ROWS_MAX     12
 
 /* ---- the map --------------------------------------------------------------------------------- */
 
 typedef struct map {
     html_text *out;
     const char *const *labels;
+    double left, top; // what the names take
     double cell_px;
     int count;
     size_t wrong_max; // of a cell off the diagonal
     size_t *support;  // (label_count) true images
 } map;
 
+/// In characters, as far as they are shown.
+static int longest_name(const char *const *labels, const int *shown, int count) {
+    size_t longest = 1;
+    for (int i = 0; i < count; i++) {
+        const size_t length = strlen(labels[shown[i]]);
+        longest = length > longest ? length : longest;
+    }
+    return longest < NAME_MAX ? (int)longest : NAME_MAX;
+}
+
 static void draw_names(const map *m, const int *shown) {
     for (int i = 0; i < m->count; i++) {
         const double middle = (i + 0.5) * m->cell_px;
-        svg_text(m->out, LEFT - 8, TOP + middle + 5, "end", "on small", m->labels[shown[i]],
+        svg_text(m->out, m->left - 8, m->top + middle + 5, "end", "on small", m->labels[shown[i]],
                  NAME_MAX);
-        html_put(m->out, "<g transform=\"translate(%.1f %d) rotate(-35)\">", LEFT + middle - 2,
-                 TOP - 8);
+        html_put(m->out, "<g transform=\"translate(%.1f %.0f) rotate(-35)\">", m->left + middle - 2,
+                 m->top - 8);
         svg_text(m->out, 0, 0, "start", "on small", m->labels[shown[i]], NAME_MAX);
         html_raw(m->out, "</g>");
     }
@@ -50,8 +60,8 @@ static void draw_cell(const map *m, const report__cell *cell, bool linked, int r
     const bool right = cell->truth == cell->guess;
     const double part = right ? (double)cell->count / (double)m->support[cell->truth]
                               : sqrt((double)cell->count / (double)m->wrong_max);
-    const double x = LEFT + column * m->cell_px;
-    const double y = TOP + row * m->cell_px;
+    const double x = m->left + column * m->cell_px;
+    const double y = m->top + row * m->cell_px;
     if (linked) {
         html_put(m->out, "<a href=\"#c%d-%d\">", cell->truth, cell->guess);
     }
@@ -90,15 +100,16 @@ static bool draw_map(html_text *out, const report_study *study, const report__co
         .out = out,
         .labels = info->labels,
         .count = count,
-        .cell_px = (double)(SVG_WIDTH - LEFT - 10) / (count > 0 ? count : 1),
+        .left = 30 + CHARACTER_PX * longest_name(info->labels, shown, count),
         .wrong_max = c->wrong_count > 0 ? c->wrong[0].count : 1,
         .support = support,
     };
-    m.cell_px = fmin(m.cell_px, 90);
+    m.top = 20 + 0.4 * m.left;
+    m.cell_px = fmin((SVG_WIDTH - m.left - 10) / (count > 0 ? count : 1), 90);
     for (size_t i = 0; i < c->cell_count; i++) {
         support[c->cells[i].truth] += c->cells[i].count;
     }
-    svg_begin(out, (int)(TOP + m.count * m.cell_px + 6), "Confusion matrix, true labels down");
+    svg_begin(out, (int)(m.top + m.count * m.cell_px + 6), "Confusion matrix, true labels down");
     draw_names(&m, shown);
     draw_cells(&m, c, place);
     svg_end(out);

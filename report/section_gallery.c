@@ -11,6 +11,7 @@
 
 #include "report/report_internal.h"
 
+#define MISTAKES_MAX 16
 #define STRIP_MAX    8
 #define SIDE_PX_MAX  64
 #define BYTES_MAX    ((size_t)2 << 20) // of all pictures
@@ -186,6 +187,33 @@ static void put_label(gallery *g, int label, const label_strips *s) {
     html_raw(g->out, "</details>\n");
 }
 
+static int by_confidence(const void *a, const void *b) {
+    const float left = ((const report__answer *)a)->confidence;
+    const float right = ((const report__answer *)b)->confidence;
+    return left > right ? -1 : left < right;
+}
+
+/// What the model is most wrong about, of all labels: the first of each kind of confusion are its
+/// surest, so no more of a kind are looked at than are shown.
+static void put_mistakes(gallery *g, const report__confusions *c) {
+    report__answer *wrong = malloc((c->wrong_count + 1) * MISTAKES_MAX * sizeof(*wrong));
+    size_t count = 0;
+    for (size_t i = 0; wrong != NULL && i < c->wrong_count; i++) {
+        const report__cell *cell = &c->wrong[i];
+        for (size_t k = 0; k < cell->count && k < MISTAKES_MAX; k++) {
+            wrong[count++] = c->answers[cell->first + k];
+        }
+    }
+    if (count > 0) {
+        qsort(wrong, count, sizeof(*wrong), by_confidence);
+        html_raw(g->out, "<h3>The surest mistakes</h3>\n<p class=\"quiet\">Below, what the model "
+                         "says; pointing at a picture tells what it is. Mistakes like these are "
+                         "often mistakes in the labels.</p>\n");
+        put_strip(g, wrong, count < MISTAKES_MAX ? count : MISTAKES_MAX, NAME_GUESS);
+    }
+    free(wrong);
+}
+
 static void put_labels(gallery *g, const report_study *study, const report__confusions *c) {
     int shown[REPORT__LABELS_SHOWN_MAX];
     int *place = malloc((size_t)g->info->label_count * sizeof(*place));
@@ -247,6 +275,8 @@ void report__section_gallery(html_text *out, const report_study *study) {
         g->style = html_new();
         report__head(out, "pictures", "Pictures");
         html_raw(out, "<p>Test images with the model's confidence, the surest first.</p>\n");
+        put_mistakes(g, &c);
+        html_raw(out, "<h3>By label</h3>\n");
         put_labels(g, study, &c);
         if (c.wrong_count > 0) {
             put_confusions(g, &c);

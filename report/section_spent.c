@@ -50,7 +50,7 @@ static void put_row(html_text *out, size_t i, int64_t ms, int64_t total_ms, doub
     char text[32];
     html_put(out,
              "<tr><td><span class=\"key\"><i class=\"b%zu\"></i></span>%s "
-             "<span class=\"quiet\">%s</span></td>",
+             "<span class=\"quiet aside\">%s</span></td>",
              i, parts[i].name, parts[i].what);
     html_put(out, "<td>%s</td><td>%.4f</td><td>%.2f</td><td>%.1f %%</td></tr>\n",
              report__time(ms, text), (double)ms / 3.6e6, budget_cost(ms, price),

@@ -46,9 +46,11 @@ svg_axis svg_axis_around(double low, double high, svg_unit unit, const char *tit
         axis.low -= margin;
         axis.high += margin;
     }
-    const double step = step_of(&axis);
-    axis.low = floor(axis.low / step + 1e-9) * step;
-    axis.high = ceil(axis.high / step - 1e-9) * step;
+    for (int pass = 0; pass < 2; pass++) { // the wider range may have a wider step
+        const double step = step_of(&axis);
+        axis.low = floor(axis.low / step + 1e-9) * step;
+        axis.high = ceil(axis.high / step - 1e-9) * step;
+    }
     if (unit == SVG_PERCENT && axis.high > 1 && high <= 1) {
         axis.high = 1;
     }

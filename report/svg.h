@@ -12,7 +12,7 @@
 #define SVG_COLOURS    6
 #define SVG_LABEL_MAX  32
 #define SVG_TICKS_MAX  12
-#define SVG_PLOT_TITLE 28 // what is above the frame
+#define SVG_PLOT_TITLE 38 // what is above the frame
 
 /// What the numbers of an axis are, and so how their ticks are chosen and written.
 typedef enum svg_unit {
