@@ -257,7 +257,8 @@ static ns_status put_near(html_text *html, const data_set *set, const data_near_
     html_put(html,
              "<p class=\"quiet\">%s%zu pairs of images look nearly the same, %zu of them across "
              "splits, where they make a score look better than it is. Nothing was done about "
-             "them%s.</p><div class=\"tiles\">",
+             "them%s.</p><div class=\"tiles\" style=\"grid-template-columns:repeat(auto-fill,"
+             "minmax(11.25rem,1fr))\">",
              near->complete ? "" : "At least ", near->count, near->across_count,
              near->count > PAIRS_MAX ? "; here are the closest, those across splits first" : "");
     for (size_t i = 0; i < near->count && i < PAIRS_MAX; i++) {

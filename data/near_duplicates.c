@@ -13,8 +13,9 @@
 //      simple drawings on white are no pair by their background alone.
 //
 // With n images the work is n log n and what the parts have in common; groups of more than
-// GROUP_MAX images that share a part are compared with their neighbours in it alone, and there are at
-// most PAIRS_MAX pairs; `complete` says whether that cut something off. 24 bytes an image.
+// GROUP_MAX images that share a part are compared with their neighbours in it alone, and the search
+// ends after CANDIDATES_MAX candidates or PAIRS_MAX pairs; `complete` says whether that cut something
+// off. 25 bytes an image.
 
 #include <stdlib.h>
 
@@ -25,6 +26,8 @@
 #define PART_COUNT     (BITS_DIFFER + 1)
 #define GROUP_MAX      1000
 #define PAIRS_MAX      ((size_t)100000)
+#define CANDIDATES_MAX ((size_t)2000000)
+#define PIECE_BYTES    1024 // that are compared before asking whether to go on
 #define DIFFERENCE_MAX 6.0f // of 255, mean over the pixels
 
 typedef struct look {
@@ -42,7 +45,8 @@ typedef struct near_search {
     look *looks;           // (image_count)
     part_entry *entries;   // (image_count)
     data_near_duplicates *found;
-    size_t capacity; // of found->pairs
+    size_t capacity;        // of found->pairs
+    size_t candidate_count; // whose pixels were compared
 } near_search;
 
 /// Mean over all channels of the cell (row, column) of the grid.
@@ -99,24 +103,25 @@ static int bits_between(look a, look b) {
            __builtin_popcountll(a.bits[1] ^ b.bits[1]);
 }
 
+/// Exact up to DIFFERENCE_MAX; beyond, it stops counting.
 static float difference_between(const near_search *search, uint32_t a, uint32_t b) {
     const data_info *info = data_describe(search->set);
     const size_t size = (size_t)info->channels * (size_t)info->height * (size_t)info->width;
     const uint8_t *left = data_pixels(search->set, a);
     const uint8_t *right = data_pixels(search->set, b);
+    const uint64_t enough = (uint64_t)((double)size * (double)DIFFERENCE_MAX) + 1;
     uint64_t sum = 0;
-    for (size_t i = 0; i < size; i++) {
-        sum += (uint64_t)abs(left[i] - right[i]);
+    for (size_t done = 0; done < size && sum <= enough; done += PIECE_BYTES) {
+        const size_t end = size - done < PIECE_BYTES ? size : done + PIECE_BYTES;
+        for (size_t i = done; i < end; i++) {
+            sum += (uint64_t)abs(left[i] - right[i]);
+        }
     }
     return (float)((double)sum / (double)size);
 }
 
 static ns_status add_pair(near_search *search, data_near_pair pair, ns_error *err) {
     data_near_duplicates *found = search->found;
-    if (found->count == PAIRS_MAX) {
-        found->complete = false;
-        return NS_OK;
-    }
     if (found->count == search->capacity) {
         const size_t capacity = search->capacity == 0 ? 256 : 2 * search->capacity;
         data_near_pair *grown = realloc(found->pairs, capacity * sizeof(*grown));
@@ -141,6 +146,11 @@ static bool met_before(look a, look b, int part) {
     return false;
 }
 
+/// Whether the search has cost enough.
+static bool is_spent(const near_search *search) {
+    return search->found->count == PAIRS_MAX || search->candidate_count == CANDIDATES_MAX;
+}
+
 static ns_status compare(near_search *search, int part, uint32_t one, uint32_t other,
                          ns_error *err) {
     const look *looks = search->looks;
@@ -149,6 +159,7 @@ static ns_status compare(near_search *search, int part, uint32_t one, uint32_t o
         met_before(looks[one], looks[other], part)) {
         return NS_OK;
     }
+    search->candidate_count++;
     pair.difference = difference_between(search, pair.a, pair.b);
     pair.across = search->splits[pair.a] != search->splits[pair.b];
     return pair.difference <= DIFFERENCE_MAX ? add_pair(search, pair, err) : NS_OK;
@@ -170,7 +181,7 @@ static ns_status search_part(near_search *search, int part, ns_error *err) {
     qsort(entries, count, sizeof(*entries), compare_entries);
     for (size_t i = 0; i < count; i++) {
         for (size_t j = i + 1; j < count && entries[j].part == entries[i].part; j++) {
-            if (j - i > GROUP_MAX) {
+            if (j - i > GROUP_MAX || is_spent(search)) {
                 search->found->complete = false;
                 break;
             }

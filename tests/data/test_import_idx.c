@@ -67,6 +67,9 @@ static void check_small_set(const char *source) {
     assert_int_equal(info->split_count[DATA_TRAIN], 36);
     assert_int_equal(info->split_count[DATA_VALIDATION], 4);
     assert_int_equal(info->split_count[DATA_TEST], 6);
+    assert_non_null(strstr(info->provenance, // every test image is in train, and all are kept
+                           "\"dropped\":false,\"repeated_pictures\":6,\"same_label\":6,"
+                           "\"conflicting_labels\":0,\"across_splits\":6"));
     size_t count;
     const uint32_t *indices = data_indices(set, DATA_TEST, &count);
     for (size_t i = 0; i < count; i++) { // "t10k" before "train": its images come first
