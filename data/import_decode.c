@@ -1,6 +1,9 @@
 // Decodes all images of a listing into the pack: in batches, parallel inside a batch, written in the
 // listing's order, so that neither threads nor their timing show in the result and memory stays
 // bounded; very large images one at a time, since each may take a gigabyte.
+//
+// There are two batches: while one is decoded, the caller's thread writes the other (copies, sums,
+// hash, file) and then joins in, so that no core waits for the disk.
 
 #include <omp.h>
 #include <stdlib.h>
@@ -14,7 +17,7 @@
 /// The images that are decoded together.
 typedef struct batch {
     data__pass pass;
-    size_t first;
+    size_t first, count;
     size_t image_bytes;  // packed
     uint8_t *pixels;     // (images, C, H, W)
     data__print *prints; // (images)
@@ -65,23 +68,6 @@ static void ask(batch *of) {
     }
 }
 
-/// Decodes items [first, first + count), each to its own place.
-static ns_status decode_batch(batch *of, data__import *run, size_t count, ns_error *err) {
-    data__pass_begin(&of->pass, run, of->first, of->first + count);
-#pragma omp parallel num_threads(run->thread_count)
-    {
-        size_t index;
-        data__content content;
-        ask(of);
-        while (data__pass_next(&of->pass, SIZE_MAX, &index, &content)) {
-            decode_item(of, index, &content);
-            data__content_free(&content);
-            ask(of);
-        }
-    }
-    return data__pass_end(&of->pass, err);
-}
-
 static ns_status write_image(const data__import *run, const data__item *item, const uint8_t *pixels,
                              ns_error *err) {
     const data_split split = (data_split)item->split;
@@ -90,8 +76,8 @@ static ns_status write_image(const data__import *run, const data__item *item, co
                                     : data__pack_add(run->writer, pixels, item->label, split, err);
 }
 
-static ns_status write_batch(const batch *of, data__import *run, size_t count, ns_error *err) {
-    for (size_t i = 0; i < count; i++) {
+static ns_status write_batch(const batch *of, data__import *run, ns_error *err) {
+    for (size_t i = 0; i < of->count; i++) {
         const data__item *item = &run->listing.items[of->first + i];
         bool admitted = false;
         if (item->reason == NULL) {
@@ -106,26 +92,75 @@ static ns_status write_batch(const batch *of, data__import *run, size_t count, n
     return NS_OK;
 }
 
+static void write_previous(batch *of, const batch *previous) {
+    ns_error sentence;
+    const ns_status status = write_batch(previous, of->pass.run, &sentence);
+    if (status != NS_OK) {
+        data__pass_fail(&of->pass, status, sentence.text);
+    }
+}
+
+/// Decodes a batch, each image to its own place, while the caller's thread first writes the one
+/// before.
+static ns_status decode_batch(batch *of, const batch *previous, data__import *run, ns_error *err) {
+    data__pass_begin(&of->pass, run, of->first, of->first + of->count);
+#pragma omp parallel num_threads(run->thread_count)
+    {
+        size_t index;
+        data__content content;
+        if (omp_get_thread_num() == 0) {
+            write_previous(of, previous);
+        }
+        ask(of);
+        while (data__pass_next(&of->pass, SIZE_MAX, &index, &content)) {
+            decode_item(of, index, &content);
+            data__content_free(&content);
+            ask(of);
+        }
+    }
+    return data__pass_end(&of->pass, err);
+}
+
+static ns_status batches_new(batch batches[2], const data__import *run, size_t size,
+                             ns_error *err) {
+    const size_t image_bytes = (size_t)run->channels * (size_t)run->height * (size_t)run->width;
+    for (int i = 0; i < 2; i++) {
+        batches[i].image_bytes = image_bytes;
+        batches[i].pixels = malloc(size * image_bytes);
+        batches[i].prints = malloc(size * sizeof(*batches[i].prints));
+        if (batches[i].pixels == NULL || batches[i].prints == NULL) {
+            return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", run->source);
+        }
+    }
+    return NS_OK;
+}
+
+static void batches_free(batch batches[2]) {
+    for (int i = 0; i < 2; i++) {
+        free(batches[i].pixels);
+        free(batches[i].prints);
+    }
+}
+
 ns_status data__import_decode(data__import *run, ns_error *err) {
-    batch of = {.image_bytes = (size_t)run->channels * (size_t)run->height * (size_t)run->width};
-    const size_t fitting = BATCH_BYTES_MAX / of.image_bytes;
+    const size_t item_count = run->listing.item_count;
+    const size_t image_bytes = (size_t)run->channels * (size_t)run->height * (size_t)run->width;
+    const size_t fitting = BATCH_BYTES_MAX / image_bytes;
     const size_t size = fitting < 1 ? 1 : fitting > BATCH_IMAGES_MAX ? BATCH_IMAGES_MAX : fitting;
-    ns_status status = NS_OK;
-    of.pixels = malloc(size * of.image_bytes);
-    of.prints = malloc(size * sizeof(*of.prints));
-    if (of.pixels == NULL || of.prints == NULL) {
-        status = ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", run->source);
-        goto out;
+    batch batches[2] = {0};
+    int now = 0;
+    ns_status status = batches_new(batches, run, size, err);
+    for (size_t first = 0; status == NS_OK && first < item_count; first += size) {
+        batch *of = &batches[now];
+        of->first = first;
+        of->count = item_count - first < size ? item_count - first : size;
+        now = 1 - now;
+        status = decode_batch(of, &batches[now], run, err);
+        status = status == NS_OK ? data__import_check_bad(run, err) : status;
     }
-    for (; of.first < run->listing.item_count; of.first += size) {
-        const size_t left = run->listing.item_count - of.first;
-        const size_t count = left < size ? left : size;
-        NS_TRY_OUT(decode_batch(&of, run, count, err));
-        NS_TRY_OUT(data__import_check_bad(run, err));
-        NS_TRY_OUT(write_batch(&of, run, count, err));
+    if (status == NS_OK) {
+        status = write_batch(&batches[1 - now], run, err);
     }
-out:
-    free(of.pixels);
-    free(of.prints);
+    batches_free(batches);
     return status;
 }

@@ -11,7 +11,8 @@
 
 #include "data/data_internal.h"
 
-#define BUFFER_BYTES (1u << 20)
+#define BUFFER_BYTES  (1u << 20)
+#define SUMMED_PIXELS (1u << 16) // whose squares, 255 * 255 each, sum up to less than 2^32
 
 /// A growing run of bytes.
 typedef struct byte_run {
@@ -205,15 +206,21 @@ static ns_status grow_tables(data__pack_writer *writer, ns_error *err) {
 
 /// `plane` is (H, W); `sums` gets the sum of its pixels and of their squares.
 static void sum_plane(const uint8_t *plane, size_t pixel_count, uint64_t sums[2]) {
-    uint64_t sum = 0;
-    uint64_t square_sum = 0;
-    for (size_t i = 0; i < pixel_count; i++) {
-        const uint32_t value = plane[i];
-        sum += value;
-        square_sum += (uint64_t)value * value;
+    sums[0] = 0;
+    sums[1] = 0;
+    for (size_t first = 0; first < pixel_count; first += SUMMED_PIXELS) {
+        const size_t left = pixel_count - first;
+        const size_t end = first + (left < SUMMED_PIXELS ? left : SUMMED_PIXELS);
+        uint32_t sum = 0; // 32 bits, which vectorise
+        uint32_t square_sum = 0;
+        for (size_t i = first; i < end; i++) {
+            const uint32_t value = plane[i];
+            sum += value;
+            square_sum += value * value;
+        }
+        sums[0] += sum;
+        sums[1] += square_sum;
     }
-    sums[0] = sum;
-    sums[1] = square_sum;
 }
 
 /// Appends an image whose entry in the table of labels is `entry`.
