@@ -36,6 +36,7 @@ int cli__train(int argc, char **argv);
 int cli__evaluate(int argc, char **argv);
 int cli__predict(int argc, char **argv);
 int cli__export(int argc, char **argv);
+int cli__gc(int argc, char **argv);
 int cli__bench(int argc, char **argv);
 
 /* ---- options (options.c, the only caller of argp) -------------------------------------------- */
@@ -168,6 +169,22 @@ int cli__study_run(const search_config *config, bool json, const char *on_finish
 /// Runs a command through the shell with how the study stands; `error` is why it ended early, or
 /// "". Whatever goes wrong is a warning on stderr.
 void cli__on_finish(const char *command, const search_config *config, const char *error);
+
+/// A quota for the models of trials: "5" of them, "500M" or "2G" bytes (units of 1000).
+typedef struct cli_quota {
+    int count;     // 0: no limit, here and below
+    int64_t bytes; //
+} cli_quota;
+ns_status cli__parse_quota(const char *text, void *value, ns_error *err);
+/// Where one was typed it is the configuration's.
+void cli__quota_apply(const cli_quota *quota, search_config *config);
+#define CLI_OPTION_KEEP(quota)                                                                     \
+    {                                                                                              \
+        "keep-checkpoints", 0, "N|SIZE",                                                           \
+            "Keep at most N models of trials on disk, or SIZE of them (500M, 2G); the best "       \
+            "trial's and confirmations stay regardless (default: the Pareto front, at most 16)",   \
+            cli__parse_quota, (quota)                                                              \
+    }
 
 #define CLI_OPTION_ON_FINISH(command)                                                              \
     {                                                                                              \

@@ -9,8 +9,10 @@ int cli__resume(int argc, char **argv) {
     cli__command_join(argc, argv, command);
     const char *store_path = CLI_STORE_DEFAULT;
     const char *on_finish = NULL;
+    cli_quota keep = {0};
     bool json = false;
     const cli_option rows[] = {CLI_OPTION_STORE(&store_path),
+                               CLI_OPTION_KEEP(&keep),
                                CLI_OPTION_ON_FINISH(&on_finish),
                                CLI_OPTION_JSON(&json),
                                {0}};
@@ -31,6 +33,7 @@ int cli__resume(int argc, char **argv) {
     ns_error err = {0};
     const ns_status status = search_config_load(store_path, names.text[0], &config, &storage, &err);
     config.command = command;
+    cli__quota_apply(&keep, &config);
     const int code =
         status == NS_OK ? cli__study_run(&config, json, on_finish) : cli__exit_code(status, &err);
     free(storage);

@@ -19,6 +19,7 @@ typedef struct search_options {
     int thread_count, worker_count;
     double price;
     search_goal goal;
+    cli_quota keep;
     int target; // search_target; -1: not typed
     bool json;
 } search_options;
@@ -85,6 +86,7 @@ static void apply_options(const search_options *options, search_config *config) 
     config->worker_count = options->worker_count > 0 ? options->worker_count : config->worker_count;
     config->price = options->price >= 0 ? options->price : config->price;
     apply_goal(options, &config->goal);
+    cli__quota_apply(&options->keep, config);
 }
 
 /// The demo set beside the store, drawn on first use.
@@ -174,6 +176,7 @@ int cli__search(int argc, char **argv) {
          parse_limit, &options.goal.latency_ms_max},
         {"max-params", 0, "N", "Most parameters", parse_params, &options.goal.params_max},
         {"max-mbytes", 0, "MB", "Most megabytes of weights", parse_limit, &options.goal.mbytes_max},
+        CLI_OPTION_KEEP(&options.keep),
         CLI_OPTION_ON_FINISH(&options.on_finish),
         CLI_OPTION_JSON(&options.json),
         {0},

@@ -28,6 +28,7 @@ static const command commands[] = {
     {"evaluate", "judge a model on a split of a pack", cli__evaluate},
     {"predict", "label images with a model", cli__predict},
     {"export", "write a model in another format", cli__export},
+    {"gc", "remove files that no study needs any more", cli__gc},
     {"bench", "measure how fast this machine trains and classifies", cli__bench},
 };
 

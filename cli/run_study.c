@@ -1,6 +1,7 @@
 // A study run to its end behind a progress line: what search and resume have in common.
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli_internal.h"
@@ -90,6 +91,33 @@ int cli__study_run(const search_config *config, bool json, const char *on_finish
         cli__on_finish(on_finish, config, status == NS_OK ? "" : err.text);
     }
     return code;
+}
+
+ns_status cli__parse_quota(const char *text, void *value, ns_error *err) {
+    static const char units[] = "KMGT";
+    cli_quota *quota = value;
+    char *end = NULL;
+    double number = strtod(text, &end);
+    const char *unit = *end != '\0' ? strchr(units, *end) : NULL;
+    const bool whole = *end == '\0' && number == floor(number);
+    for (const char *at = units; unit != NULL && at <= unit; at++) {
+        number *= 1000;
+    }
+    const bool sized = unit != NULL && end > text && end[1] == '\0';
+    if (!(whole || sized) || !(number >= 1 && number <= (whole ? 1e6 : 1e15))) {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "a number of models is needed, or their size with K, M, G or T");
+    }
+    quota->count = whole ? (int)number : 0;
+    quota->bytes = whole ? 0 : (int64_t)number;
+    return NS_OK;
+}
+
+void cli__quota_apply(const cli_quota *quota, search_config *config) {
+    if (quota->count > 0 || quota->bytes > 0) {
+        config->keep_count = quota->count;
+        config->keep_bytes = quota->bytes;
+    }
 }
 
 void cli__command_join(int argc, char **argv, char out[CLI_COMMAND_BYTES]) {

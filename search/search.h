@@ -223,6 +223,8 @@ typedef struct search_config {
     int worker_count; // 0: chosen from the cores
     double price;     // money per node-hour
     search_goal goal;
+    int keep_count;     // models of trials on disk, at most, the best's included; 0: no limit
+    int64_t keep_bytes; // their bytes, the same. What the study itself may need stays regardless.
     int64_t process_start_ms; // ns_clock_ms() at which this process began: the budget runs from it
     ns_log *log;
     void (*on_progress)(void *context, const search_progress *progress); // about 4 times a second
@@ -269,6 +271,10 @@ ns_status search_trials_each(const char *store_path, const char *study, bool fro
 /// front; to be printed: the genotype in it is a text that cannot be looked into. NULL when memory
 /// runs out.
 ns_json *search_trial_json(const search_trial *trial);
+/// Removes files that no study of the store needs any more (search/gc.c has the rules), or with
+/// `dry_run` only finds them: {store, dry_run, bytes, studies: [{study, skipped, files: [{file, bytes,
+/// why}]}]}; `skipped` is null, or why a study was not touched.
+ns_status search_gc_json(const char *store_path, bool dry_run, ns_json **out, ns_error *err);
 #define SEARCH_EXPORT_FORMAT  "nightshift study"
 #define SEARCH_EXPORT_VERSION 1
 /// Writes all of a study into one JSON file (search/export_study.c says what is in it), in memory

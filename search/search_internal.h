@@ -236,6 +236,28 @@ ns_status search__is_worth_keeping(const search__run *run, int number,
                                    const results_outcome *outcome, bool *worth, ns_error *err);
 void search__keeper_clear(search__keeper *keeper);
 
+/* ---- study_files.c, quota.c ------------------------------------------------------------------ */
+
+typedef enum search__file_kind {
+    SEARCH__FILE_TRIAL,      // the model of a trial
+    SEARCH__FILE_RETRAINING, // a retraining under way
+    SEARCH__FILE_PARTIAL,    // what was being written
+} search__file_kind;
+
+#define SEARCH__FILE_NAME_BYTES 32
+
+typedef struct search__study_file {
+    char name[SEARCH__FILE_NAME_BYTES]; // in the study's folder
+    search__file_kind kind;
+    int number; // of the trial; -1: of none
+    int64_t size_bytes;
+} search__study_file;
+/// The files of a study's folder that need not stay for ever, by name; malloced.
+ns_status search__study_files(const char *dir_path, search__study_file **out, size_t *count,
+                              ns_error *err);
+/// Removes models of trials beyond the quota of the run's configuration; `best` is the best trial.
+ns_status search__quota_apply(const search__run *run, int best, ns_error *err);
+
 /// search_member_path() of a study that is known to be there.
 ns_status search__member_path(const char *store_path, const char *study_name, int number,
                               char path[NS_PATH_MAX], ns_error *err);

@@ -15,6 +15,9 @@
 #include "search/search_internal.h"
 #include "search/space.h"
 
+#define KEEP_COUNT "keep_models"      // settings
+#define KEEP_BYTES "keep_model_bytes" //
+
 #define RUN_MS_MIN 500 // what is left of a budget below this starts nothing
 
 /// How fast a network surely classifies, before anything is measured: multiply-adds and the rest.
@@ -46,7 +49,18 @@ static ns_json *settings_of(const search_config *config) {
     ns_json_set_int(settings, "workers", config->worker_count);
     ns_json_set_number(settings, "price", config->price);
     search__goal_to_json(&config->goal, settings);
+    if (config->keep_count > 0) {
+        ns_json_set_int(settings, KEEP_COUNT, config->keep_count);
+    }
+    if (config->keep_bytes > 0) {
+        ns_json_set_int(settings, KEEP_BYTES, config->keep_bytes);
+    }
     return settings;
+}
+
+/// Settings that say nothing of what a study finds, so that every run of it may have its own.
+static bool may_differ(const char *key) {
+    return strcmp(key, KEEP_COUNT) == 0 || strcmp(key, KEEP_BYTES) == 0;
 }
 
 /// The same of a run, whose space is known.
@@ -80,7 +94,7 @@ static void settings_differences(const ns_json *before, const ns_json *now, char
     for (size_t i = 0; i < ns_json_count(now); i++) {
         const char *key = ns_json_key_at(now, i);
         const ns_json *known = ns_json_get(before, key) != NULL ? before : old;
-        if (!same_value(ns_json_get(now, key), ns_json_get(known, key))) {
+        if (!may_differ(key) && !same_value(ns_json_get(now, key), ns_json_get(known, key))) {
             const size_t used = strlen(names);
             snprintf(names + used, names_bytes - used, "%s%s", used > 0 ? ", " : "", key);
         }
@@ -164,6 +178,8 @@ ns_status search_config_load(const char *store_path, const char *study_name, sea
     config->thread_count = (int)ns_json_int(settings, "threads", 0);
     config->worker_count = (int)ns_json_int(settings, "workers", 0);
     config->price = ns_json_number(settings, "price", 0);
+    config->keep_count = (int)ns_json_int(settings, KEEP_COUNT, 0);
+    config->keep_bytes = ns_json_int(settings, KEEP_BYTES, 0);
     NS_TRY_OUT(search__goal_from_json(settings, &config->goal, err));
 out:
     ns_json_free(settings);

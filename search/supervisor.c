@@ -92,6 +92,7 @@ static ns_status best_update(supervisor *s, ns_error *err) {
     int best = -1;
     NS_TRY(search__history_read(s->run, s->children.store, err));
     NS_TRY(search__keep_models(s->run, &best, err));
+    NS_TRY(search__quota_apply(s->run, best, err));
     s->best_val_accuracy = best < 0 ? (double)NAN : s->run->history->row[best].val_accuracy;
     return NS_OK;
 }
