@@ -236,7 +236,7 @@ static ns_status train(train_job *job, ns_error *err) {
     return status;
 }
 
-/// NaN when the split is empty.
+/// NaN when the split is empty. Validation images choose the model's thresholds, too.
 static ns_status judge_split(const train_job *job, data_split split, double *accuracy,
                              ns_error *err) {
     *accuracy = (double)NAN;
@@ -246,10 +246,12 @@ static ns_status judge_split(const train_job *job, data_split split, double *acc
     search_predictions predictions;
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = job->words->thread_count;
-    const ns_status status =
-        search_predict(job->model, job->set, split, &options, &predictions, err);
+    ns_status status = search_predict(job->model, job->set, split, &options, &predictions, err);
     if (status == NS_OK) {
         *accuracy = search_score(&predictions);
+    }
+    if (status == NS_OK && split == DATA_VALIDATION) {
+        status = search_thresholds_choose(job->model, &predictions, job->words->thread_count, err);
     }
     search_predictions_clear(&predictions);
     return status;

@@ -5,12 +5,13 @@
 // whose JSON is
 //
 //   {"graph": ..., "labels": ["cat", ...], "mean": [...], "deviation": [...],
-//    "mirror_average": false, "notes": {...}}
+//    "mirror_average": false, "thresholds": [0.31, ...], "notes": {...}}
 //
 // and in version 3, which only multi-label models have, "multi_label": true beside them: a program
 // that does not know of it must not take its logits for those of a softmax,
 //
-// with one mean and deviation a channel, in pixel values 0-255. Loading trusts none of it: the
+// with one mean and deviation a channel, in pixel values 0-255, and one threshold a label, or no such
+// key where none were chosen. Loading trusts none of it: the
 // graph is built again node by node, and what contradicts it is refused with a sentence.
 
 #include "nn/nn_internal.h"
@@ -32,6 +33,7 @@ struct nn_model {
     float *state;
     const char **labels; // into the one block `label_text`
     char *label_text;
+    double *thresholds; // or NULL
     char weights_sha256[NS_SHA256_HEX_MAX];
     ns_json *document; // the file's JSON
     ns_json *notes;    // its part "notes"
@@ -191,6 +193,7 @@ void nn_model_free(nn_model *model) {
     free(model->state);
     free(model->labels);
     free(model->label_text);
+    free(model->thresholds);
     free(model);
 }
 
@@ -201,6 +204,34 @@ const nn_model_info *nn_model_describe(const nn_model *model) {
 void nn_model_set_mirror_average(nn_model *model, bool mirror_average) {
     model->info.mirror_average = mirror_average;
     ns_json_set_bool(model->document, "mirror_average", mirror_average);
+}
+
+static ns_status check_thresholds(const double *thresholds, int count, ns_error *err) {
+    for (int i = 0; i < count; i++) {
+        if (!(thresholds[i] >= 0 && thresholds[i] <= 1)) {
+            return ns_fail(err, NS_ERR_INPUT, "the threshold of label %d is %g, not in [0, 1]", i,
+                           thresholds[i]);
+        }
+    }
+    return NS_OK;
+}
+
+ns_status nn_model_set_thresholds(nn_model *model, const double *thresholds, ns_error *err) {
+    const size_t count = (size_t)model->info.label_count;
+    NS_TRY(check_thresholds(thresholds, model->info.label_count, err));
+    double *copy = malloc(count * sizeof *copy);
+    if (copy == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "no memory for %zu thresholds", count);
+    }
+    memcpy(copy, thresholds, count * sizeof *copy);
+    free(model->thresholds);
+    model->thresholds = copy;
+    model->info.thresholds = copy;
+    ns_json *array = ns_json_set(model->document, "thresholds", ns_json_array_new());
+    for (size_t i = 0; i < count; i++) {
+        ns_json_add_number(array, copy[i]);
+    }
+    return NS_OK;
 }
 
 ns_json *nn_model_notes(nn_model *model) {
@@ -278,6 +309,30 @@ static ns_status read_flag(const ns_json *root, const char *key, bool *out, ns_e
     return NS_OK;
 }
 
+/// Into `model`; nothing where the file has none.
+static ns_status read_thresholds(const ns_json *root, nn_model *model, ns_error *err) {
+    const ns_json *array = ns_json_get(root, "thresholds");
+    const size_t count = (size_t)model->info.label_count;
+    if (array == NULL) {
+        return NS_OK;
+    }
+    if (ns_json_count(array) != count) {
+        return ns_fail(err, NS_ERR_CORRUPT, "it has %zu thresholds for %zu labels",
+                       ns_json_count(array), count);
+    }
+    double *thresholds = malloc(count * sizeof *thresholds);
+    if (thresholds == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "no memory for %zu thresholds", count);
+    }
+    const ns_json *value = ns_json_first(array);
+    for (size_t i = 0; i < count; i++, value = ns_json_next(value)) {
+        thresholds[i] = ns_json_value_number(value, (double)NAN);
+    }
+    const ns_status status = nn_model_set_thresholds(model, thresholds, err);
+    free(thresholds);
+    return status;
+}
+
 /// A copy that may be changed.
 static ns_status copy_notes(const ns_json *root, ns_json **out, ns_error *err) {
     const ns_json *notes = ns_json_get(root, "notes");
@@ -321,6 +376,11 @@ static ns_status model_from_json(const ns_json *root, const float *values, size_
     }
     if (status == NS_OK) {
         nn_model_set_mirror_average(*out, mirror_average);
+        status = read_thresholds(root, *out, err);
+        if (status != NS_OK) {
+            nn_model_free(*out);
+            *out = NULL;
+        }
     }
     free(names);
     return status;

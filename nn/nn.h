@@ -454,10 +454,15 @@ typedef struct nn_model_info {
     const char *weights_sha256;                                  // hex, over the weights alone
     bool mirror_average; // it classifies by image and mirror image, at twice the time
     bool multi_label; // an image may have any number of labels: each has a probability of its own
+    const double
+        *thresholds; // (label_count), probability from which on a label is said of an image;
+                     // NULL: none were chosen
 } nn_model_info;
 const nn_model_info *nn_model_describe(const nn_model *model);
 /// At first false; images and mirror images then share one answer, also where it is exported.
 void nn_model_set_mirror_average(nn_model *model, bool mirror_average);
+/// Copies `thresholds` (label_count), each in [0, 1]. NS_ERR_INPUT, NS_ERR_MEMORY.
+ns_status nn_model_set_thresholds(nn_model *model, const double *thresholds, ns_error *err);
 /// The notes: an object to read or add to before saving; owned by the model.
 ns_json *nn_model_notes(nn_model *model);
 

@@ -37,9 +37,9 @@ static bool stopped(void *context) {
     return search__stop_requested();
 }
 
-/// Score of `model` on `split`; NaN when the split is empty. What it says of test images is kept.
-static ns_status accuracy_on(finish *f, const nn_model *model, data_split split, double *accuracy,
-                             ns_error *err) {
+/// Score of the model that is held on `split`; NaN when the split is empty. What it says of test
+/// images is kept; validation images that are new to it choose its thresholds.
+static ns_status accuracy_on(finish *f, data_split split, double *accuracy, ns_error *err) {
     *accuracy = (double)NAN;
     if (f->run->info->split_count[split] == 0) {
         return NS_OK;
@@ -48,9 +48,12 @@ static ns_status accuracy_on(finish *f, const nn_model *model, data_split split,
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = f->run->thread_count;
     ns_status status =
-        search__predict(model, f->run->set, split, &options, stopped, f, &predictions, err);
+        search__predict(f->model, f->run->set, split, &options, stopped, f, &predictions, err);
     if (status == NS_OK) {
         *accuracy = search_score(&predictions);
+    }
+    if (status == NS_OK && split == DATA_VALIDATION && !f->seen) {
+        status = search_thresholds_choose(f->model, &predictions, options.thread_count, err);
     }
     if (status == NS_OK && split == DATA_TEST) {
         status = search__test_figures(&predictions, f->result, err);
@@ -110,15 +113,20 @@ static ns_status take_retrained(finish *f, ns_error *err) {
     const double val_accuracy = ns_json_number(f->result, "retrain_val_accuracy", (double)NAN);
     NS_TRY(unless_unusable(f, take_model(f, path, "retrain", val_accuracy, &why), &why, err));
     f->seen = f->model != NULL && search__retrain_plan_of(f->result).with_validation;
-    return NS_OK;
+    return f->seen ? search__thresholds_copy(f->run, f->trial_number, f->model, err) : NS_OK;
 }
 
 /// Validates the retrained model, and keeps what it found for whoever goes on after a kill.
 static ns_status validate_retrained(finish *f, ns_error *err) {
+    char path[NS_PATH_MAX];
     if (f->model == NULL || !isnan(f->val_accuracy)) {
         return NS_OK;
     }
-    NS_TRY(accuracy_on(f, f->model, DATA_VALIDATION, &f->val_accuracy, err));
+    NS_TRY(accuracy_on(f, DATA_VALIDATION, &f->val_accuracy, err));
+    if (!f->seen) { // with its thresholds, for whoever goes on
+        NS_TRY(search__file(f->run, "retrain.nsm", path, err));
+        NS_TRY(nn_model_save(f->model, path, err));
+    }
     ns_json_set_number(f->result, "retrain_val_accuracy", f->val_accuracy);
     return search__result_write(f->store, f->run, f->result, err);
 }
@@ -170,6 +178,9 @@ static ns_status notes_write(const finish *f, double test_accuracy, ns_error *er
     ns_json_set_int(notes, "made_unix_ms", ns_clock_unix_ms());
     ns_json_set_number(notes, "val_accuracy", reported_accuracy(f));
     ns_json_set_string(notes, "val_accuracy_of", reported_of(f));
+    if (nn_model_describe(f->model)->thresholds != NULL) {
+        ns_json_set_string(notes, "thresholds_of", reported_of(f));
+    }
     ns_json_set_number(notes, "test_accuracy", test_accuracy);
     NS_TRY(search__member_copy(notes, f->result, "retrain", err));
     return search__member_copy(notes, f->result, "winner", err);
@@ -245,7 +256,7 @@ static ns_status finish_study(finish *f, ns_error *err) {
                        f->run->config->study);
     }
     search__speed_figures(f->run, f->model, f->result);
-    NS_TRY(accuracy_on(f, f->model, DATA_TEST, &test_accuracy, err));
+    NS_TRY(accuracy_on(f, DATA_TEST, &test_accuracy, err));
     return keep(f, test_accuracy, err);
 }
 

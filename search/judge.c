@@ -15,9 +15,10 @@ typedef struct judgement {
     results_thresholds thresholds; // that decide; NULL: the usual rule
     double *every;                 // (label_count): one threshold for all, where that was asked for
     results_counts *counts;        // (label_count)
-    results_rank *ranks;           // (label_count)
-    results_curve *curves;         // (label_count)
-    results_cell *cells;           // of the confusion matrix; NULL where there is none
+    results_counts *own_counts; // (label_count), by the model's own thresholds, where it has them
+    results_rank *ranks;        // (label_count)
+    results_curve *curves;      // (label_count)
+    results_cell *cells;        // of the confusion matrix; NULL where there is none
     size_t cell_count;
     results_rank micro;
     results_intervals intervals;
@@ -26,6 +27,7 @@ typedef struct judgement {
 static void judgement_clear(judgement *j) {
     free(j->every);
     free(j->counts);
+    free(j->own_counts);
     free(j->ranks);
     free(j->curves);
     free(j->cells);
@@ -35,15 +37,20 @@ static ns_status allocate(judgement *j, ns_error *err) {
     const size_t label_count = (size_t)j->info->label_count;
     j->every = malloc(label_count * sizeof(*j->every));
     j->counts = malloc(label_count * sizeof(*j->counts));
+    j->own_counts = malloc(label_count * sizeof(*j->own_counts));
     j->ranks = malloc(label_count * sizeof(*j->ranks));
     j->curves = malloc(label_count * sizeof(*j->curves));
-    return j->every != NULL && j->counts != NULL && j->ranks != NULL && j->curves != NULL
+    return j->every != NULL && j->counts != NULL && j->own_counts != NULL && j->ranks != NULL &&
+                   j->curves != NULL
                ? NS_OK
                : ns_fail(err, NS_ERR_MEMORY, "no memory to judge %zu labels", label_count);
 }
 
+/// One for all where it was asked for; the model's own where images may have several labels.
 static void set_thresholds(judgement *j, double threshold) {
-    if (!isnan(threshold)) {
+    if (isnan(threshold)) {
+        j->thresholds = j->answers.labels == NULL ? j->info->thresholds : NULL;
+    } else {
         for (int label = 0; label < j->info->label_count; label++) {
             j->every[label] = threshold;
         }
@@ -54,6 +61,9 @@ static void set_thresholds(judgement *j, double threshold) {
 static ns_status count_all(judgement *j, int thread_count, ns_error *err) {
     const results_answers *answers = &j->answers;
     results_count(answers, j->thresholds, j->counts);
+    if (j->info->thresholds != NULL) {
+        results_count(answers, j->info->thresholds, j->own_counts);
+    }
     results_curves(answers, j->curves);
     NS_TRY(results_rank_labels(answers, thread_count, j->ranks, err));
     NS_TRY(results_rank_micro(answers, thread_count, &j->micro, err));
@@ -132,6 +142,17 @@ static void set_calibration(const judgement *j, ns_json *out) {
     }
 }
 
+static void set_own_threshold(const judgement *j, int label, ns_json *row) {
+    if (j->info->thresholds == NULL) {
+        ns_json_set_null(row, "threshold");
+        ns_json_set_null(row, "at_threshold");
+        return;
+    }
+    ns_json_set_number(row, "threshold", j->info->thresholds[label]);
+    set_scores(ns_json_set(row, "at_threshold", ns_json_object_new()),
+               results_scores_of(j->own_counts[label]));
+}
+
 static void set_labels(const judgement *j, ns_json *out) {
     ns_json *names = ns_json_set(out, "labels", ns_json_array_new());
     ns_json *rows = ns_json_set(out, "per_label", ns_json_array_new());
@@ -142,8 +163,7 @@ static void set_labels(const judgement *j, ns_json *out) {
         ns_json_set_int(row, "support", j->counts[label].support);
         set_scores(row, results_scores_of(j->counts[label]));
         set_rank(row, j->ranks[label]);
-        ns_json_set_null(row, "threshold");
-        ns_json_set_null(row, "at_threshold");
+        set_own_threshold(j, label, row);
     }
 }
 

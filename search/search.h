@@ -357,6 +357,10 @@ ns_status search_judge_json(const nn_model *model, data_split split,
 /// search_predict() and search_judge_json() by the usual rule.
 ns_status search_evaluate_json(const nn_model *model, const data_set *set, data_split split,
                                const nn_infer_options *options, ns_json **out, ns_error *err);
+/// Gives `model` the threshold of each label that has the best F1 on `predictions`, its own of images
+/// it was not trained on (search/thresholds.c).
+ns_status search_thresholds_choose(nn_model *model, const search_predictions *predictions,
+                                   int thread_count, ns_error *err);
 /// Decides on the validation images whether `model` averages its answers over an image and its
 /// mirror image (search/mirror.c), and sets it; without such images it does not.
 ns_status search_mirror_choose(nn_model *model, const data_set *set,

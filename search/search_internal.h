@@ -417,6 +417,13 @@ ns_status search__predict(const nn_model *model, const data_set *set, data_split
                           const nn_infer_options *options, bool (*stop)(void *context),
                           void *context, search_predictions *out, ns_error *err);
 
+/* ---- thresholds.c ---------------------------------------------------------------------------- */
+
+/// Gives `model` the thresholds of the model of trial `number`; none where that was not kept.
+/// NS_ERR_MEMORY.
+ns_status search__thresholds_copy(const search__run *run, int number, nn_model *model,
+                                  ns_error *err);
+
 /* ---- mirror.c -------------------------------------------------------------------------------- */
 
 /// search_mirror_choose() for a model known to fit; `stop` as nn_infer_split's, or NULL.

@@ -134,9 +134,8 @@ static nn_train_options train_options(trial *t, const search_candidate *candidat
     return options;
 }
 
-/// Validates `model` into `outcome`.
-static ns_status validate(trial *t, const nn_model *model, results_outcome *outcome,
-                          ns_error *err) {
+/// Validates `model` into `outcome`, and chooses its thresholds.
+static ns_status validate(trial *t, nn_model *model, results_outcome *outcome, ns_error *err) {
     search_predictions p;
     nn_infer_options options = nn_infer_options_default();
     options.thread_count = t->run->worker_thread_count;
@@ -146,6 +145,9 @@ static ns_status validate(trial *t, const nn_model *model, results_outcome *outc
     if (status == NS_OK) {
         outcome->val_accuracy = search_score(&p);
         outcome->val_loss = search__loss(&p);
+    }
+    if (status == NS_OK) {
+        status = search_thresholds_choose(model, &p, t->run->worker_thread_count, err);
     }
     if (status == NS_OK && t->claim->purpose == RESULTS_CONFIRM) {
         status = search__image_scores(&p, &t->correct, &outcome->image_count, err);

@@ -3,6 +3,7 @@
 #include "tests/ns_test.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "nn/nn_internal.h"
@@ -99,6 +100,31 @@ static void test_multi_label(void **state) {
     assert_ok(nn_model_load(PATH, &loaded, &err), &err);
     assert_false(nn_model_describe(loaded)->multi_label);
     nn_model_free(loaded);
+}
+
+static void test_thresholds(void **state) {
+    (void)state;
+    ns_error err = {0};
+    nn_model *model = saved_model();
+    const int count = nn_model_describe(model)->label_count;
+    double *thresholds = calloc((size_t)count, sizeof(*thresholds));
+    assert_non_null(thresholds);
+    assert_null(nn_model_describe(model)->thresholds);
+    for (int i = 0; i < count; i++) {
+        thresholds[i] = (i + 1) / (count + 1.0);
+    }
+    assert_ok(nn_model_set_thresholds(model, thresholds, &err), &err);
+    assert_ok(nn_model_save(model, PATH, &err), &err);
+    nn_model_free(model);
+    assert_ok(nn_model_load(PATH, &model, &err), &err);
+    for (int i = 0; i < count; i++) {
+        assert_float_equal(nn_model_describe(model)->thresholds[i], thresholds[i], 0);
+    }
+    thresholds[0] = 1.5;
+    assert_int_equal(nn_model_set_thresholds(model, thresholds, &err), NS_ERR_INPUT);
+    assert_non_null(strstr(err.text, "1.5"));
+    free(thresholds);
+    nn_model_free(model);
 }
 
 /// Loads `bytes` as a model file; it must be refused with a sentence.
@@ -305,6 +331,7 @@ int main(void) {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_notes_can_be_added_after_loading),
         cmocka_unit_test(test_multi_label),
+        cmocka_unit_test(test_thresholds),
         cmocka_unit_test(test_every_flipped_byte_is_found),
         cmocka_unit_test(test_every_cut_is_found),
         cmocka_unit_test(test_other_versions_are_named),
