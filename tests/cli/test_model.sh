@@ -75,16 +75,54 @@ expect 0 '^accuracy .* of 240 train images' evaluate m.nsm set.nsd --split train
 expect 1 'cannot evaluate m.nsm on wide.nsd: .*16x16' evaluate m.nsm wide.nsd
 expect 1 'nosuch.nsm' evaluate nosuch.nsm set.nsd
 
+# Intervals hold the figures; a threshold decides for each label alone; every answer can be had.
+expect_json 'd["intervals"]["accuracy"][0] <= d["accuracy"] <= d["intervals"]["accuracy"][1]
+    and d["decided_by"] == "most likely label" and len(d["curves"]["threshold"]) == 101
+    and all(0 <= l["threshold"] <= 1 and "f1" in l["at_threshold"] for l in d["per_label"])' \
+    evaluate m.nsm set.nsd --json --predictions p.csv
+[ "$(head -n 1 p.csv)" = 'image,split,true,predicted,"lying1","upright"' ] ||
+    fail "p.csv: $(head -n 1 p.csv)"
+"$PYTHON" - <<'PYTHON' || fail "p.csv and the accuracy differ"
+import csv, json
+rows = list(csv.DictReader(open("p.csv")))
+right = sum(row["true"] == row["predicted"] for row in rows)
+assert len(rows) == 30 and right / 30 == json.load(open("out"))["accuracy"], right
+assert all(abs(float(row["lying1"]) + float(row["upright"]) - 1) < 1e-6 for row in rows)
+PYTHON
+expect_json 'd["threshold"] == 0 and d["accuracy"] == 0 and d["micro"]["recall"] == 1' \
+    evaluate m.nsm set.nsd --json --threshold 0
+expect 2 'threshold' evaluate m.nsm set.nsd --threshold 1.5
+
 # Labelling: the one that cannot be read is named, the others are labelled.
 expect_json 'len(d["predictions"]) == 2 and d["predictions"][0]["file"] == "source/lying1/0.png"
     and all(p["confidences"] == sorted(p["confidences"], reverse=True) and
             abs(sum(p["confidences"]) - 1) < 1e-5 and len(p["displayNames"]) == 2
             for p in d["predictions"])' \
-    predict m.nsm source/lying1/0.png source/upright/0.png --json
+    predict m.nsm source/lying1/0.png source/upright/0.png --json --min-confidence 0
 expect_json 'len(d["predictions"][0]["displayNames"]) == 1' \
     predict m.nsm source/lying1/0.png --top 1 --json
 expect_json 'all(c >= 0.5 for c in d["predictions"][0]["confidences"])' \
     predict m.nsm source/lying1/0.png --min-confidence 0.5 --json
+expect_json 'd == {"predictions": [{"file": "source/lying1/0.png", "displayNames": [],
+    "confidences": []}]}' predict m.nsm source/lying1/0.png --min-confidence 1 --json
+expect 0 'no label fits' predict m.nsm source/lying1/0.png --min-confidence 1
+expect_json '[sorted(l) for l in d["predictions"][0]["CustomLabels"]] == [["Confidence", "Name"]] * 2
+    and abs(sum(l["Confidence"] for l in d["predictions"][0]["CustomLabels"]) - 100) < 1e-3' \
+    predict m.nsm source/lying1/0.png --format rekognition --top 2
+expect_json '[sorted(l) for l in d["predictions"][0]["predictions"]] == [["probability", "tagName"]]' \
+    predict m.nsm source/lying1/0.png --format azure --top 1
+expect 2 'none of google' predict m.nsm source/lying1/0.png --format baidu
+
+# Folders, in the order of names, without what is no image; thresholds decide; batches do not matter.
+echo text >source/notes.txt
+expect_json 'len(d["predictions"]) == 300 and
+    [p["file"] for p in d["predictions"]] == sorted(p["file"] for p in d["predictions"])' \
+    predict m.nsm source --json
+cp out folder.json
+"$PROGRAM" predict m.nsm source/*/*.png --json >files.json || fail "predict of 300 files"
+cmp -s folder.json files.json || fail "a folder and its files are labelled differently"
+expect_json 'sum(p["displayNames"] == [p["file"].split("/")[1]] for p in d["predictions"]) > 200' \
+    predict m.nsm source --json --top 1
 echo text >text.png
 run predict m.nsm text.png source/lying1/0.png nosuch.png --json
 [ "$CODE" -eq 1 ] || fail "unreadable images: exit code $CODE, want 1"
