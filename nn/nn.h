@@ -454,9 +454,7 @@ typedef struct nn_model_info {
     const char *weights_sha256;                                  // hex, over the weights alone
     bool mirror_average; // it classifies by image and mirror image, at twice the time
     bool multi_label; // an image may have any number of labels: each has a probability of its own
-    const double
-        *thresholds; // (label_count), probability from which on a label is said of an image;
-                     // NULL: none were chosen
+    const double *thresholds; // (label_count), each in [0, 1]; NULL: none were chosen
 } nn_model_info;
 const nn_model_info *nn_model_describe(const nn_model *model);
 /// At first false; images and mirror images then share one answer, also where it is exported.
