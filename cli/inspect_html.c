@@ -255,11 +255,12 @@ static ns_status put_near(html_text *html, const data_set *set, const data_near_
         return NS_OK;
     }
     html_put(html,
-             "<p class=\"quiet\">%s%zu pairs of images look nearly the same, %zu of them across "
+             "<p class=\"quiet\">%s%zu pair%s of images look nearly the same, %zu of them across "
              "splits, where they make a score look better than it is. Nothing was done about "
              "them%s.</p><div class=\"tiles\" style=\"grid-template-columns:repeat(auto-fill,"
              "minmax(11.25rem,1fr))\">",
-             near->complete ? "" : "At least ", near->count, near->across_count,
+             near->complete ? "" : "At least ", near->count, near->count == 1 ? "" : "s",
+             near->across_count,
              near->count > PAIRS_MAX ? "; here are the closest, those across splits first" : "");
     for (size_t i = 0; i < near->count && i < PAIRS_MAX; i++) {
         NS_TRY(put_pair(html, set, &near->pairs[i], err));
@@ -310,10 +311,9 @@ static void put_warnings(html_text *html, const data_set *set) {
 
 static void put_foot(html_text *html, const data_set *set) {
     const data_info *info = data_describe(set);
-    html_raw(html, "<footer>Imported from <code>");
+    html_raw(html, "<p class=\"quiet\">Imported from <code>");
     html_escaped(html, info->source);
-    html_put(html, "</code>; identity <code>%s</code>; nightshift " NS_VERSION "</footer>",
-             info->sha256);
+    html_put(html, "</code>; identity <code>%s</code></p>", info->sha256);
 }
 
 ns_status cli__set_page(const data_set *set, const char *path, const data_near_duplicates *near,
