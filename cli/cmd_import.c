@@ -168,8 +168,8 @@ int cli__import(int argc, char **argv) {
         .doc = "Packs labelled images into one file. SOURCE is a folder with a folder of images "
                "per label (or train, validation and test folders of those), a CSV file of "
                "TRAIN|VALIDATION|TEST|UNASSIGNED,path,label[,label...] lines, a CSV file that "
-               "holds the "
-               "pixels (label,pixels,Usage or label,pixel0,pixel1,...), or a folder of IDX files.",
+               "holds the pixels (label,pixels,Usage or label,pixel0,pixel1,...), a folder of IDX "
+               "files, or a zip, tar or tar.gz file of a folder or CSV file.",
         .options = rows,
         .operand_count_min = 1,
         .operand_count_max = 1,

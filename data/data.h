@@ -34,10 +34,11 @@ typedef enum data_format {
     DATA_FORMAT_CSV,    // no header: TRAIN|VALIDATION|TEST|UNASSIGNED,path,label[,label...]
     DATA_FORMAT_IDX,    // a folder of IDX files as MNIST's, gzipped or not
     DATA_FORMAT_PIXELS, // a CSV file with the pixels in it, gzipped or not: label and pixels columns
+    DATA_FORMAT_ARCHIVE, // a zip, tar or tar.gz file of any of these, never unpacked to disk
     DATA_FORMAT_COUNT,
 } data_format;
 
-#define DATA_FORMAT_NAMES "auto, folder, csv, idx or pixels"
+#define DATA_FORMAT_NAMES "auto, folder, csv, idx, pixels or archive"
 
 const char *data_format_name(data_format format);
 ns_status data_format_parse(const char *text, data_format *out, ns_error *err);

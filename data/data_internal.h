@@ -243,6 +243,41 @@ ns_status data__stream_read(data__stream *stream, void *out, size_t size_bytes, 
                             ns_error *err);
 void data__stream_close(data__stream *stream);
 
+/// A zip, tar or tar.gz file being read from its beginning to its end. The reasons in `err` name no
+/// file; NS_ERR_CORRUPT: it is damaged or cut off; NS_ERR_LIMIT: it is far larger than it looks.
+typedef struct data__archive data__archive;
+
+typedef struct data__archive_entry {
+    const char *name; // as the archive has it; lent until the next entry
+    bool is_folder;
+    const char *refused; // why it is no plain file; NULL: it is one
+} data__archive_entry;
+
+/// Borrows `path`.
+ns_status data__archive_open(const char *path, data__archive **out, ns_error *err);
+ns_status data__archive_next(data__archive *archive, data__archive_entry *out, bool *at_end,
+                             ns_error *err);
+/// Reads on in the entry; `*got` is 0 at its end.
+ns_status data__archive_read(data__archive *archive, void *out, size_t size_bytes, size_t *got,
+                             ns_error *err);
+void data__archive_close(data__archive *archive);
+/// Whether the file begins as an archive.
+bool data__archive_is(const char *path);
+
+/// Where the files of a source are: a folder, or an archive, from which nothing is ever unpacked.
+typedef struct data__place data__place;
+struct data__place {
+    /// Opens the file `name`. The reason in `err` names no file.
+    ns_status (*open)(const data__place *place, const char *name, data__stream **out,
+                      ns_error *err);
+    bool (*holds)(const data__place *place, const char *name);
+    const char *dir; // of a folder
+    void *archive;   // of an archive
+};
+
+/// The folder `dir` (borrowed); absolute names stand alone.
+data__place data__place_folder(const char *dir);
+
 /// A CSV file being read: memory is bounded by its longest record, at most 64 MiB of text.
 typedef struct data__csv data__csv;
 
@@ -273,7 +308,7 @@ typedef struct data__item {
 typedef struct data__listing data__listing;
 
 /// Gives the image of item `index`, of its bytes at least the first `bytes_max` (SIZE_MAX: all).
-/// NS_ERR_MEMORY, NS_ERR_LIMIT and NS_ERR_STOPPED end the import with their sentence, which names
+/// NS_ERR_MEMORY, NS_ERR_LIMIT, NS_ERR_CORRUPT and NS_ERR_STOPPED end the import with their sentence, which names
 /// the source; any other failure leaves the item out, with a reason that names no file. Called by
 /// several threads at once, unless the listing is `in_order`.
 typedef ns_status (*data__read_fn)(const data__listing *listing, size_t index, size_t bytes_max,
@@ -326,11 +361,51 @@ ns_status data__dir_names(const char *path, char ***names, size_t *count, ns_err
 void data__names_free(char **names, size_t count);
 
 ns_status data__folder_list(const char *source, data__listing *listing, ns_error *err);
-ns_status data__csv_list(const char *source, data__listing *listing, ns_error *err);
-/// Borrows `source` for the life of the listing.
-ns_status data__pixels_list(const char *source, data__listing *listing, ns_error *err);
+/// Refuses a source with the folder `name` beside that of a split.
+ns_status data__folder_stranger(const char *source, const char *name, ns_error *err);
+/// Whether the name is a hidden one, or of what file managers leave behind.
+bool data__is_litter(const char *name);
+/// A file that a source consists of: to open it, and as people are told of it. All borrowed.
+typedef struct data__file {
+    const data__place *place;
+    const char *name;
+    const char *shown;
+} data__file;
+
+/// A file below no archive; holds what its `file` borrows, but for the path.
+typedef struct data__disk_file {
+    char dir[NS_PATH_MAX];
+    data__place place;
+    data__file file;
+} data__disk_file;
+
+/// Borrows `path`; `disk` must stay where it is.
+void data__disk_file_set(data__disk_file *disk, const char *path);
+
+ns_status data__csv_list(const data__file *file, data__listing *listing, ns_error *err);
+/// Whether the file begins as a manifest.
+bool data__csv_is(const data__file *file);
+/// Borrows `file` and all in it for the life of the listing.
+ns_status data__pixels_list(const data__file *file, data__listing *listing, ns_error *err);
 /// Whether the file begins as a CSV file with pixels in it.
-bool data__pixels_is(const char *source);
+bool data__pixels_is(const data__file *file);
+/// Opens the file as CSV. The sentence names it.
+ns_status data__csv_open_file(const data__file *file, data__csv **out, ns_error *err);
+
+/// The names in an archive, and its files and images by them.
+typedef struct data__archive_index data__archive_index;
+
+/// Borrows `source`.
+ns_status data__archive_scan(const char *source, const data_import_options *options,
+                             data__archive_index **out, ns_error *err);
+/// The form of what it holds: folder, CSV, pixels or IDX.
+data_format data__archive_form(data__archive_index *index);
+/// Lists what it holds in this form; the listing borrows `index`.
+ns_status data__archive_list(data__archive_index *index, data_format form, data__listing *listing,
+                             ns_error *err);
+void data__archive_index_free(data__archive_index *index);
+
+bool data__format_is_csv(const char *name);
 /// `wanted`, or the form that the source itself shows.
 ns_status data__format_detect(const char *source, data_format wanted, data_format *out,
                               ns_error *err);

@@ -59,20 +59,53 @@ static ns_status split_pack(data__import *run, ns_error *err) {
     return status;
 }
 
-static ns_status list(data__import *run, data_format format, ns_error *err) {
-    switch (format) {
+/// A source, opened as its form needs it.
+typedef struct opened_source {
+    data_format format;           // of the source
+    data_format form;             // the same, or of what an archive holds
+    data__archive_index *archive; // NULL: it is none
+    data__disk_file disk;
+} opened_source;
+
+static ns_status open_source(const data__import *run, opened_source *source, ns_error *err) {
+    NS_TRY(data__format_detect(run->source, run->options->format, &source->format, err));
+    data__disk_file_set(&source->disk, run->source);
+    source->form = source->format;
+    if (source->format == DATA_FORMAT_ARCHIVE) {
+        NS_TRY(data__archive_scan(run->source, run->options, &source->archive, err));
+        source->form = data__archive_form(source->archive);
+    }
+    if (source->archive != NULL && source->form == DATA_FORMAT_IDX) {
+        return ns_fail(err, NS_ERR_INPUT,
+                       "cannot import %s: IDX files inside an archive are not read; unpack it",
+                       run->source);
+    }
+    if (run->options->multi_label && source->form != DATA_FORMAT_CSV) {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "cannot import %s as a multi-label set: only CSV manifests name several "
+                       "labels an image",
+                       run->source);
+    }
+    return NS_OK;
+}
+
+static ns_status list(data__import *run, const opened_source *source, ns_error *err) {
+    if (source->archive != NULL) {
+        return data__archive_list(source->archive, source->form, &run->listing, err);
+    }
+    switch (source->form) {
     case DATA_FORMAT_CSV:
-        return data__csv_list(run->source, &run->listing, err);
+        return data__csv_list(&source->disk.file, &run->listing, err);
     case DATA_FORMAT_PIXELS:
-        return data__pixels_list(run->source, &run->listing, err);
+        return data__pixels_list(&source->disk.file, &run->listing, err);
     default:
         return data__folder_list(run->source, &run->listing, err);
     }
 }
 
-static ns_status import_listing(data__import *run, const char *out_path, data_format format,
-                                ns_error *err) {
-    NS_TRY(list(run, format, err));
+static ns_status import_listing(data__import *run, const opened_source *source,
+                                const char *out_path, ns_error *err) {
+    NS_TRY(list(run, source, err));
     NS_TRY(data__listing_finish(&run->listing, err));
     NS_TRY(data__import_survey(run, err));
     NS_TRY(data__import_check_bad(run, err));
@@ -81,7 +114,7 @@ static ns_status import_listing(data__import *run, const char *out_path, data_fo
     NS_TRY(data__import_decode(run, err));
     NS_TRY(data__import_settle(run, err));
     NS_TRY(split_pack(run, err));
-    NS_TRY(data__provenance(run->options, format, &run->hygiene, run->writer, err));
+    NS_TRY(data__provenance(run->options, source->format, &run->hygiene, run->writer, err));
     data__pack_writer *writer = run->writer;
     run->writer = NULL;
     return data__pack_finish(writer, err);
@@ -117,26 +150,21 @@ static ns_status check_options(const data_import_options *options, ns_error *err
 ns_status data_import(const char *source, const char *out_path, const data_import_options *options,
                       ns_error *err) {
     NS_TRY(check_options(options, err));
-    data_format format = DATA_FORMAT_AUTO;
-    NS_TRY(data__format_detect(source, options->format, &format, err));
-    if (options->multi_label && format != DATA_FORMAT_CSV) {
-        return ns_fail(err, NS_ERR_USAGE,
-                       "cannot import %s as a multi-label set: only CSV manifests name several "
-                       "labels an image",
-                       source);
-    }
-    if (format == DATA_FORMAT_IDX) {
-        return data__idx_import(source, out_path, options, err);
-    }
     data__import run = {
         .source = source,
         .options = options,
         .listing = {.source = source, .options = options},
         .thread_count = options->thread_count > 0 ? options->thread_count : ns_cpu_count(),
     };
-    const ns_status status = import_listing(&run, out_path, format, err);
+    opened_source opened = {0};
+    ns_status status = open_source(&run, &opened, err);
+    if (status == NS_OK) {
+        status = opened.form == DATA_FORMAT_IDX ? data__idx_import(source, out_path, options, err)
+                                                : import_listing(&run, &opened, out_path, err);
+    }
     data__pack_abort(run.writer);
     data__listing_free(&run.listing);
     data__hygiene_free(&run.hygiene);
+    data__archive_index_free(opened.archive);
     return status;
 }

@@ -9,9 +9,7 @@
 // Paths are relative to the manifest's own folder. It is read twice: once to check every line and
 // once to list them, so that a mistake on the last of millions of lines costs no memory.
 
-#include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 #include "data/data_internal.h"
 
@@ -21,8 +19,7 @@ enum { FIELD_PARTITION, FIELD_PATH, FIELDS_FIXED };
 #define TOLD_LINES 65536 // between two questions whether to go on
 
 typedef struct manifest {
-    const char *source;
-    char dir[NS_PATH_MAX];
+    const data__file *file;
     data__listing *listing;
     data__csv *csv;
     size_t bare_line; // the first one without a label, 0: none
@@ -30,7 +27,7 @@ typedef struct manifest {
 } manifest;
 
 static ns_status complain(const manifest *m, const char *reason) {
-    return ns_fail(m->err, NS_ERR_INPUT, "cannot import %s: line %zu: %s", m->source,
+    return ns_fail(m->err, NS_ERR_INPUT, "cannot import %s: line %zu: %s", m->file->shown,
                    data__csv_line(m->csv), reason);
 }
 
@@ -51,11 +48,8 @@ static ns_status parse_split(const manifest *m, const char *text, uint8_t *out) 
 }
 
 static ns_status check_file(const manifest *m, const char *name) {
-    char path[NS_PATH_MAX];
     char reason[NS_ERROR_TEXT_MAX];
-    struct stat info;
-    NS_TRY(ns_path_join(m->dir, name, path, m->err));
-    if (stat(path, &info) == 0) {
+    if (m->file->place->holds(m->file->place, name)) {
         return NS_OK;
     }
     if (strncasecmp(name, "gs://", 5) == 0) {
@@ -106,7 +100,7 @@ static ns_status read_labels(const manifest *m, line_record *out) {
         }
         const ns_status status = data__listing_label(m->listing, name, &out->labels[i], m->err);
         if (status != NS_OK) {
-            ns_error_prefix(m->err, "cannot import %s: line %zu", m->source,
+            ns_error_prefix(m->err, "cannot import %s: line %zu", m->file->shown,
                             data__csv_line(m->csv));
             return status;
         }
@@ -146,10 +140,10 @@ static ns_status list_record(manifest *m) {
     NS_TRY(read_record(m, &record));
     const char *path = data__csv_field(m->csv, FIELD_PATH);
     return m->listing->multi_label
-               ? data__listing_add_labels(m->listing, m->dir, path, record.labels,
+               ? data__listing_add_labels(m->listing, m->file->place->dir, path, record.labels,
                                           record.label_count, record.split, m->err)
-               : data__listing_add(m->listing, m->dir, path, record.labels[0], record.split,
-                                   m->err);
+               : data__listing_add(m->listing, m->file->place->dir, path, record.labels[0],
+                                   record.split, m->err);
 }
 
 static ns_status each_record(manifest *m, ns_status (*use)(manifest *m)) {
@@ -157,56 +151,51 @@ static ns_status each_record(manifest *m, ns_status (*use)(manifest *m)) {
         bool at_end = false;
         const ns_status status = data__csv_next(m->csv, &at_end, m->err);
         if (status != NS_OK) {
-            ns_error_prefix(m->err, "cannot import %s", m->source);
+            ns_error_prefix(m->err, "cannot import %s", m->file->shown);
             return status;
         }
         if (at_end) {
-            return count > 0
-                       ? NS_OK
-                       : ns_fail(m->err, NS_ERR_INPUT, "cannot import %s: it is empty", m->source);
+            return count > 0 ? NS_OK
+                             : ns_fail(m->err, NS_ERR_INPUT, "cannot import %s: it is empty",
+                                       m->file->shown);
         }
         NS_TRY(use(m));
         if (m->listing->options != NULL && count % TOLD_LINES == 0) {
-            NS_TRY(data__import_tell(m->listing->options, m->source, 0, 0, m->err));
+            NS_TRY(data__import_tell(m->listing->options, m->file->shown, 0, 0, m->err));
         }
     }
 }
 
 /// Reads the manifest from its beginning to its end.
 static ns_status walk(manifest *m, ns_status (*use)(manifest *m)) {
-    data__stream *stream = NULL;
-    ns_status status = data__stream_open(m->source, &stream, m->err);
-    if (status == NS_OK) {
-        status = data__csv_open(stream, &m->csv, m->err);
-    }
-    if (status != NS_OK) {
-        ns_error_prefix(m->err, "cannot import %s", m->source);
-        return status;
-    }
-    status = each_record(m, use);
+    NS_TRY(data__csv_open_file(m->file, &m->csv, m->err));
+    const ns_status status = each_record(m, use);
     data__csv_close(m->csv);
     m->csv = NULL;
     return status;
 }
 
-/// The folder of the file `path`.
-static void folder_of(const char *path, char out[NS_PATH_MAX]) {
-    const char *slash = strrchr(path, '/');
-    if (slash == NULL) {
-        (void)snprintf(out, NS_PATH_MAX, ".");
-    } else {
-        (void)snprintf(out, NS_PATH_MAX, "%.*s", (int)(slash == path ? 1 : slash - path), path);
-    }
-}
-
-ns_status data__csv_list(const char *source, data__listing *listing, ns_error *err) {
-    manifest m = {.source = source, .listing = listing, .err = err};
+ns_status data__csv_list(const data__file *file, data__listing *listing, ns_error *err) {
+    manifest m = {.file = file, .listing = listing, .err = err};
     listing->multi_label = listing->options != NULL && listing->options->multi_label;
-    folder_of(source, m.dir);
     NS_TRY(walk(&m, check_record));
     if (m.bare_line > 0 && !listing->multi_label) { // only the last line can tell
-        return ns_fail(err, NS_ERR_INPUT, "cannot import %s: line %zu: the label is empty", source,
-                       m.bare_line);
+        return ns_fail(err, NS_ERR_INPUT, "cannot import %s: line %zu: the label is empty",
+                       file->shown, m.bare_line);
     }
     return walk(&m, list_record);
+}
+
+bool data__csv_is(const data__file *file) {
+    manifest m = {.file = file};
+    bool at_end = false;
+    uint8_t split;
+    if (data__csv_open_file(file, &m.csv, NULL) != NS_OK) {
+        return false;
+    }
+    const bool yes = data__csv_next(m.csv, &at_end, NULL) == NS_OK && !at_end &&
+                     data__csv_field_count(m.csv) >= FIELDS_FIXED &&
+                     parse_split(&m, data__csv_field(m.csv, FIELD_PARTITION), &split) == NS_OK;
+    data__csv_close(m.csv);
+    return yes;
 }

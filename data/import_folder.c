@@ -137,6 +137,13 @@ static ns_status list_splits(const place *at, data__listing *listing, ns_error *
     return NS_OK;
 }
 
+ns_status data__folder_stranger(const char *source, const char *name, ns_error *err) {
+    return ns_fail(err, NS_ERR_INPUT,
+                   "cannot import %s: beside the folder 'train' there may only be 'validation' "
+                   "and 'test', not '%s'",
+                   source, name);
+}
+
 /// Whether the folders of the source are splits. "train" must be among them, and then nothing but
 /// splits may be: a label cannot be told from a misspelt split.
 static ns_status has_splits(const place *at, bool *out, ns_error *err) {
@@ -157,10 +164,7 @@ static ns_status has_splits(const place *at, bool *out, ns_error *err) {
         }
     }
     if (*out && stranger != NULL) {
-        return ns_fail(err, NS_ERR_INPUT,
-                       "cannot import %s: beside the folder 'train' there may only be 'validation' "
-                       "and 'test', not '%s'",
-                       at->source, stranger);
+        return data__folder_stranger(at->source, stranger, err);
     }
     return NS_OK;
 }

@@ -9,7 +9,7 @@
 
 static const char *const names[DATA_FORMAT_COUNT] = {
     [DATA_FORMAT_AUTO] = "auto", [DATA_FORMAT_FOLDER] = "folder", [DATA_FORMAT_CSV] = "csv",
-    [DATA_FORMAT_IDX] = "idx",   [DATA_FORMAT_PIXELS] = "pixels",
+    [DATA_FORMAT_IDX] = "idx",   [DATA_FORMAT_PIXELS] = "pixels", [DATA_FORMAT_ARCHIVE] = "archive",
 };
 
 const char *data_format_name(data_format format) {
@@ -44,10 +44,19 @@ static bool ends_in(const char *name, const char *ending) {
     return length > ending_length && strcasecmp(name + length - ending_length, ending) == 0;
 }
 
+bool data__format_is_csv(const char *name) {
+    return ends_in(name, ".csv") || ends_in(name, ".csv.gz");
+}
+
 static ns_status detect_file(const char *source, data_format *out, ns_error *err) {
-    const bool is_csv = ends_in(source, ".csv") || ends_in(source, ".csv.gz");
-    if (is_csv) {
-        *out = data__pixels_is(source) ? DATA_FORMAT_PIXELS : DATA_FORMAT_CSV;
+    if (data__format_is_csv(source)) {
+        data__disk_file disk;
+        data__disk_file_set(&disk, source);
+        *out = data__pixels_is(&disk.file) ? DATA_FORMAT_PIXELS : DATA_FORMAT_CSV;
+        return NS_OK;
+    }
+    if (data__archive_is(source)) {
+        *out = DATA_FORMAT_ARCHIVE;
         return NS_OK;
     }
     if (strstr(source, "idx") != NULL) {
@@ -55,7 +64,8 @@ static ns_status detect_file(const char *source, data_format *out, ns_error *err
         return NS_OK;
     }
     return ns_fail(err, NS_ERR_INPUT,
-                   "cannot import %s: it is neither a folder nor a CSV file nor an IDX file",
+                   "cannot import %s: it is neither a folder nor a CSV file, an archive (zip, tar, "
+                   "tar.gz) or an IDX file",
                    source);
 }
 

@@ -50,7 +50,8 @@ void data__pass_fail(data__pass *pass, ns_status status, const char *sentence) {
 static void leave_out(data__pass *pass, size_t index, ns_status status, const char *reason,
                       bool bad) {
     data__item *item = &pass->run->listing.items[index];
-    if (status == NS_ERR_MEMORY || status == NS_ERR_LIMIT || status == NS_ERR_STOPPED) {
+    if (status == NS_ERR_MEMORY || status == NS_ERR_LIMIT || status == NS_ERR_CORRUPT ||
+        status == NS_ERR_STOPPED) {
         end_import(pass, status, reason);
     } else if (data__item_leave_out(item, reason, bad, NULL) != NS_OK) {
         end_import(pass, NS_ERR_MEMORY, "");

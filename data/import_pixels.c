@@ -41,7 +41,7 @@ typedef struct pixel_record {
 } pixel_record;
 
 typedef struct pixel_run {
-    const char *source;
+    data__file file;
     data__csv *csv; // NULL: not open
     pixel_layout layout;
     uint8_t *values; // (value_capacity), the numbers of one image
@@ -53,12 +53,12 @@ typedef struct pixel_run {
 } pixel_run;
 
 static ns_status complain(const pixel_run *run, const char *reason, ns_error *err) {
-    return ns_fail(err, NS_ERR_INPUT, "cannot import %s: line %zu: %s", run->source,
+    return ns_fail(err, NS_ERR_INPUT, "cannot import %s: line %zu: %s", run->file.shown,
                    data__csv_line(run->csv), reason);
 }
 
 static ns_status no_memory(const pixel_run *run, ns_error *err) {
-    return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", run->source);
+    return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", run->file.shown);
 }
 
 /* ---- columns --------------------------------------------------------------------------------- */
@@ -245,7 +245,8 @@ static ns_status parse_record(pixel_run *run, data__listing *listing, pixel_reco
     }
     const ns_status status = data__listing_label(listing, name, &label, err);
     if (status != NS_OK) {
-        ns_error_prefix(err, "cannot import %s: line %zu", run->source, data__csv_line(run->csv));
+        ns_error_prefix(err, "cannot import %s: line %zu", run->file.shown,
+                        data__csv_line(run->csv));
         return status;
     }
     out->label = (uint16_t)label;
@@ -257,19 +258,7 @@ static ns_status parse_record(pixel_run *run, data__listing *listing, pixel_reco
 static ns_status next_record(const pixel_run *run, bool *at_end, ns_error *err) {
     const ns_status status = data__csv_next(run->csv, at_end, err);
     if (status != NS_OK) {
-        ns_error_prefix(err, "cannot import %s", run->source);
-    }
-    return status;
-}
-
-static ns_status open_csv(const char *source, data__csv **out, ns_error *err) {
-    data__stream *stream = NULL;
-    ns_status status = data__stream_open(source, &stream, err);
-    if (status == NS_OK) {
-        status = data__csv_open(stream, out, err);
-    }
-    if (status != NS_OK) {
-        ns_error_prefix(err, "cannot import %s", source);
+        ns_error_prefix(err, "cannot import %s", run->file.shown);
     }
     return status;
 }
@@ -278,10 +267,10 @@ static ns_status open_csv(const char *source, data__csv **out, ns_error *err) {
 static ns_status begin(pixel_run *run, bool *at_end, ns_error *err) {
     data__csv_close(run->csv);
     run->csv = NULL;
-    NS_TRY(open_csv(run->source, &run->csv, err));
+    NS_TRY(data__csv_open_file(&run->file, &run->csv, err));
     NS_TRY(next_record(run, at_end, err));
     if (*at_end) {
-        return ns_fail(err, NS_ERR_INPUT, "cannot import %s: it is empty", run->source);
+        return ns_fail(err, NS_ERR_INPUT, "cannot import %s: it is empty", run->file.shown);
     }
     if (is_headless(run->csv, &run->layout)) {
         return NS_OK;
@@ -313,13 +302,13 @@ static ns_status check_all(pixel_run *run, data__listing *listing, ns_error *err
         NS_TRY(parse_record(run, listing, &record, err));
         NS_TRY(keep_record(run, &record, err));
         if (listing->options != NULL && run->record_count % TOLD_LINES == 0) {
-            NS_TRY(data__import_tell(listing->options, run->source, 0, 0, err));
+            NS_TRY(data__import_tell(listing->options, run->file.shown, 0, 0, err));
         }
         NS_TRY(next_record(run, &at_end, err));
     }
     return run->record_count > 0
                ? NS_OK
-               : ns_fail(err, NS_ERR_INPUT, "cannot import %s: it holds no image", run->source);
+               : ns_fail(err, NS_ERR_INPUT, "cannot import %s: it holds no image", run->file.shown);
 }
 
 /* ---- shapes ---------------------------------------------------------------------------------- */
@@ -353,7 +342,7 @@ static ns_status choose_shape(pixel_run *run, const data_import_options *options
     return ns_fail(err, NS_ERR_INPUT,
                    "cannot import %s: %zu numbers an image make no square, neither grey nor in "
                    "colour; say their size (--size WxH)",
-                   run->source, run->value_count);
+                   run->file.shown, run->value_count);
 }
 
 /* ---- second pass: read ----------------------------------------------------------------------- */
@@ -371,7 +360,7 @@ static ns_status go_to(pixel_run *run, size_t index, ns_error *err) {
     }
     return !at_end ? NS_OK
                    : ns_fail(err, NS_ERR_INPUT, "cannot import %s: it changed while it was read",
-                             run->source);
+                             run->file.shown);
 }
 
 static ns_status read_pixels(const data__listing *listing, size_t index, size_t bytes_max,
@@ -396,7 +385,8 @@ static ns_status list_records(const pixel_run *run, data__listing *listing, ns_e
         const pixel_record *record = &run->records[i];
         char name[32];
         (void)snprintf(name, sizeof(name), "line %u", record->line);
-        NS_TRY(data__listing_add(listing, run->source, name, record->label, record->split, err));
+        NS_TRY(
+            data__listing_add(listing, run->file.shown, name, record->label, record->split, err));
         listing->items[i].header = (data__image_header){.kind = DATA__KIND_PIXELS,
                                                         .width = run->width,
                                                         .height = run->height,
@@ -413,12 +403,12 @@ static void run_free(void *reader) {
     free(run);
 }
 
-ns_status data__pixels_list(const char *source, data__listing *listing, ns_error *err) {
+ns_status data__pixels_list(const data__file *file, data__listing *listing, ns_error *err) {
     pixel_run *run = calloc(1, sizeof(*run));
     if (run == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", source);
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", file->shown);
     }
-    run->source = source;
+    run->file = *file;
     listing->read = read_pixels;
     listing->reader = run;
     listing->reader_free = run_free;
@@ -432,11 +422,11 @@ ns_status data__pixels_list(const char *source, data__listing *listing, ns_error
     return NS_OK;
 }
 
-bool data__pixels_is(const char *source) {
+bool data__pixels_is(const data__file *file) {
     data__csv *csv = NULL;
     pixel_layout layout;
     bool at_end = false;
-    if (open_csv(source, &csv, NULL) != NS_OK) {
+    if (data__csv_open_file(file, &csv, NULL) != NS_OK) {
         return false;
     }
     const bool yes = data__csv_next(csv, &at_end, NULL) == NS_OK && !at_end &&

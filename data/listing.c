@@ -248,7 +248,7 @@ void data__listing_free(data__listing *listing) {
     *listing = (data__listing){0};
 }
 
-static bool is_litter(const char *name) {
+bool data__is_litter(const char *name) {
     return name[0] == '.' || strcmp(name, "Thumbs.db") == 0 || strcmp(name, "desktop.ini") == 0 ||
            strcmp(name, "__MACOSX") == 0;
 }
@@ -269,7 +269,7 @@ ns_status data__dir_names(const char *path, char ***names, size_t *count, ns_err
     ns_status status = NS_OK;
     errno = 0;
     for (const struct dirent *entry; (entry = readdir(dir)) != NULL; errno = 0) {
-        if (is_litter(entry->d_name)) {
+        if (data__is_litter(entry->d_name)) {
             continue;
         }
         NS_TRY_OUT(grow((void **)&found, found_count, &capacity, sizeof(*found), err));

@@ -195,3 +195,34 @@ ns_status data__stream_unpacked(data__stream *packed, data__stream **out, ns_err
     *out = &stream->base;
     return NS_OK;
 }
+
+/* ---- a folder -------------------------------------------------------------------------------- */
+
+static ns_status folder_open(const data__place *place, const char *name, data__stream **out,
+                             ns_error *err) {
+    char path[NS_PATH_MAX];
+    NS_TRY(ns_path_join(place->dir, name, path, err));
+    return data__stream_open(path, out, err);
+}
+
+static bool folder_holds(const data__place *place, const char *name) {
+    char path[NS_PATH_MAX];
+    struct stat info;
+    return ns_path_join(place->dir, name, path, NULL) == NS_OK && stat(path, &info) == 0;
+}
+
+data__place data__place_folder(const char *dir) {
+    return (data__place){.open = folder_open, .holds = folder_holds, .dir = dir};
+}
+
+void data__disk_file_set(data__disk_file *disk, const char *path) {
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(disk->dir, sizeof(disk->dir), "%.*s",
+                   slash == NULL   ? 1
+                   : slash == path ? 1
+                                   : (int)(slash - path),
+                   slash == NULL ? "." : path);
+    disk->place = data__place_folder(disk->dir);
+    disk->file = (data__file){
+        .place = &disk->place, .name = slash == NULL ? path : slash + 1, .shown = path};
+}

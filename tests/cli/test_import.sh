@@ -73,6 +73,35 @@ grep -qE 'line 21|:21' err || fail "partition.csv: no line in \"$(cat err)\""
 expect_absent 'fields.nsd*'
 expect_absent 'partition.nsd*'
 
+# Pixels in a CSV file, as FER2013 has them; the line is named.
+(
+    echo 'emotion,pixels,Usage'
+    for i in {0..29}; do
+        usage=(Training PublicTest PrivateTest)
+        echo "$((i % 3)),$i 1 2 3 4 5 6 7 8,${usage[i / 10]}"
+    done
+) >fer.csv
+expect 0 '30 images, 3x3 grey, 3 labels' import fer.csv
+expect_json 'd["splits"] == {"train": 10, "validation": 10, "test": 10}' inspect fer.nsd --json
+expect 0 '30 images, 6x6' import fer.csv --format pixels --size 6 -o fer6.nsd
+(cat fer.csv; echo '0,1 2 3 4 5 6 7 8,Training') >fer_bad.csv
+expect 1 'fer_bad.csv: line 32: 8 pixels instead of 9' import fer_bad.csv
+expect_absent 'fer_bad.nsd*'
+
+# Archives: the same set, whatever it is packed in; nothing is unpacked; damage is named.
+"$PYTHON" "$HERE/make_archives.py" "good set" fer.csv
+expect 0 '50 images, 16x16 grey, 2 labels' import good.zip
+expect 0 '50 images, 16x16 grey, 2 labels' import good.tar
+expect_json 'sorted(x["file"] for x in d["dropped"]) == ["../../x", "/x", "good set/link.png"]' \
+    import good.tar.gz --json
+expect 0 '30 images, 3x3 grey, 3 labels' import fer.zip -o ferzip.nsd
+expect 1 'zip.zip: .*encrypted' import encryptedzip.zip
+expect 1 'cut.zip: it is damaged or cut off' import cut.zip
+expect 1 'bomb.zip: .*zip bomb' import bomb.zip
+[ -e x ] || [ -e ../x ] || [ -e ../../x ] && fail "something was unpacked"
+expect_absent 'cut.nsd*'
+expect_absent 'bomb.nsd*'
+
 # IDX files that are cut or disagree.
 mkdir idx
 printf '\0\0\10\3\0\0\0\5\0\0\0\2\0\0\0\2short' >idx/train-images-idx3-ubyte

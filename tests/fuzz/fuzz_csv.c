@@ -11,7 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {
     char path[64];
     data__listing listing = {0};
     const int fd = fuzz_memory_file(bytes, size_bytes, path);
-    if (data__csv_list(path, &listing, &err) == NS_OK) {
+    data__disk_file disk;
+    data__disk_file_set(&disk, path);
+    if (data__csv_list(&disk.file, &listing, &err) == NS_OK) {
         (void)data__listing_finish(&listing, &err);
     }
     data__listing_free(&listing);
