@@ -4,7 +4,7 @@
 //   {"format": "nightshift study", "version": 1, "nightshift": VERSION, "study": NAME,
 //    "command": how it was begun,
 //    "dataset": {"path", "sha256"}, "settings": {seed, budget, dtype, space, ...},
-//    "state", "phase", "stop_reason", "node_ms_used",
+//    "state", "phase", "stop_reason", "node_ms_used", "score_name": what val_accuracy is,
 //    "trial_setup": {"dtype", "threads"}, of every trial's training
 //    "runs": [{"command", "host", "version", "platform", "state", "started_unix_ms", ...}],
 //    "result": {plan, calibration, winner, accuracies, weights_sha256, ...},
@@ -85,6 +85,8 @@ static ns_status head_fill(ns_json *json, const char *store_path, results_store 
     NS_TRY(copy_parsed(json, "settings", study->settings, err));
     NS_TRY(copy_parsed(json, "result", study->result, err));
     const ns_json *settings = ns_json_get(json, "settings");
+    ns_json_set_string(json, "score_name",
+                       ns_json_string(settings, "score_name", search_score_name(false)));
     ns_json *setup = ns_json_set(json, "trial_setup", ns_json_object_new());
     ns_json_set_string(setup, "dtype", ns_json_string(settings, "dtype", NULL));
     ns_json_set_int(setup, "threads", trial_threads(settings, ns_json_get(json, "result")));
