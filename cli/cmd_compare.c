@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/cli_internal.h"
+#include "report/report.h"
 
 #define CURVE_COLUMNS 40
 #define COMPARED_MAX  16
@@ -218,7 +219,13 @@ static ns_status print_comparison(const ns_json *json, ns_error *err) {
 int cli__compare(int argc, char **argv) {
     const char *store_path = CLI_STORE_DEFAULT;
     bool json = false;
-    const cli_option rows[] = {CLI_OPTION_STORE(&store_path), CLI_OPTION_JSON(&json), {0}};
+    const char *html_path = NULL;
+    const cli_option rows[] = {
+        {"html", 0, "FILE", "Write the comparison as a page", cli__parse_text, &html_path},
+        CLI_OPTION_STORE(&store_path),
+        CLI_OPTION_JSON(&json),
+        {0},
+    };
     const cli_syntax syntax = {
         .operands = "NAME NAME...",
         .doc = "Compares studies of a store: accuracy, cost, size and speed, the best so far "
@@ -236,11 +243,15 @@ int cli__compare(int argc, char **argv) {
     ns_json *comparison = NULL;
     ns_status status =
         search_compare_json(store_path, operands.text, (size_t)operands.count, &comparison, &err);
+    if (status == NS_OK && html_path != NULL) {
+        status = report_compare_html(comparison, html_path, &err);
+    }
     if (status == NS_OK && json) {
         status = cli__print_json(comparison, &err);
+        comparison = NULL;
     } else if (status == NS_OK) {
         status = print_comparison(comparison, &err);
-        ns_json_free(comparison);
     }
+    ns_json_free(comparison);
     return cli__exit_code(status, &err);
 }

@@ -34,4 +34,7 @@ ns_status report_write_html(const report_study *study, const char *path, ns_erro
 /// NAME.png for each plot into the folder `dir`, made when missing; `*count` says how many.
 ns_status report_write_plots(const report_study *study, const char *dir, int *count, ns_error *err);
 
+/// Studies side by side as a page, from search_compare_json().
+ns_status report_compare_html(const ns_json *comparison, const char *path, ns_error *err);
+
 #endif

@@ -86,7 +86,8 @@ expect 1 'another process|in use' resume long
 expect_json 'd["pairs"][0]["mcnemar"] is None and "not finished" in d["pairs"][0]["reason"]
     and [s["study"] for s in d["studies"]] == ["whole", "long"]
     and len(d["studies"][0]["best_so_far"]) == 1' compare whole long --json
-expect 0 '^no test of whole against long: .*not finished' compare whole long
+expect 0 '^no test of whole against long: .*not finished' compare whole long --html both.html
+grep -q 'What more of the budget bought' both.html || fail "compare --html"
 expect 1 'no final model' export long --format onnx -o x.onnx
 start=$(date +%s%N)
 kill -INT $pid

@@ -239,11 +239,38 @@ static void test_confusions(void **state) {
     report__confusions_clear(&c);
 }
 
+static void test_comparison(void **state) {
+    (void)state;
+    ns_error err = {0};
+    ns_json *comparison = NULL;
+    uint8_t *page = NULL;
+    size_t size_bytes = 0;
+    assert_ok(
+        ns_json_parse("{\"studies\": [{\"study\": \"<i>long\", \"node_ms_used\": 1800000,"
+                      "  \"test_accuracy\": 0.94, \"cost\": 10, \"best_so_far\":"
+                      "  [{\"node_ms\": 60000, \"val_accuracy\": 0.9}]},"
+                      " {\"study\": \"short\", \"node_ms_used\": 300000, \"test_accuracy\": 0.935,"
+                      "  \"cost\": 1.67, \"best_so_far\": []}],"
+                      " \"pairs\": [{\"first\": \"<i>long\", \"second\": \"short\", \"mcnemar\":"
+                      "  {\"only_first\": 120, \"only_second\": 70, \"p\": 0.0004}}]}",
+                      &comparison, &err),
+        &err);
+    assert_ok(report_compare_html(comparison, "both.html", &err), &err);
+    assert_ok(ns_file_read("both.html", (size_t)1 << 20, &page, &size_bytes, &err), &err);
+    assert_has((char *)page, "94.00 %");
+    assert_has((char *)page, "used 25m 00s more node time than <strong>short</strong>, 8.33 more");
+    assert_has((char *)page, "It bought 0.50 points of test accuracy.");
+    assert_has((char *)page, "p below 0.001");
+    assert_lacks((char *)page, "<i>");
+    free(page);
+    ns_json_free(comparison);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_page),      cmocka_unit_test(test_nothing_hostile_gets_through),
         cmocka_unit_test(test_little_material), cmocka_unit_test(test_plots_as_pictures),
-        cmocka_unit_test(test_confusions),
+        cmocka_unit_test(test_confusions),      cmocka_unit_test(test_comparison),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,269 @@
+// Studies side by side as a page: what more of the budget bought, how their best grew, their figures,
+// and whether their models really differ. A function of search_compare_json() alone.
+
+#include <math.h>
+#include <string.h>
+
+#include "report/report_internal.h"
+
+/* ---- what more bought ------------------------------------------------------------------------ */
+
+/// "30 of 10,000 more" is no news without its chance, so the test stands beside the difference.
+static void put_pair_test(html_text *out, const ns_json *pair) {
+    char text[32];
+    const ns_json *test = ns_json_get(pair, "mcnemar");
+    const char *reason = ns_json_string(pair, "reason", NULL);
+    if (ns_json_count(test) == 0) {
+        html_raw(out, " They were not tested against each other: ");
+        html_escaped(out, reason != NULL ? reason : "no answers are kept");
+        html_raw(out, ".");
+        return;
+    }
+    const double p = ns_json_number(test, "p", 1);
+    html_put(out, " %s images are right by the first alone",
+             report__grouped(ns_json_int(test, "only_first", 0), text));
+    html_put(out, ", %s by the second alone; ",
+             report__grouped(ns_json_int(test, "only_second", 0), text));
+    if (p < 0.001) {
+        html_raw(out, "that is more than chance (McNemar's test, p below 0.001).");
+    } else {
+        html_put(out, "that %s (McNemar's test, p = %.2g).",
+                 p < 0.05 ? "is more than chance" : "may well be chance", p);
+    }
+}
+
+static void put_name(html_text *out, const char *name) {
+    html_raw(out, "<strong>");
+    html_escaped(out, name);
+    html_raw(out, "</strong>");
+}
+
+static const ns_json *study_named(const ns_json *studies, const char *name) {
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        if (strcmp(ns_json_string(at, "study", ""), name) == 0) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
+static void put_bought(html_text *out, const ns_json *cheap, const ns_json *dear) {
+    char text[32];
+    const int64_t more_ms =
+        ns_json_int(dear, "node_ms_used", 0) - ns_json_int(cheap, "node_ms_used", 0);
+    const double gain = ns_json_number(dear, "test_accuracy", (double)NAN) -
+                        ns_json_number(cheap, "test_accuracy", (double)NAN);
+    put_name(out, ns_json_string(dear, "study", ""));
+    html_put(out, " used %s more node time than ", report__time(more_ms, text));
+    put_name(out, ns_json_string(cheap, "study", ""));
+    const double money = ns_json_number(dear, "cost", 0) - ns_json_number(cheap, "cost", 0);
+    html_put(out, ", %.2f more in money. ", money);
+    if (!isnan(gain)) {
+        html_put(out, "It %s %.2f points of test accuracy.", gain < 0 ? "lost" : "bought",
+                 100 * fabs(gain));
+    }
+}
+
+static void put_pairs(html_text *out, const ns_json *comparison) {
+    const ns_json *studies = ns_json_get(comparison, "studies");
+    const ns_json *pairs = ns_json_get(comparison, "pairs");
+    report__head(out, "bought", "What more of the budget bought");
+    html_raw(out, "<ul>\n");
+    for (const ns_json *at = ns_json_first(pairs); at != NULL; at = ns_json_next(at)) {
+        const ns_json *first = study_named(studies, ns_json_string(at, "first", ""));
+        const ns_json *second = study_named(studies, ns_json_string(at, "second", ""));
+        const bool swapped =
+            ns_json_int(first, "node_ms_used", 0) > ns_json_int(second, "node_ms_used", 0);
+        html_raw(out, "<li>");
+        put_bought(out, swapped ? second : first, swapped ? first : second);
+        html_raw(out, " Of ");
+        put_name(out, ns_json_string(at, "first", ""));
+        html_raw(out, " and ");
+        put_name(out, ns_json_string(at, "second", ""));
+        html_raw(out, ":");
+        put_pair_test(out, at);
+        html_raw(out, "</li>\n");
+    }
+    html_raw(out, "</ul>\n");
+}
+
+/* ---- the curves ------------------------------------------------------------------------------ */
+
+static void draw_curve(const svg_plot *plot, const ns_json *study, int colour) {
+    char classes[16];
+    char text[32];
+    double best = (double)NAN;
+    const ns_json *curve = ns_json_get(study, "best_so_far");
+    (void)snprintf(classes, sizeof(classes), "curve c%d", colour);
+    svg_path path = svg_path_begin(plot, classes, true);
+    for (const ns_json *at = ns_json_first(curve); at != NULL; at = ns_json_next(at)) {
+        best = ns_json_number(at, "val_accuracy", (double)NAN);
+        svg_to(&path, ns_json_number(at, "node_ms", 0), best);
+    }
+    const double end_ms = ns_json_number(study, "node_ms_used", 0);
+    svg_to(&path, end_ms, best);
+    svg_path_end(&path);
+    (void)snprintf(classes, sizeof(classes), "dot f%d pt", colour);
+    svg_dot(plot, end_ms, best, 5, classes);
+    html_escaped(plot->out, ns_json_string(study, "study", ""));
+    html_put(plot->out, ": %s", report__percent(best, 0, text));
+    svg_dot_end(plot);
+}
+
+static void put_curves(html_text *out, const ns_json *studies) {
+    double low = INFINITY;
+    double high = -INFINITY;
+    double end_ms = 0;
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        const ns_json *curve = ns_json_get(at, "best_so_far");
+        end_ms = fmax(end_ms, ns_json_number(at, "node_ms_used", 0));
+        for (const ns_json *p = ns_json_first(curve); p != NULL; p = ns_json_next(p)) {
+            low = fmin(low, ns_json_number(p, "val_accuracy", (double)NAN));
+            high = fmax(high, ns_json_number(p, "val_accuracy", (double)NAN));
+        }
+    }
+    if (!(low <= high) || end_ms <= 0) {
+        return;
+    }
+    svg_axis x = svg_axis_around(0, end_ms, SVG_TIME, "node time");
+    const svg_axis y = svg_axis_around(low, high, SVG_PERCENT, "best validation accuracy so far");
+    x.high = end_ms;
+    report__head(out, "progress", "Best so far");
+    html_raw(out, "<p>");
+    int index = 0;
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        html_put(out, "<span class=\"key\"><i class=\"b%d\"></i>", index++ % SVG_COLOURS);
+        html_escaped(out, ns_json_string(at, "study", ""));
+        html_raw(out, "</span>");
+    }
+    html_raw(out, "</p>\n<figure class=\"panel\">\n");
+    const svg_plot plot =
+        svg_plot_begin(out, 340, &x, &y, "Best validation accuracy of the studies by node time");
+    index = 0;
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        if (ns_json_count(ns_json_get(at, "best_so_far")) > 0) {
+            draw_curve(&plot, at, index % SVG_COLOURS);
+        }
+        index++;
+    }
+    svg_end(out);
+    html_raw(out, "</figure>\n");
+}
+
+/* ---- the figures ----------------------------------------------------------------------------- */
+
+typedef enum figure_kind {
+    FIGURE_WORD,
+    FIGURE_PERCENT,
+    FIGURE_NUMBER,
+    FIGURE_COUNT,
+    FIGURE_MONEY,
+    FIGURE_TIME,
+    FIGURE_HOURS,
+} figure_kind;
+
+typedef struct figure {
+    const char *name, *key;
+    figure_kind kind;
+} figure;
+
+static const figure figures[] = {
+    {"State", "state", FIGURE_WORD},
+    {"Test accuracy", "test_accuracy", FIGURE_PERCENT},
+    {"Test macro AUC", "test_macro_auc", FIGURE_NUMBER},
+    {"Validation accuracy", "best_val_accuracy", FIGURE_PERCENT},
+    {"Node time", "node_ms_used", FIGURE_TIME},
+    {"Node-hours", "node_ms_used", FIGURE_HOURS},
+    {"Money", "cost", FIGURE_MONEY},
+    {"Parameters", "params", FIGURE_COUNT},
+    {"ms an image, one core", "latency_ms", FIGURE_NUMBER},
+    {"ms an image, all cores", "latency_ms_all_cores", FIGURE_NUMBER},
+    {"Sampler", "sampler", FIGURE_WORD},
+    {"Target", "target", FIGURE_WORD},
+    {"Seed", "seed", FIGURE_COUNT},
+};
+
+static void put_figure(html_text *out, const ns_json *study, const figure *f) {
+    char text[64];
+    const double value = ns_json_number(study, f->key, (double)NAN);
+    switch (f->kind) {
+    case FIGURE_WORD:
+        (void)snprintf(text, sizeof(text), "%s", ns_json_string(study, f->key, "-"));
+        break;
+    case FIGURE_PERCENT:
+        (void)report__percent(value, 0, text);
+        break;
+    case FIGURE_NUMBER:
+        if (isnan(value)) {
+            (void)snprintf(text, sizeof(text), "-");
+        } else {
+            (void)snprintf(text, sizeof(text), "%.4f", value);
+        }
+        break;
+    case FIGURE_COUNT:
+        (void)report__grouped(ns_json_int(study, f->key, 0), text);
+        break;
+    case FIGURE_MONEY:
+        (void)snprintf(text, sizeof(text), "%.2f", isnan(value) ? 0 : value);
+        break;
+    case FIGURE_TIME:
+        (void)report__time(ns_json_int(study, f->key, 0), text);
+        break;
+    case FIGURE_HOURS:
+        (void)snprintf(text, sizeof(text), "%.4f", isnan(value) ? 0 : value / 3.6e6);
+        break;
+    }
+    report__cell_text(out, "", text);
+}
+
+static void put_figures(html_text *out, const ns_json *studies) {
+    report__head(out, "figures", "Side by side");
+    html_raw(out, "<div class=\"scroll\"><table>\n<tr><th></th>");
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        html_raw(out, "<th>");
+        html_escaped(out, ns_json_string(at, "study", ""));
+        html_raw(out, "</th>");
+    }
+    html_raw(out, "</tr>\n");
+    for (size_t i = 0; i < NS_COUNT_OF(figures); i++) {
+        html_put(out, "<tr><td>%s</td>", figures[i].name);
+        for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+            put_figure(out, at, &figures[i]);
+        }
+        html_raw(out, "</tr>\n");
+    }
+    html_raw(out, "</table></div>\n");
+}
+
+static void put_headline(html_text *out, const ns_json *studies) {
+    char text[32];
+    const ns_json *best = NULL;
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        const double value = ns_json_number(at, "test_accuracy", (double)NAN);
+        if (!isnan(value) && (best == NULL || value > ns_json_number(best, "test_accuracy", 0))) {
+            best = at;
+        }
+    }
+    html_put(out, "<header>\n<h1>%zu studies side by side</h1>\n", ns_json_count(studies));
+    if (best != NULL) {
+        html_put(out,
+                 "<p class=\"headline\">%s</p>\n<p class=\"interval\">the best test accuracy "
+                 "of them, by ",
+                 report__percent(ns_json_number(best, "test_accuracy", (double)NAN), 0, text));
+        html_escaped(out, ns_json_string(best, "study", ""));
+        html_raw(out, ".</p>\n");
+    }
+    html_raw(out, "</header>\n");
+}
+
+ns_status report_compare_html(const ns_json *comparison, const char *path, ns_error *err) {
+    const ns_json *studies = ns_json_get(comparison, "studies");
+    html_text *out = html_new();
+    html_page_begin(out, "Studies side by side - nightshift");
+    put_headline(out, studies);
+    put_pairs(out, comparison);
+    put_curves(out, studies);
+    put_figures(out, studies);
+    html_page_end(out);
+    return html_save(out, path, err);
+}
