@@ -349,6 +349,13 @@ bool nn__has_whitening(const nn_graph *graph);
 /// the threads. NS_ERR_MEMORY.
 ns_status nn__whiten(const nn_graph *graph, const data_set *set, float *state, ns_error *err);
 
+/* ---- priors (prior.c) -------------------------------------------------------------------------- */
+
+/// Whether nn__set_priors() has something to do: of a multi-label set, for a graph that ends linearly.
+bool nn__has_priors(const nn_graph *graph, const data_set *set);
+/// Sets the last layer's biases in `state` (plain layout) to how frequent the labels are.
+void nn__set_priors(const nn_graph *graph, const data_set *set, float *state);
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 #define NN__MAGIC_BYTES 8

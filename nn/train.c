@@ -101,13 +101,17 @@ static ns_status make_loader(nn__trainer *t, ns_error *err) {
     return data_loader_new(t->set, &options, &t->loader, err);
 }
 
-/// Gives a whitening stem the filters that the images want.
-static ns_status whiten(nn__trainer *t, ns_error *err) {
-    if (!nn__has_whitening(t->graph)) {
+/// Gives a whitening stem the filters, and labels of their own the biases, that the images want.
+static ns_status fit_to_images(nn__trainer *t, ns_error *err) {
+    const bool has_priors = nn__has_priors(t->graph, t->set);
+    if (!has_priors && !nn__has_whitening(t->graph)) {
         return NS_OK;
     }
     nn_net_get_state(t->net, t->now);
     NS_TRY(nn__whiten(t->graph, t->set, t->now, err));
+    if (has_priors) {
+        nn__set_priors(t->graph, t->set, t->now);
+    }
     nn_net_set_state(t->net, t->now);
     if (t->recipe.average != NN_AVERAGE_NONE) {
         nn_net_set_average(t->net, t->now);
@@ -140,7 +144,7 @@ static ns_status set_up(nn__trainer *t, ns_error *err) {
     if (t->options->checkpoint_path != NULL && ns_file_exists(t->options->checkpoint_path)) {
         NS_TRY(nn__train_resume(t, err));
     } else {
-        NS_TRY(whiten(t, err));
+        NS_TRY(fit_to_images(t, err));
         nn__train_keep_good(t);
     }
     NS_TRY(nn__train_judge_new(t, &net_options, err));

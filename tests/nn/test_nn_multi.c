@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 
 #include "data/data_internal.h"
-#include "nn/nn.h"
+#include "nn/nn_internal.h"
 
 enum {
     SIDE = DATA__DEMO_SIDE,
@@ -171,6 +171,35 @@ static void test_single_label_model_does_not_fit(void **state) {
     data_close(set);
 }
 
+/// Without weights, every label is said to be as likely as it is among the training images.
+static void test_first_biases(void **state) {
+    (void)state;
+    static nn_graph graph;
+    ns_error err = {0};
+    nn_model *model = NULL;
+    nn_infer *infer = NULL;
+    float probabilities[LABELS];
+    data_set *set = make_set();
+    const nn_infer_options options = nn_infer_options_default();
+    make_graph(&graph);
+    (void)nn_add_scale(&graph, graph.node_count - 1, 0.25F);
+    float *weights = calloc(nn_graph_state_count(&graph), sizeof *weights);
+    assert_non_null(weights);
+    assert_true(nn__has_priors(&graph, set));
+    nn__set_priors(&graph, set, weights);
+    assert_ok(nn_model_new(&graph, weights, data_describe(set), &model, &err), &err);
+    assert_ok(nn_infer_new(model, &options, &infer, &err), &err);
+    assert_ok(nn_infer_run(infer, data_pixels(set, 0), 1, probabilities, &err), &err);
+    for (int label = 0; label < LABELS; label++) {
+        const double count = (double)data_label_count(set, DATA_TRAIN, label);
+        assert_float_equal(probabilities[label], count / TRAIN_COUNT, 1e-3);
+    }
+    free(weights);
+    nn_infer_free(infer);
+    nn_model_free(model);
+    data_close(set);
+}
+
 static void write_exported(const nn_model *model, const data_set *set) {
     static float probabilities[EXPORTED * LABELS];
     ns_error err = {0};
@@ -180,8 +209,9 @@ static void write_exported(const nn_model *model, const data_set *set) {
     assert_ok(nn_infer_run(infer, data_pixels(set, 0), EXPORTED, probabilities, &err), &err);
     assert_ok(ns_dir_make("strokes", &err), &err);
     assert_ok(nn_export_onnx(model, "strokes/model.onnx", &err), &err);
-    assert_ok(ns_file_write("strokes/pixels.bin", data_pixels(set, 0), EXPORTED * PIXELS, &err),
-              &err);
+    assert_ok(
+        ns_file_write("strokes/pixels.bin", data_pixels(set, 0), (size_t)EXPORTED * PIXELS, &err),
+        &err);
     assert_ok(ns_file_write("strokes/probabilities.bin", probabilities, sizeof probabilities, &err),
               &err);
     nn_infer_free(infer);
@@ -209,6 +239,7 @@ int main(void) {
         cmocka_unit_test(test_it_learns),
         cmocka_unit_test(test_it_learns_from_mixtures),
         cmocka_unit_test(test_single_label_model_does_not_fit),
+        cmocka_unit_test(test_first_biases),
         cmocka_unit_test(test_exported_model_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
