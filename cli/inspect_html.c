@@ -242,8 +242,10 @@ static ns_status put_pair(html_text *html, const data_set *set, const data_near_
         put_owner(html, set, images[i]);
         html_raw(html, "</figure>");
     }
-    html_put(html, "</div><span class=\"quiet\">%sdiffer by %.1f of 255</span></div>",
-             pair->across ? "across splits, " : "", (double)pair->difference);
+    const bool labels_differ = data_label(set, pair->a) != data_label(set, pair->b);
+    html_put(html, "</div><span class=\"quiet\">%s%sdiffer by %.1f of 255</span></div>",
+             labels_differ ? "different labels, " : "", pair->across ? "across splits, " : "",
+             (double)pair->difference);
     return NS_OK;
 }
 

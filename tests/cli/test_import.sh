@@ -55,6 +55,7 @@ expect 0 'page copies.html' inspect copies.nsd --html copies.html
 grep -q '&lt;copy&gt;.png' copies.html || fail "inspect --html: the dropped file is not named"
 grep -q 'src="data:image/png;base64,' copies.html || fail "inspect --html: no picture"
 ! grep -qE '(src|href)="https?:' copies.html || fail "inspect --html: it needs the network"
+"$PYTHON" -B "$HERE/check_page.py" copies.html 375 1600 2>err || fail "inspect --html: $(cat err)"
 
 # Few images of a label are warned of.
 make_images scarce/rare1 4
