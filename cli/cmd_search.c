@@ -12,7 +12,7 @@
 
 /// What was typed; what was not stays as search_options_none() has it.
 typedef struct search_options {
-    const char *study, *store_path, *sampler, *space_path, *on_finish;
+    const char *study, *store_path, *sampler, *space_path, *warm_start, *on_finish;
     budget_amount budget;
     uint64_t seed;
     nn_dtype dtype; // AUTO: not typed
@@ -80,6 +80,7 @@ static void apply_options(const search_options *options, search_config *config) 
     }
     config->sampler = options->sampler != NULL ? options->sampler : config->sampler;
     config->space_path = options->space_path;
+    config->warm_start = options->warm_start != NULL ? options->warm_start : config->warm_start;
     config->seed = options->seed != SEED_NONE ? options->seed : config->seed;
     config->dtype = options->dtype != NN_DTYPE_AUTO ? options->dtype : config->dtype;
     config->thread_count = options->thread_count > 0 ? options->thread_count : config->thread_count;
@@ -162,6 +163,10 @@ int cli__search(int argc, char **argv) {
          "What to search: a file that restricts or extends the default space, as the command space "
          "prints it",
          cli__parse_text, &options.space_path},
+        {"warm-start", 0, "NAME|FILE.db:NAME",
+         "Begin with what an earlier study of the same space has found, on this data set or "
+         "another",
+         cli__parse_text, &options.warm_start},
         {"seed", 0, "N", "Of all that is random (default: 0)", cli__parse_seed, &options.seed},
         CLI_OPTION_DTYPE(&options.dtype, CLI_DTYPE_TRAIN),
         CLI_OPTION_THREADS(&options.thread_count),

@@ -392,6 +392,15 @@ static void print_next(const ns_json *study, const char *store_path) {
     }
 }
 
+static void print_warm_start(const ns_json *study) {
+    const ns_json *warm = ns_json_get(study, "warm_start");
+    if (ns_json_is_object(warm)) {
+        (void)printf("%-21s%lld points of %s, of %s data set\n", "began with",
+                     (long long)ns_json_int(warm, "points", 0), ns_json_string(warm, "from", ""),
+                     ns_json_bool(warm, "same_data", false) ? "the same" : "another");
+    }
+}
+
 void cli__study_print(const ns_json *study, const char *store_path) {
     const char *reason = ns_json_string(study, "stop_reason", NULL);
     (void)printf("%-21s%s\n", "study", ns_json_string(study, "study", ""));
@@ -403,6 +412,7 @@ void cli__study_print(const ns_json *study, const char *store_path) {
     print_score("validation", study, "best_val_accuracy");
     print_score("test", study, "test_accuracy");
     print_goal(study);
+    print_warm_start(study);
     print_winner(study);
     print_latency(study);
     print_confirmation(study);

@@ -51,12 +51,21 @@ typedef enum results_study_state {
 } results_study_state;
 const char *results_study_state_name(results_study_state state); // "RUNNING", ...
 
+/// What an earlier study found a point to be worth, for a study that begins with that knowledge.
+typedef struct results_earlier {
+    char *genotype; // JSON object, canonical
+    double value;
+    bool is_same_data; // the earlier study had the same data set
+} results_earlier;
+
 /// What defines a study. `settings` is a JSON object; two runs of a study have equal settings.
 typedef struct results_study_spec {
     const char *name;
     const char *settings;
     const char *dataset_path, *dataset_sha256;
     int64_t budget_node_ms;
+    const results_earlier *earlier; // kept with the study for ever
+    size_t earlier_count;
 } results_study_spec;
 
 typedef struct results_study {
@@ -81,6 +90,10 @@ ns_status results_study_add(results_store *store, const results_study_spec *spec
 ns_status results_study_get(results_store *store, const char *name, results_study *out,
                             ns_error *err);
 void results_study_clear(results_study *study);
+/// What the study began with: a malloced array, free with results_earlier_free.
+ns_status results_earlier_get(results_store *store, int64_t study_id, results_earlier **out,
+                              size_t *count, ns_error *err);
+void results_earlier_free(results_earlier *earlier, size_t count);
 /// Names of all studies, oldest first: a malloced array of malloced strings.
 ns_status results_study_names(results_store *store, char ***names, size_t *count, ns_error *err);
 /// Updates what is not NULL; `result` is a JSON object.

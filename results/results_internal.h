@@ -127,6 +127,12 @@ ns_status results__run_close(results_store *store, int64_t run_id, const char *s
 ns_status results__attempt_work(results_store *store, int64_t attempt_id, int64_t work_flop,
                                 ns_error *err);
 
+/* ---- what studies begin with (store_earlier.c) ----------------------------------------------- */
+
+/// Part of adding the study.
+ns_status results__earlier_add(results_store *store, int64_t study_id,
+                               const results_earlier *earlier, size_t count, ns_error *err);
+
 /* ---- trials (store_trial.c) ------------------------------------------------------------------ */
 
 /// A fraction of a schedule as the integer it is stored by.

@@ -206,7 +206,20 @@ static const char version_3[] =
     "ALTER TABLE attempts ADD COLUMN work_flop INTEGER NOT NULL DEFAULT 0 CHECK (work_flop >= 0);"
     "CREATE INDEX attempts_work ON attempts (study_id, purpose, state, work_flop, charged_ms);";
 
-const char *const results__migrations[] = {version_1, version_2, version_3};
+// What a study that began warm knew of its space: its own copy, whatever becomes of the earlier study.
+static const char version_4[] =
+    "CREATE TABLE study_earlier ("
+    "  study_id INTEGER NOT NULL REFERENCES studies,"
+    "  position INTEGER NOT NULL CHECK (position >= 0),"
+    "  genotype TEXT NOT NULL,"
+    "  value REAL NOT NULL,"
+    "  is_same_data INTEGER NOT NULL CHECK (is_same_data IN (0, 1)),"
+    "  PRIMARY KEY (study_id, position)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER study_earlier_kept BEFORE UPDATE ON study_earlier"
+    "  BEGIN SELECT raise(ABORT, 'what a study began with is never changed'); END;";
+
+const char *const results__migrations[] = {version_1, version_2, version_3, version_4};
 const int results__migration_count = (int)NS_COUNT_OF(results__migrations);
 
 /* ---- which version is it ----------------------------------------------------------------------

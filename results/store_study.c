@@ -48,8 +48,9 @@ static ns_status study_add(results_store *store, const results_study_spec *spec,
         return ns_fail(err, status, "store %s already has a study named %s", store->path,
                        spec->name);
     }
+    NS_TRY(status);
     *study_id = sqlite3_last_insert_rowid(store->db);
-    return status;
+    return results__earlier_add(store, *study_id, spec->earlier, spec->earlier_count, err);
 }
 
 ns_status results_study_add(results_store *store, const results_study_spec *spec, int64_t *study_id,

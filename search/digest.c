@@ -8,7 +8,8 @@
 // linear methods). A class is a fidelity of a study; the reference is the class of the study's own
 // that has most trials. A z-score within each class would not do: only the good are promoted, and
 // among themselves half of them are below the mean. An earlier study that shares no point with this
-// one is matched by median and spread.
+// one is matched by median and spread; one of another data set by its spread, however few points
+// are shared, for accuracies there may lie further apart.
 //
 // Trials under way have no value yet, but are known, so that parallel workers do not repeat one
 // another. A failed point is known to be no better than the worst: its value is NaN here.
@@ -194,10 +195,14 @@ static void link_class(const search_history *history, class_list *classes, int c
         one->weight = one->group == 0 ? 1 : EARLIER_WEIGHT;
         return;
     }
-    if (one->pairs > 0) {
-        match_pairs(one);
-    } else if (one->group != reference->group) {
+    const bool spread_differs = one->group == SEARCH_GROUP_OTHER_DATA && one->pairs < PAIRS_MIN;
+    if (one->group != reference->group && (one->pairs <= 0 || spread_differs)) {
         match_spread(history, classes, class, scratch);
+    } else if (one->pairs > 0) {
+        match_pairs(one);
+    }
+    if (spread_differs && one->pairs > 0) { // what both have tells the shift
+        one->shift = one->sum_reference / one->pairs - one->scale * one->sum / one->pairs;
     }
     const double times = reference->fidelity_ms > 0 && one->fidelity_ms > 0
                              ? (double)one->fidelity_ms / (double)reference->fidelity_ms

@@ -90,7 +90,11 @@ ns_status search__history_read(const search__run *run, results_store *store, ns_
 }
 
 search_history search__history_of(const search__run *run) {
-    return (search_history){.trial = run->history->trial, .count = run->history->count};
+    const search__history *history = run->history;
+    return (search_history){.trial = history->trial,
+                            .count = history->count,
+                            .earlier = history->earlier,
+                            .earlier_count = history->earlier_count};
 }
 
 void search__history_clear(search__history *history) {
@@ -99,6 +103,7 @@ void search__history_clear(search__history *history) {
     }
     free(history->row);
     free(history->trial);
+    free(history->earlier);
     search__keeper_clear(&history->keeper);
     *history = (search__history){0};
 }

@@ -133,8 +133,15 @@ typedef struct search_observation {
     results_trial_state state;
     double val_accuracy; // the objective, by the study's target; NaN unless COMPLETE or PRUNED
     int64_t fidelity_ms;
-    int group; // 0: of this study; else which of the earlier ones
+    int group; // 0: of this study; else a search_group
 } search_observation;
+
+/// Which earlier trials an observation is one of.
+typedef enum search_group {
+    SEARCH_GROUP_OWN,
+    SEARCH_GROUP_SAME_DATA,  // of an earlier study of the same data set
+    SEARCH_GROUP_OTHER_DATA, // of another: its values have another spread
+} search_group;
 
 /// Everything proposed so far, by trial number, and what earlier studies found in the same space.
 typedef struct search_history {
@@ -217,6 +224,7 @@ typedef struct search_config {
     const char *sampler;
     const char *space_path; // a file for search_space_load(); NULL: `space`, or the default space
     const char *space;      // the study's own, as JSON: what search_config_load() found
+    const char *warm_start; // an earlier study to learn from, NAME or FILE.db:NAME; NULL: none
     nn_dtype dtype;         // AUTO becomes this machine's when a study begins, and stays it
     uint64_t seed;
     int thread_count; // of the whole study; 0: all cores

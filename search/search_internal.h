@@ -79,6 +79,8 @@ typedef struct search__history {
     size_t settled_count; // the first so many are finished and never change
     search__reference reference;
     search__keeper keeper;
+    search_observation *earlier; // what the study began with
+    size_t earlier_count;
 } search__history;
 
 /// One run of a study: everything that is fixed before workers are forked. Children inherit it.
@@ -365,6 +367,18 @@ ns_status search__train_bytes(const search__run *run, const search_candidate *ca
                               int thread_count, size_t *bytes, ns_error *err);
 ns_status search__judge_bytes(const search__run *run, const nn_graph *graph, int thread_count,
                               size_t *bytes, ns_error *err);
+
+/* ---- warm_start.c ---------------------------------------------------------------------------- */
+
+/// What the study named by the configuration has found, for a study that is about to be added; free
+/// with results_earlier_free. NS_ERR_USAGE, NS_ERR_NOT_FOUND.
+ns_status search__warm_read(const search__run *run, results_earlier **out, size_t *count,
+                            ns_error *err);
+/// Loads what the study began with into the run's history.
+ns_status search__warm_load(const search__run *run, results_store *store, ns_error *err);
+/// Sets "warm_start" of a study's status: {from, points, same_data}, or null.
+ns_status search__warm_status(results_store *store, int64_t study_id, const ns_json *settings,
+                              ns_json *to, ns_error *err);
 
 /* ---- history.c ------------------------------------------------------------------------------- */
 

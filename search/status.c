@@ -64,8 +64,9 @@ static void spent_fill(ns_json *json, const results_study *study, const results_
     ns_json_set_number(json, "cost", budget_cost(study->charged_node_ms, price));
 }
 
-static ns_status study_fill(ns_json *json, const char *store_path, const results_study *study,
-                            const ns_json *settings, const ns_json *result, ns_error *err) {
+static ns_status study_fill(ns_json *json, const char *store_path, results_store *store,
+                            const results_study *study, const ns_json *settings,
+                            const ns_json *result, ns_error *err) {
     ns_json_set_string(json, "study", study->name);
     ns_json_set_string(json, "state", search__state_name(store_path, study));
     ns_json_set_string(json, "phase", study->phase);
@@ -77,6 +78,7 @@ static ns_status study_fill(ns_json *json, const char *store_path, const results
     ns_json_set_string(json, "score_name",
                        ns_json_string(settings, "score_name", search_score_name(false)));
     ns_json_set_string(json, "sampler", ns_json_string(settings, "sampler", NULL));
+    NS_TRY(search__warm_status(store, study->id, settings, json, err));
     ns_json_set_string(json, "dtype", ns_json_string(settings, "dtype", NULL));
     ns_json_set_int(json, "seed", ns_json_int(settings, "seed", 0));
     ns_json_set_int(json, "threads", ns_json_int(settings, "threads", 0));
@@ -98,7 +100,7 @@ ns_status search__study_json(const char *store_path, results_store *store,
     NS_TRY_OUT(ns_json_parse(study->settings, &settings, err));
     NS_TRY_OUT(results_trials(store, study->id, &trials, &count, err));
     NS_TRY_OUT(results_work_get(store, study->id, &work, err));
-    NS_TRY_OUT(study_fill(json, store_path, study, settings, result, err));
+    NS_TRY_OUT(study_fill(json, store_path, store, study, settings, result, err));
     spent_fill(json, study, &work, settings);
     const bool compute = ns_json_int(json, "budget_flop", 0) > 0;
     NS_TRY_OUT(search__plan_status(store, study->id, compute ? BUDGET_COMPUTE : BUDGET_TIME, result,

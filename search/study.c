@@ -43,6 +43,7 @@ static ns_json *settings_of(const search_config *config) {
         ns_json_set_string(settings, "isa", nn_platform_describe().isa);
     }
     ns_json_set_string(settings, "sampler", config->sampler);
+    ns_json_set_string(settings, "warm_start", config->warm_start);
     ns_json_set_string(settings, "dtype", nn_dtype_name(config->dtype));
     ns_json_set_int(settings, "seed", (int64_t)config->seed);
     ns_json_set_int(settings, "threads", config->thread_count);
@@ -137,20 +138,33 @@ static ns_status settings_check(const results_study *study, const search__run *r
     return NS_OK;
 }
 
+/// Appends `text` to the allocation, and points `*out` to it.
+static void string_add(const char *text, char **end, const char **out) {
+    const size_t size_bytes = strlen(text) + 1;
+    *out = memcpy(*end, text, size_bytes);
+    *end += size_bytes;
+}
+
 /// All strings in one allocation, which `*storage` owns. A study of a version that kept no space
 /// has an empty text.
-static ns_status strings_load(search_config *config, const char *dataset_path, const char *sampler,
-                              const char *space, char **storage, ns_error *err) {
-    const size_t path_bytes = strlen(dataset_path) + 1;
-    const size_t sampler_bytes = strlen(sampler) + 1;
-    const size_t space_bytes = strlen(space) + 1;
-    *storage = malloc(path_bytes + sampler_bytes + space_bytes);
+static ns_status strings_load(search_config *config, const char *dataset_path,
+                              const ns_json *settings, const char *space, char **storage,
+                              ns_error *err) {
+    const char *sampler = ns_json_string(settings, "sampler", "");
+    const char *warm_start = ns_json_string(settings, "warm_start", NULL);
+    const size_t warm_bytes = warm_start != NULL ? strlen(warm_start) + 1 : 0;
+    *storage = malloc(strlen(dataset_path) + strlen(sampler) + strlen(space) + 3 + warm_bytes);
     if (*storage == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "cannot hold the settings of a study");
     }
-    config->dataset_path = memcpy(*storage, dataset_path, path_bytes);
-    config->sampler = memcpy(*storage + path_bytes, sampler, sampler_bytes);
-    config->space = memcpy(*storage + path_bytes + sampler_bytes, space, space_bytes);
+    char *end = *storage;
+    string_add(dataset_path, &end, &config->dataset_path);
+    string_add(sampler, &end, &config->sampler);
+    string_add(space, &end, &config->space);
+    config->warm_start = NULL;
+    if (warm_start != NULL) {
+        string_add(warm_start, &end, &config->warm_start);
+    }
     return NS_OK;
 }
 
@@ -168,8 +182,8 @@ ns_status search_config_load(const char *store_path, const char *study_name, sea
     if (ns_json_get(settings, "space") != NULL) {
         NS_TRY_OUT(ns_json_print(ns_json_get(settings, "space"), false, &space, err));
     }
-    NS_TRY_OUT(strings_load(config, study.dataset_path, ns_json_string(settings, "sampler", ""),
-                            space != NULL ? space : "", storage, err));
+    NS_TRY_OUT(strings_load(config, study.dataset_path, settings, space != NULL ? space : "",
+                            storage, err));
     config->study = study_name;
     config->store_path = store_path;
     search__budget_from_json(settings, config);
@@ -195,10 +209,10 @@ static ns_status config_check(const search_config *config, ns_error *err) {
     if (search_sampler_find(config->sampler) == NULL) {
         return ns_fail(err, NS_ERR_USAGE, "there is no sampler '%s'", config->sampler);
     }
-    if (config->budget_kind == BUDGET_COMPUTE && config->goal.latency_ms_max > 0) {
+    if (config->warm_start != NULL && strcmp(config->sampler, "random") == 0) {
         return ns_fail(err, NS_ERR_USAGE,
-                       "a limit on latency needs a budget of time: a budget of compute takes no "
-                       "decision by the clock");
+                       "a warm start needs a sampler that learns: random proposes the same with "
+                       "and without one");
     }
     if (config->worker_count > SEARCH_SLOTS_MAX) {
         return ns_fail(err, NS_ERR_USAGE,
@@ -207,8 +221,8 @@ static ns_status config_check(const search_config *config, ns_error *err) {
     }
     if (config->budget_kind == BUDGET_COMPUTE && config->goal.latency_ms_max > 0) {
         return ns_fail(err, NS_ERR_USAGE,
-                       "a limit on latency needs measured times, which a budget of compute does "
-                       "without: give a budget of time, or limit parameters or size");
+                       "a limit on latency needs a budget of time: a budget of compute takes no "
+                       "decision by the clock");
     }
     return NS_OK;
 }
@@ -333,6 +347,33 @@ static void dir_clear(const search__run *run) {
     search__file_remove(run, "model.onnx");
 }
 
+static ns_status study_add(search__run *run, results_store *store, ns_error *err) {
+    const search_config *config = run->config;
+    ns_status status = NS_OK;
+    char *settings_text = NULL;
+    results_earlier *earlier = NULL;
+    size_t earlier_count = 0;
+    ns_json *settings = settings_of_run(run);
+    NS_TRY_OUT(ns_json_print(settings, false, &settings_text, err));
+    NS_TRY_OUT(search__warm_read(run, &earlier, &earlier_count, err));
+    const results_study_spec spec = {
+        .name = config->study,
+        .settings = settings_text,
+        .dataset_path = config->dataset_path,
+        .dataset_sha256 = run->info->sha256,
+        .budget_node_ms = search__clock_node_ms_max(config),
+        .earlier = earlier,
+        .earlier_count = earlier_count,
+    };
+    NS_TRY_OUT(results_study_add(store, &spec, &run->study_id, err));
+    dir_clear(run);
+out:
+    results_earlier_free(earlier, earlier_count);
+    free(settings_text);
+    ns_json_free(settings);
+    return status;
+}
+
 /// Finds or adds the study. `*done` when it is COMPLETE already.
 static ns_status study_open(search__run *run, results_store *store, bool *done, ns_error *err) {
     const search_config *config = run->config;
@@ -348,26 +389,8 @@ static ns_status study_open(search__run *run, results_store *store, bool *done, 
     if (status != NS_ERR_NOT_FOUND) {
         return status;
     }
-    char *settings_text = NULL;
-    ns_json *settings = settings_of_run(run);
-    status = ns_json_print(settings, false, &settings_text, err);
-    if (status == NS_OK) {
-        const results_study_spec spec = {
-            .name = config->study,
-            .settings = settings_text,
-            .dataset_path = config->dataset_path,
-            .dataset_sha256 = run->info->sha256,
-            .budget_node_ms = search__clock_node_ms_max(config),
-        };
-        status = results_study_add(store, &spec, &run->study_id, err);
-    }
-    if (status == NS_OK) {
-        dir_clear(run);
-    }
     *done = false;
-    free(settings_text);
-    ns_json_free(settings);
-    return status;
+    return study_add(run, store, err);
 }
 
 /// Cleans up after earlier runs: what they held waits again, and what they used is counted.

@@ -25,4 +25,22 @@ expect 2 'budget of compute' search set.nsd --study "$study" --budget 10m
 expect 2 'budget_flop' search set.nsd --study "$study" --budget 2tflop
 expect 2 'threads' search set.nsd --study "$study" --threads 1
 
+# Begun with what that study found: the same again, too, and from what was found alone.
+"$PYTHON" "$HERE/../../bench/repeat_compute.py" "$PROGRAM" set.nsd --budget 160gflop --threads 2 \
+    --seed 2 --warm-start "$study" >out 2>err || fail "repeat, warm: $(cat err)"
+check_json 'd["same"] and d["interruptions"] >= 1' 'repeat, warm'
+warm=$(basename "$(ls -td repeat_1_*/ | head -n 1)")
+expect 0 "^began with +[0-9]+ points of $study, of the same data set" status "$warm"
+expect_json 'd["warm_start"]["points"] >= 2 and d["warm_start"]["same_data"]' status "$warm" --json
+expect 2 'warm_start' search set.nsd --study "$warm" --warm-start other
+expect 2 'learns' search set.nsd --budget 1tflop --study cold --warm-start "$study" --sampler random
+expect 1 "cannot start from study 'nosuch'.*no study" search set.nsd --budget 1tflop --study cold \
+    --warm-start nosuch
+expect 1 "cannot start from study 'nosuch.db:x'" search set.nsd --budget 1tflop --study cold \
+    --warm-start nosuch.db:x
+echo '{"genes":{"stage1_width":[112]}}' >space.json
+expect 2 'another space: .*stage1_width' search set.nsd --budget 1tflop --study cold \
+    --space space.json --warm-start "nightshift.db:$study"
+expect 1 'cold' status cold
+
 finish

@@ -325,6 +325,66 @@ static void test_learning_beats_random(void **state) {
     }
 }
 
+/* ---- what an earlier study has found ---------------------------------------------------------- */
+
+#define EARLIER_COUNT 60
+#define OWN_COUNT     8
+
+/// The share of genes that agree with a point that nobody knows.
+static double worth(const search_space *space, const search_genotype *genotype) {
+    ns_rng rng = ns_rng_stream(5, 0, "samplers test");
+    search_genotype target;
+    search_genotype_random(space, &rng, &target);
+    return 1 - (double)test_distance(&target, genotype) / space->gene_count;
+}
+
+/// The mean worth of a study's first proposals, on data where accuracy is 0.8 + 0.1 * worth. The
+/// earlier study had data where it was `base` + `scale` * worth.
+static double first_worth(const char *name, const search_space *space, search_group group,
+                          double base, double scale, uint64_t seed) {
+    search_observation earlier[EARLIER_COUNT], own[OWN_COUNT];
+    ns_rng rng = ns_rng_stream(seed, 1, "samplers test");
+    for (size_t i = 0; i < EARLIER_COUNT; i++) {
+        earlier[i] = (search_observation){.state = RESULTS_COMPLETE, .group = (int)group};
+        search_genotype_random(space, &rng, &earlier[i].genotype);
+        earlier[i].val_accuracy = base + scale * worth(space, &earlier[i].genotype);
+    }
+    const search_task task = {.space = space};
+    double sum = 0;
+    for (size_t i = 0; i < OWN_COUNT; i++) {
+        const search_history history = {.trial = own,
+                                        .count = i,
+                                        .earlier = earlier,
+                                        .earlier_count =
+                                            group != SEARCH_GROUP_OWN ? EARLIER_COUNT : 0};
+        ns_error err = {0};
+        own[i] = (search_observation){.state = RESULTS_COMPLETE};
+        assert_ok(sampler(name)->propose(&task, &history, seed, i, &own[i].genotype, &err), &err);
+        const double value = worth(space, &own[i].genotype);
+        own[i].val_accuracy = 0.8 + 0.1 * value;
+        sum += value;
+    }
+    return sum / OWN_COUNT;
+}
+
+static void test_a_warm_start_helps(void **state) {
+    (void)state;
+    const search_space space = test_space(IMAGE_CASES[0], 10);
+    for (size_t s = 0; s < NS_COUNT_OF(LEARNERS); s++) {
+        double cold = 0, same = 0, other = 0;
+        for (uint64_t seed = 0; seed < 6; seed++) {
+            cold += first_worth(LEARNERS[s], &space, SEARCH_GROUP_OWN, 0, 0, seed) / 6;
+            same += first_worth(LEARNERS[s], &space, SEARCH_GROUP_SAME_DATA, 0.8, 0.1, seed) / 6;
+            other += first_worth(LEARNERS[s], &space, SEARCH_GROUP_OTHER_DATA, 0.2, 0.5, seed) / 6;
+        }
+        print_message("%s: cold %.3f, warm %.3f, from other data %.3f\n", LEARNERS[s], cold, same,
+                      other);
+        if (same < cold + 0.05 || other < cold + 0.05) {
+            fail_msg("%s gains nothing from an earlier study", LEARNERS[s]);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
@@ -336,6 +396,7 @@ int main(void) {
         cmocka_unit_test(test_the_old_have_no_children),
         cmocka_unit_test(test_no_repeats),
         cmocka_unit_test(test_refusals_lead_elsewhere),
+        cmocka_unit_test(test_a_warm_start_helps),
         cmocka_unit_test(test_learning_beats_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
