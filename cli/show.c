@@ -333,14 +333,26 @@ static void print_rungs(const ns_json *study) {
     }
 }
 
+/// Where it searched, unless that is the default space, and why it stopped searching.
+static void print_search(const ns_json *study) {
+    const char *space = ns_json_string(study, "space", NULL);
+    const char *end = ns_json_string(study, "search_end", NULL);
+    if (space != NULL && strcmp(space, "default") != 0) {
+        (void)printf("%-21s%s\n", "space", space);
+    }
+    if (end != NULL) {
+        (void)printf("%-21s%s\n", "search ended",
+                     strcmp(end, "converged") == 0   ? "early: more trials were not expected to pay"
+                     : strcmp(end, "exhausted") == 0 ? "early: nothing new was left to try"
+                                                     : "with its share of the budget");
+    }
+}
+
 /// How the winner was chosen.
 static void print_confirmation(const ns_json *study) {
     const ns_json *confirmation = ns_json_get(study, "confirmation");
     const ns_json *rivals = ns_json_get(confirmation, "rivals");
     const int64_t winner = ns_json_int(confirmation, "winner", -1);
-    if (ns_json_bool(study, "search_converged", false)) {
-        (void)printf("%-21sended early: more trials were not expected to pay\n", "search");
-    }
     for (size_t i = 0; i < ns_json_count(rivals); i++) {
         const ns_json *rival = ns_json_at(rivals, i);
         const int64_t number = ns_json_int(rival, "trial", -1);
@@ -415,6 +427,7 @@ void cli__study_print(const ns_json *study, const char *store_path) {
     print_warm_start(study);
     print_winner(study);
     print_latency(study);
+    print_search(study);
     print_confirmation(study);
     print_retraining(study);
     print_spent(study);

@@ -66,6 +66,16 @@ static ns_status propose_repeat(const search__run *run, results_store *store,
     return results_propose(store, run->study_id, &proposal, &number, err);
 }
 
+/// So that a person learns why the search ended.
+static ns_status note_exhausted(const search__run *run, results_store *store, ns_error *err) {
+    ns_json *result = NULL;
+    NS_TRY(search__result_read(store, run, &result, err));
+    ns_json_set_bool(result, "search_exhausted", true);
+    const ns_status status = search__result_write(store, run, result, err);
+    ns_json_free(result);
+    return status;
+}
+
 /* ---- the next move --------------------------------------------------------------------------- */
 
 typedef struct asking {
@@ -99,7 +109,7 @@ static ns_status move(asking *a, const search__next *next, results_claim *claim,
             ns_log_write(a->run->config->log, NS_LOG_INFO, "nothing new is proposed: %s",
                          err->text);
             a->is_exhausted = true;
-            status = NS_OK;
+            status = note_exhausted(a->run, a->store, err);
         }
         break;
     case SEARCH_MOVE_REPEAT:

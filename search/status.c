@@ -36,12 +36,12 @@ static double best_val_accuracy(const search_goal *goal, const results_trial *tr
 
 static ns_status members_copy(ns_json *to, const ns_json *result, ns_error *err) {
     const char *const members[] = {
-        "test_accuracy",  "test_macro_auc", "test_log_loss",    "test_images",
-        "val_accuracy",   "winner",         "winner_trial",     "weights_sha256",
-        "model",          "onnx",           "model_origin",     "params",
-        "flops",          "mbytes",         "latency_ms",       "latency_ms_all_cores",
-        "calibration",    "confirmation",   "search_converged", "retrain",
-        "val_accuracy_of"};
+        "test_accuracy", "test_macro_auc", "test_log_loss",    "test_images",
+        "val_accuracy",  "winner",         "winner_trial",     "weights_sha256",
+        "model",         "onnx",           "model_origin",     "params",
+        "flops",         "mbytes",         "latency_ms",       "latency_ms_all_cores",
+        "calibration",   "confirmation",   "search_converged", "search_end",
+        "retrain",       "val_accuracy_of"};
     for (size_t i = 0; i < NS_COUNT_OF(members); i++) {
         NS_TRY(search__member_copy(to, result, members[i], err));
     }
@@ -77,6 +77,7 @@ static ns_status study_fill(ns_json *json, const char *store_path, results_store
     ns_json_set_string(json, "dataset", study->dataset_path);
     ns_json_set_string(json, "score_name",
                        ns_json_string(settings, "score_name", search_score_name(false)));
+    ns_json_set_string(json, "space", ns_json_string(ns_json_get(settings, "space"), "name", NULL));
     ns_json_set_string(json, "sampler", ns_json_string(settings, "sampler", NULL));
     NS_TRY(search__warm_status(store, study->id, settings, json, err));
     ns_json_set_string(json, "dtype", ns_json_string(settings, "dtype", NULL));

@@ -75,7 +75,15 @@ static ns_status winner_find(const search__run *run, results_store *store,
     return status;
 }
 
-/// Whether the search ended because more trials were not expected to pay.
+/// Why the search ended: "converged" when more trials were not expected to pay, "exhausted" when there
+/// was nothing new to try, "budget" when its share was used; null when there was none.
+static void end_note(const search__run *run, bool converged, ns_json *result) {
+    const bool exhausted = ns_json_bool(result, "search_exhausted", false);
+    const char *reason = converged ? "converged" : exhausted ? "exhausted" : "budget";
+    ns_json_set_bool(result, "search_converged", converged);
+    ns_json_set_string(result, "search_end", run->plan.rung_count > 0 ? reason : NULL);
+}
+
 static ns_status converged_note(const search__run *run, const results_trial *trials, size_t count,
                                 ns_json *result, ns_error *err) {
     search__ladder ladder;
@@ -83,7 +91,7 @@ static ns_status converged_note(const search__run *run, const results_trial *tri
     NS_TRY(search__ladder_new(run, trials, count, &ladder, err));
     const ns_status status = search__has_converged(&ladder, &converged, err);
     search__ladder_clear(&ladder);
-    ns_json_set_bool(result, "search_converged", converged);
+    end_note(run, converged, result);
     return status;
 }
 
