@@ -229,6 +229,9 @@ ns_status cli__progress_start(cli_progress *progress, ns_error *err);
 /// Whether it is time to show something new; ask before composing it.
 bool cli__progress_due(const cli_progress *progress);
 void cli__progress_show(cli_progress *progress, const char *format, ...) NS_PRINTF(2, 3);
+#define CLI_BAR_BYTES 13 // 10 characters in brackets
+/// A bar for the line of a terminal, "[##........]" for a fifth.
+void cli__progress_bar(double fraction, char out[CLI_BAR_BYTES]);
 /// Removes the line and closes the log; harmless on a progress of zeros.
 void cli__progress_end(cli_progress *progress);
 /// "23:59:59", the local time `left_ms` from now.

@@ -87,9 +87,13 @@ static void show_progress(import_line *line, size_t done, size_t total) {
         return;
     }
     char left[32];
+    char bar[CLI_BAR_BYTES] = "";
     budget_format((int64_t)((double)(total - done) * 1000 / rate), left);
-    cli__progress_show(&line->progress, "import %s  %zu of %zu images  %.0f images/s  %s left",
-                       line->source, done, total, rate, left);
+    if (line->progress.terminal) {
+        cli__progress_bar((double)done / (double)total, bar);
+    }
+    cli__progress_show(&line->progress, "import %s  %s%s%zu of %zu images  %s left  %.0f images/s",
+                       line->source, bar, bar[0] != 0 ? " " : "", done, total, left, rate);
 }
 
 static bool on_image(void *context, size_t done, size_t total) {

@@ -94,6 +94,16 @@ void cli__progress_show(cli_progress *progress, const char *format, ...) {
     }
 }
 
+void cli__progress_bar(double fraction, char out[CLI_BAR_BYTES]) {
+    const int width = CLI_BAR_BYTES - 3;
+    const int filled = fraction < 0 ? 0 : fraction > 1 ? width : (int)(fraction * width);
+    memset(out, '.', CLI_BAR_BYTES);
+    memset(out + 1, '#', (size_t)filled);
+    out[0] = '[';
+    out[width + 1] = ']';
+    out[width + 2] = '\0';
+}
+
 void cli__progress_end(cli_progress *progress) {
     if (progress->terminal && progress->shown_ms != 0) {
         (void)fputs(WIPE, stderr);

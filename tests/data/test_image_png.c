@@ -299,6 +299,8 @@ static void test_texts_take_no_memory(void **state) {
 static void test_no_memory_is_not_a_bad_image(void **state) {
     (void)state;
     static uint8_t file[PNG_BYTES_MAX];
+    const encoded huge = {file, make_claim(100000, 100000, file)};
+    assert_status(run_within(1u << 20, run_decode, &huge), NS_ERR_INPUT); // takes none
     const encoded large = {file, make_claim(8192, 8192, file)};
     assert_status(run_within(8u << 20, run_decode, &large), NS_ERR_MEMORY);
     assert_status(run_within(256u << 20, run_decode, &large),
