@@ -32,7 +32,13 @@ static void print_headline(const ns_json *result) {
     char digits[32];
     const ns_json *macro = ns_json_get(result, "macro");
     const double threshold = ns_json_number(result, "threshold", (double)NAN);
-    (void)printf("accuracy   %.2f %%", 100 * ns_json_number(result, "accuracy", (double)NAN));
+    const bool several = ns_json_bool(result, "several_labels", false);
+    if (several) {
+        (void)printf("%-10s %.2f %%\n", ns_json_string(result, "score_name", ""),
+                     100 * ns_json_number(result, "score", (double)NAN));
+    }
+    (void)printf("%s %.2f %%", several ? "all right " : "accuracy  ",
+                 100 * ns_json_number(result, "accuracy", (double)NAN));
     print_interval(result, "accuracy", 100, 2);
     (void)printf(" of %s %s images", cli__group_digits(ns_json_int(result, "count", 0), digits),
                  ns_json_string(result, "split", ""));

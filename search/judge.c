@@ -246,9 +246,12 @@ static void set_curves(const judgement *j, ns_json *out) {
 
 /* ---- the object ------------------------------------------------------------------------------ */
 
-static void set_headline(const judgement *j, double threshold, ns_json *out) {
+static void set_headline(const judgement *j, const search_predictions *predictions,
+                         double threshold, ns_json *out) {
     const results_answers *a = &j->answers;
     const bool several = a->labels == NULL;
+    ns_json_set_string(out, "score_name", search_score_name(several));
+    ns_json_set_number(out, "score", search_score(predictions));
     ns_json_set_bool(out, "several_labels", several);
     ns_json_set_string(out, "decided_by",
                        several || j->thresholds != NULL ? "thresholds" : "most likely label");
@@ -274,7 +277,7 @@ ns_status search_judge_json(const nn_model *model, data_split split,
         *out = ns_json_object_new();
         ns_json_set_string(*out, "split", data_split_name(split));
         ns_json_set_int(*out, "count", (int64_t)predictions->count);
-        set_headline(&j, threshold, *out);
+        set_headline(&j, predictions, threshold, *out);
         set_top_k(&j, *out);
         set_calibration(&j, *out);
         set_intervals(&j, *out);

@@ -339,7 +339,7 @@ ns_status search_predict(const nn_model *model, const data_set *set, data_split 
 
 /// All figures of `predictions`; what is undefined is null:
 ///
-///   {split, count, accuracy, log_loss, macro_auc,
+///   {split, count, score_name, score: as search_score() has it, accuracy, log_loss, macro_auc,
 ///    several_labels: whether images may have several (accuracy is then of all labels of an image,
 ///      log_loss binary, and confusion, top_k are null),
 ///    decided_by: "most likely label" | "thresholds", threshold: T or null,
