@@ -80,7 +80,7 @@ static nn_verdict on_mark(void *context, const nn_progress *progress) {
     return NN_CONTINUE;
 }
 
-static nn_model *train(const data_set *set, float mixup_alpha, float *at_mark) {
+static nn_model *train(const data_set *set, float mixup_alpha, unsigned epochs, float *at_mark) {
     static nn_graph graph;
     ns_error err = {0};
     nn_train_result result;
@@ -90,7 +90,7 @@ static nn_model *train(const data_set *set, float mixup_alpha, float *at_mark) {
     options.recipe.batch_size = 64;
     options.recipe.rate_peak = 0.1F;
     options.recipe.augment = (data_augment){.mixup_alpha = mixup_alpha};
-    options.sample_count_max = 8ULL * TRAIN_COUNT;
+    options.sample_count_max = (uint64_t)epochs * TRAIN_COUNT;
     options.seed = 3;
     options.dtype = NN_DTYPE_F32;
     options.on_mark = on_mark;
@@ -130,7 +130,7 @@ static double judge(const nn_model *model, const data_set *set) {
 static void assert_learnt(float mixup_alpha, double least) {
     float at_mark = NAN;
     data_set *set = make_set();
-    nn_model *model = train(set, mixup_alpha, &at_mark);
+    nn_model *model = train(set, mixup_alpha, 6, &at_mark);
     const double agreement = judge(model, set);
     print_message("agreement %.3f, at the mark %.3f\n", agreement, (double)at_mark);
     // The best answer that does not look, nothing or any two labels, is below 0.15.
@@ -222,7 +222,7 @@ static void test_exported_model_agrees(void **state) {
     (void)state;
     float at_mark = NAN;
     data_set *set = make_set();
-    nn_model *model = train(set, 0, &at_mark);
+    nn_model *model = train(set, 0, 1, &at_mark);
     write_exported(model, set);
     nn_model_free(model);
     data_close(set);
