@@ -8,6 +8,12 @@
 
 /* ---- what more bought ------------------------------------------------------------------------ */
 
+static void put_name(html_text *out, const char *name) {
+    html_raw(out, "<strong>");
+    html_escaped(out, name);
+    html_raw(out, "</strong>");
+}
+
 /// "30 of 10,000 more" is no news without its chance, so the test stands beside the difference.
 static void put_pair_test(html_text *out, const ns_json *pair) {
     char text[32];
@@ -20,22 +26,18 @@ static void put_pair_test(html_text *out, const ns_json *pair) {
         return;
     }
     const double p = ns_json_number(test, "p", 1);
-    html_put(out, " %s images are right by the first alone",
+    html_raw(out, " Test images that only ");
+    put_name(out, ns_json_string(pair, "first", ""));
+    html_put(out, " gets right: %s; only ",
              report__grouped(ns_json_int(test, "only_first", 0), text));
-    html_put(out, ", %s by the second alone; ",
-             report__grouped(ns_json_int(test, "only_second", 0), text));
+    put_name(out, ns_json_string(pair, "second", ""));
+    html_put(out, ": %s; ", report__grouped(ns_json_int(test, "only_second", 0), text));
     if (p < 0.001) {
         html_raw(out, "that is more than chance (McNemar's test, p below 0.001).");
     } else {
         html_put(out, "that %s (McNemar's test, p = %.2g).",
                  p < 0.05 ? "is more than chance" : "may well be chance", p);
     }
-}
-
-static void put_name(html_text *out, const char *name) {
-    html_raw(out, "<strong>");
-    html_escaped(out, name);
-    html_raw(out, "</strong>");
 }
 
 static const ns_json *study_named(const ns_json *studies, const char *name) {
@@ -76,11 +78,6 @@ static void put_pairs(html_text *out, const ns_json *comparison) {
             ns_json_int(first, "node_ms_used", 0) > ns_json_int(second, "node_ms_used", 0);
         html_raw(out, "<li>");
         put_bought(out, swapped ? second : first, swapped ? first : second);
-        html_raw(out, " Of ");
-        put_name(out, ns_json_string(at, "first", ""));
-        html_raw(out, " and ");
-        put_name(out, ns_json_string(at, "second", ""));
-        html_raw(out, ":");
         put_pair_test(out, at);
         html_raw(out, "</li>\n");
     }

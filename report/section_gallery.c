@@ -11,11 +11,12 @@
 
 #include "report/report_internal.h"
 
-#define MISTAKES_MAX 16
-#define STRIP_MAX    8
-#define SIDE_PX_MAX  64
-#define BYTES_MAX    ((size_t)2 << 20) // of all pictures
-#define PICTURES_MAX 1500
+#define CONFUSIONS_OPEN 12 // shown outright
+#define MISTAKES_MAX    16
+#define STRIP_MAX       8
+#define SIDE_PX_MAX     64
+#define BYTES_MAX       ((size_t)2 << 20) // of all pictures
+#define PICTURES_MAX    1500
 
 typedef struct gallery {
     html_text *out;
@@ -229,23 +230,29 @@ static void put_labels(gallery *g, const report_study *study, const report__conf
     free(strips);
 }
 
+static void put_confusion(gallery *g, const report__confusions *c, const report__cell *cell) {
+    html_put(g->out, "<details id=\"c%d-%d\"><summary>", cell->truth, cell->guess);
+    html_escaped(g->out, g->info->labels[cell->truth]);
+    html_raw(g->out, " taken for ");
+    html_escaped(g->out, g->info->labels[cell->guess]);
+    html_put(g->out, " <span>%zu image%s</span></summary>\n", cell->count,
+             cell->count == 1 ? "" : "s");
+    put_strip(g, &c->answers[cell->first], cell->count < STRIP_MAX ? cell->count : STRIP_MAX,
+              NAME_NONE);
+    html_raw(g->out, "</details>\n");
+}
+
+/// They come by falling count; the rarer ones are folded away together.
 static void put_confusions(gallery *g, const report__confusions *c) {
-    html_raw(g->out, "<h3>Confusions</h3>\n");
-    for (size_t i = 0; i < c->wrong_count; i++) {
-        const report__cell *cell = &c->wrong[i];
-        if (!report__cell_is_shown(c, cell)) {
-            break; // they come by falling count
+    size_t count = 0;
+    html_raw(g->out, "<h3>By confusion</h3>\n");
+    for (; count < c->wrong_count && report__cell_is_shown(c, &c->wrong[count]); count++) {
+        if (count == CONFUSIONS_OPEN) {
+            html_raw(g->out, "<details><summary>Rarer confusions</summary>\n");
         }
-        html_put(g->out, "<details id=\"c%d-%d\"><summary>", cell->truth, cell->guess);
-        html_escaped(g->out, g->info->labels[cell->truth]);
-        html_raw(g->out, " taken for ");
-        html_escaped(g->out, g->info->labels[cell->guess]);
-        html_put(g->out, " <span>%zu image%s</span></summary>\n", cell->count,
-                 cell->count == 1 ? "" : "s");
-        put_strip(g, &c->answers[cell->first], cell->count < STRIP_MAX ? cell->count : STRIP_MAX,
-                  NAME_NONE);
-        html_raw(g->out, "</details>\n");
+        put_confusion(g, c, &c->wrong[count]);
     }
+    html_raw(g->out, count > CONFUSIONS_OPEN ? "</details>\n" : "");
 }
 
 /* ---- the section ----------------------------------------------------------------------------- */

@@ -44,7 +44,7 @@ static void put_threshold(html_text *out, double value) {
     }
 }
 
-static void put_row(html_text *out, const ns_json *label) {
+static void put_row(html_text *out, const ns_json *label, bool thresholds) {
     const double f1 = ns_json_number(label, "f1", (double)NAN);
     html_raw(out, "<tr>");
     report__cell_text(out, "", ns_json_string(label, "label", ""));
@@ -54,18 +54,25 @@ static void put_row(html_text *out, const ns_json *label) {
     put_share(out, f1);
     put_area(out, ns_json_number(label, "auc", (double)NAN));
     put_area(out, ns_json_number(label, "average_precision", (double)NAN));
-    put_threshold(out, ns_json_number(label, "threshold", (double)NAN));
+    if (thresholds) {
+        put_threshold(out, ns_json_number(label, "threshold", (double)NAN));
+    }
     html_put(out,
              "<td class=\"word\"><span class=\"bar\" style=\"width:%.1frem\"></span></td></tr>\n",
              isnan(f1) ? 0 : 5 * f1);
 }
 
 static void put_table(html_text *out, const line *lines, size_t count) {
+    bool thresholds = false; // whether the model has its own
+    for (size_t i = 0; i < count; i++) {
+        thresholds = thresholds || !isnan(ns_json_number(lines[i].label, "threshold", (double)NAN));
+    }
     html_raw(out, "<div class=\"scroll\"><table>\n<tr><th>label</th><th>images</th>"
                   "<th>precision</th><th>recall</th><th>F1</th><th>AUC</th>"
-                  "<th>avg precision</th><th>threshold</th><th></th></tr>\n");
+                  "<th>avg precision</th>");
+    html_raw(out, thresholds ? "<th>threshold</th><th></th></tr>\n" : "<th></th></tr>\n");
     for (size_t i = 0; i < count; i++) {
-        put_row(out, lines[i].label);
+        put_row(out, lines[i].label, thresholds);
     }
     html_raw(out, "</table></div>\n");
 }
