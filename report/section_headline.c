@@ -20,6 +20,11 @@ static void tile_end(html_text *out) {
 
 /* ---- the number ------------------------------------------------------------------------------ */
 
+/// What the study's figures are of: accuracy, or what else its images are judged by.
+static const char *score_name(const report_study *study) {
+    return ns_json_string(report__study_of(study), "score_name", "accuracy");
+}
+
 /// The bootstrap interval of the evaluation, or Wilson's.
 static void interval_of(const report_study *study, double accuracy, int64_t count, double *low,
                         double *high) {
@@ -38,7 +43,7 @@ static void put_tested(html_text *out, const report_study *study, double accurac
     double high = 0;
     const int64_t count = ns_json_int(report__study_of(study), "test_images", 0);
     html_put(out, "<p class=\"headline\">%s</p>\n", report__percent(accuracy, count, text));
-    html_raw(out, "<p class=\"interval\">accuracy on the test images");
+    html_put(out, "<p class=\"interval\">%s on the test images", score_name(study));
     if (count > 0) {
         interval_of(study, accuracy, count, &low, &high);
         html_put(out, "; 95 %% interval %s", report__percent(low, count, text));
@@ -54,7 +59,8 @@ static void put_untested(html_text *out, const report_study *study) {
     const ns_json *status = report__study_of(study);
     const double best = ns_json_number(status, "best_val_accuracy", (double)NAN);
     html_put(out, "<p class=\"headline\">%s</p>\n", report__percent(best, 0, text));
-    html_raw(out, "<p class=\"interval\">the best accuracy on validation images so far. ");
+    html_put(out, "<p class=\"interval\">the best %s on validation images so far. ",
+             score_name(study));
     html_escaped(out, study->why_untested);
     html_raw(out, "</p>\n");
 }
