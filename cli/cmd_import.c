@@ -142,6 +142,8 @@ int cli__import(int argc, char **argv) {
          cli__parse_text, &out_path},
         {"format", 0, "FORMAT", DATA_FORMAT_NAMES " (default: auto)", parse_format,
          &options.format},
+        {"classes", 0, "A,B", "Classes of Open Images to take (default: all)", cli__parse_text,
+         &options.classes},
         {"size", 0, "WxH", "Pixels of every image (default: chosen from the data)", parse_size,
          &options},
         {"channels", 0, "1|3", "Grey or RGB (default: chosen from the data)", parse_channels,
@@ -173,7 +175,8 @@ int cli__import(int argc, char **argv) {
                "per label (or train, validation and test folders of those), a CSV file of "
                "TRAIN|VALIDATION|TEST|UNASSIGNED,path,label[,label...] lines, a CSV file that "
                "holds the pixels (label,pixels,Usage or label,pixel0,pixel1,...), a folder of IDX "
-               "files, or a zip, tar or tar.gz file of a folder or CSV file.",
+               "files, a folder of Open Images (class descriptions, box annotations and images), "
+               "or a zip, tar or tar.gz file of a folder or CSV file.",
         .options = rows,
         .operand_count_min = 1,
         .operand_count_max = 1,

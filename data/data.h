@@ -34,11 +34,12 @@ typedef enum data_format {
     DATA_FORMAT_CSV,    // no header: TRAIN|VALIDATION|TEST|UNASSIGNED,path,label[,label...]
     DATA_FORMAT_IDX,    // a folder of IDX files as MNIST's, gzipped or not
     DATA_FORMAT_PIXELS, // a CSV file with the pixels in it, gzipped or not: label and pixels columns
-    DATA_FORMAT_ARCHIVE, // a zip, tar or tar.gz file of any of these, never unpacked to disk
+    DATA_FORMAT_ARCHIVE,    // a zip, tar or tar.gz file of any of these, never unpacked to disk
+    DATA_FORMAT_OPENIMAGES, // a folder of class descriptions, box annotations (CSV) and images
     DATA_FORMAT_COUNT,
 } data_format;
 
-#define DATA_FORMAT_NAMES "auto, folder, csv, idx, pixels or archive"
+#define DATA_FORMAT_NAMES "auto, folder, csv, idx, pixels, archive or openimages"
 
 const char *data_format_name(data_format format);
 ns_status data_format_parse(const char *text, data_format *out, ns_error *err);
@@ -59,6 +60,7 @@ ns_status data_conflicts_parse(const char *text, data_conflicts *out, ns_error *
 
 typedef struct data_import_options {
     data_format format;
+    const char *classes;                 // of Open Images, separated by commas; borrowed; NULL: all
     int width, height;                   // pixels; 0: chosen from the data
     int channels;                        // 1 grey, 3 RGB; 0: chosen from the data
     int split_percent[DATA_SPLIT_COUNT]; // for what the source leaves unassigned; sums to 100

@@ -405,6 +405,10 @@ ns_status data__archive_list(data__archive_index *index, data_format form, data_
                              ns_error *err);
 void data__archive_index_free(data__archive_index *index);
 
+/// Lists a folder in the form of Open Images; borrows `source` for the life of the listing.
+ns_status data__openimages_list(const char *source, data__listing *listing, ns_error *err);
+/// Whether the name is that of its class descriptions.
+bool data__openimages_is_classes(const char *name);
 bool data__format_is_csv(const char *name);
 /// `wanted`, or the form that the source itself shows.
 ns_status data__format_detect(const char *source, data_format wanted, data_format *out,

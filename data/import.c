@@ -98,6 +98,8 @@ static ns_status list(data__import *run, const opened_source *source, ns_error *
         return data__csv_list(&source->disk.file, &run->listing, err);
     case DATA_FORMAT_PIXELS:
         return data__pixels_list(&source->disk.file, &run->listing, err);
+    case DATA_FORMAT_OPENIMAGES:
+        return data__openimages_list(run->source, &run->listing, err);
     default:
         return data__folder_list(run->source, &run->listing, err);
     }

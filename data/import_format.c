@@ -8,8 +8,13 @@
 #include "data/data_internal.h"
 
 static const char *const names[DATA_FORMAT_COUNT] = {
-    [DATA_FORMAT_AUTO] = "auto", [DATA_FORMAT_FOLDER] = "folder", [DATA_FORMAT_CSV] = "csv",
-    [DATA_FORMAT_IDX] = "idx",   [DATA_FORMAT_PIXELS] = "pixels", [DATA_FORMAT_ARCHIVE] = "archive",
+    [DATA_FORMAT_AUTO] = "auto",
+    [DATA_FORMAT_FOLDER] = "folder",
+    [DATA_FORMAT_CSV] = "csv",
+    [DATA_FORMAT_IDX] = "idx",
+    [DATA_FORMAT_PIXELS] = "pixels",
+    [DATA_FORMAT_ARCHIVE] = "archive",
+    [DATA_FORMAT_OPENIMAGES] = "openimages",
 };
 
 const char *data_format_name(data_format format) {
@@ -26,13 +31,18 @@ ns_status data_format_parse(const char *text, data_format *out, ns_error *err) {
     return ns_fail(err, NS_ERR_USAGE, "unknown format '%s' (" DATA_FORMAT_NAMES ")", text);
 }
 
-static ns_status holds_idx(const char *source, bool *out, ns_error *err) {
+/// The form of a folder, by the names in it.
+static ns_status detect_folder(const char *source, data_format *out, ns_error *err) {
     char **entries = NULL;
     size_t count = 0;
     NS_TRY(data__dir_names(source, &entries, &count, err));
-    *out = false;
+    *out = DATA_FORMAT_FOLDER;
     for (size_t i = 0; i < count; i++) {
-        *out = *out || data__idx_is_images(entries[i]);
+        if (data__idx_is_images(entries[i])) {
+            *out = DATA_FORMAT_IDX;
+        } else if (data__openimages_is_classes(entries[i])) {
+            *out = DATA_FORMAT_OPENIMAGES;
+        }
     }
     data__names_free(entries, count);
     return NS_OK;
@@ -80,11 +90,5 @@ ns_status data__format_detect(const char *source, data_format wanted, data_forma
     if (wanted != DATA_FORMAT_AUTO) {
         return NS_OK;
     }
-    if (!S_ISDIR(info.st_mode)) {
-        return detect_file(source, out, err);
-    }
-    bool idx;
-    NS_TRY(holds_idx(source, &idx, err));
-    *out = idx ? DATA_FORMAT_IDX : DATA_FORMAT_FOLDER;
-    return NS_OK;
+    return S_ISDIR(info.st_mode) ? detect_folder(source, out, err) : detect_file(source, out, err);
 }

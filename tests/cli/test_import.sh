@@ -103,6 +103,28 @@ expect 1 'bomb.zip: .*zip bomb' import bomb.zip
 expect_absent 'cut.nsd*'
 expect_absent 'bomb.nsd*'
 
+# Boxes, as Open Images has them.
+make_images open/train 20
+make_images open/test 10
+printf '/m/1,Cat\n/m/2,Dog\n/m/3,"Bird, small"\n' >open/class-descriptions-boxable.csv
+for split in train test; do
+    echo 'ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded'
+    for i in {0..9}; do
+        echo "$i,x,/m/$((i % 3 + 1)),1,0,0.5,0.25,1,0"
+    done
+    echo '0,x,/m/1,1,0.5,0.5,0,1,0'
+    echo 'lost,x,/m/2,1,0,1,0,1,0'
+done >open/both
+head -n 13 open/both >open/train-annotations-bbox.csv
+tail -n 13 open/both >open/test-annotations-bbox.csv
+rm open/both
+expect_json 'd["width"] == 8 and d["height"] == 12 and len(d["labels"]) == 2
+    and any("train-annotations-bbox.csv line 12" in x["file"] and "degenerate" in x["reason"] for x in d["dropped"])
+    and any("(lost)" in x["file"] and "missing" in x["reason"] for x in d["dropped"])
+    and d["splits"]["train"] + d["splits"]["validation"] > 0 and d["splits"]["test"] > 0' \
+    import open --classes Cat,dog --split 90,10,0 --json
+expect 1 "no class 'Cow'" import open --classes Cat,Cow
+
 # IDX files that are cut or disagree.
 mkdir idx
 printf '\0\0\10\3\0\0\0\5\0\0\0\2\0\0\0\2short' >idx/train-images-idx3-ubyte

@@ -1,0 +1,96 @@
+// Boxes of Open Images: crops, classes, splits, and what is left out.
+
+#include "tests/data/sources.h"
+
+static void put_photo(const char *path, uint8_t first) {
+    static uint8_t file[PNG_BYTES_MAX];
+    uint8_t pixels[64];
+    for (size_t i = 0; i < sizeof(pixels); i++) {
+        pixels[i] = (uint8_t)(first + i);
+    }
+    put_file(path, file, make_png(&(png_spec){8, 8, PNG_GREY, pixels}, file));
+}
+
+static void put_annotations(const char *name, const char *rows) {
+    char text[2048];
+    char path[80];
+    (void)snprintf(path, sizeof(path), "open/%s-annotations-bbox.csv", name);
+    (void)snprintf(text, sizeof(text),
+                   "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded\n%s", rows);
+    put_text(path, text);
+}
+
+static void make_set(void) {
+    fresh_dir("open");
+    put_text("open/class-descriptions-boxable.csv", "/m/2,Dog\n/m/1,Cat\n/m/3,Bird\n");
+    put_photo("open/train/a.png", 0);
+    put_photo("open/images/b.png", 64);
+    put_photo("open/validation/v.png", 128);
+    put_photo("open/test/t.png", 180);
+    put_annotations("train", "a,x,/m/1,1,0,0.5,0,0.5,0\n"
+                             "a,x,/m/2,1,0.25,0.75,0.5,1,0\n"
+                             "b,x,/m/3,1,0,0.5,0,0.5,0\n"
+                             "b,x,/m/1,1,0.5,0.5,0,1,0\n"
+                             "b,x,/m/1,1,0,1.5,0,1,0\n"
+                             "c,x,/m/1,1,0,1,0,1,0\n"
+                             "../a,x,/m/1,1,0,1,0,1,0\n");
+    put_annotations("validation", "v,x,/m/1,1,0,0.5,0,0.5,0\nv,x,/m/2,1,0.5,1,0.5,1,0\n");
+    put_annotations("test", "t,x,/m/1,1,0,0.5,0,0.5,0\nt,x,/m/2,1,0.5,1,0.5,1,0\n");
+}
+
+static void test_boxes(void **state) {
+    (void)state;
+    ns_error err = {0};
+    data_set *set = NULL;
+    data_import_options options = data_import_options_default();
+    options.classes = "dog,Cat";
+    make_set();
+    assert_ok(data_import("open", "open.nsd", &options, &err), &err);
+    assert_ok(data_open("open.nsd", &set, &err), &err);
+    const data_info *info = data_describe(set);
+    assert_int_equal(info->image_count, 6);
+    assert_int_equal(info->width, 4);
+    assert_int_equal(info->height, 4);
+    assert_int_equal(info->label_count, 2);
+    assert_string_equal(info->labels[0], "Cat");
+    for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
+        assert_int_equal(info->split_count[split], 2);
+        size_t count;
+        const uint32_t *indices = data_indices(set, (data_split)split, &count);
+        static const uint8_t first[][2] = {{0, 34}, {128, 164}, {180, 216}};
+        for (size_t i = 0; i < 2; i++) {
+            const uint8_t *pixels = data_pixels(set, indices[i]);
+            assert_int_equal(data_label(set, indices[i]), i);
+            assert_int_equal(pixels[0], first[split][i]);
+            assert_int_equal(pixels[5], first[split][i] + 9);
+        }
+    }
+    assert_int_equal(data_dropped_count(set), 4);
+    for (size_t i = 0; i < 4; i++) {
+        const char *reason = data_dropped_at(set, i).reason;
+        assert_non_null(strstr(reason, i < 2 ? "degenerate" : "missing"));
+    }
+    data_close(set);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    ns_error err = {0};
+    data_import_options options = data_import_options_default();
+    options.classes = "Cat,Cow";
+    make_set();
+    assert_status(data_import("open", "open.nsd", &options, &err), NS_ERR_INPUT);
+    assert_non_null(strstr(err.text, "'Cow'"));
+    put_annotations("train", "a,x,/m/1,1,0,0.5\n");
+    ASSERT_REFUSED("open", NS_ERR_INPUT, "open/train-annotations-bbox.csv", "line 2", "6 fields");
+    put_text("open/train-annotations-bbox.csv", "ImageID,LabelName,XMin,XMax,YMin\n");
+    ASSERT_REFUSED("open", NS_ERR_INPUT, "open/train-annotations-bbox.csv", "'YMax'");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_boxes),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
