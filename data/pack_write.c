@@ -249,9 +249,9 @@ static ns_status add_image(data__pack_writer *writer, const uint8_t *pixels, uin
 ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int label,
                          data_split split, ns_error *err) {
     assert(label >= 0 && label < writer->label_count);
-    const uint16_t only = (uint16_t)label;
-    return writer->multi_label ? data__pack_add_labels(writer, pixels, &only, 1, split, err)
-                               : add_image(writer, pixels, only, split, err);
+    const uint16_t only[] = {(uint16_t)label};
+    return writer->multi_label ? data__pack_add_labels(writer, pixels, only, 1, split, err)
+                               : add_image(writer, pixels, only[0], split, err);
 }
 
 ns_status data__pack_add_labels(data__pack_writer *writer, const uint8_t *pixels,
