@@ -342,7 +342,7 @@ static ns_status read_tables(data_set *set, const char *path, ns_error *err) {
 
 /// What data_info says of the train split.
 static double imbalance_of(const data_set *set) {
-    const size_t *counts = &set->label_counts[DATA_TRAIN * set->header.label_count];
+    const size_t *counts = &set->label_counts[(size_t)DATA_TRAIN * set->header.label_count];
     size_t least = 0;
     size_t most = 0;
     for (uint32_t i = 0; i < set->header.label_count; i++) {

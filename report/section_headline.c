@@ -30,8 +30,8 @@ static void interval_of(const report_study *study, double accuracy, int64_t coun
                         double *high) {
     const ns_json *intervals = ns_json_get(study->evaluation, "intervals");
     const ns_json *interval = ns_json_get(intervals, "accuracy");
-    *low = ns_json_number(interval, "low", (double)NAN);
-    *high = ns_json_number(interval, "high", (double)NAN);
+    *low = ns_json_value_number(ns_json_at(interval, 0), (double)NAN);
+    *high = ns_json_value_number(ns_json_at(interval, 1), (double)NAN);
     if (isnan(*low) || isnan(*high)) {
         report__wilson(accuracy, count, low, high);
     }

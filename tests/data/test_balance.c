@@ -68,7 +68,9 @@ static data_loader *loader_of(const data_set *set, bool augmented) {
 
 static void read_epoch(data_loader *loader, float *x, int32_t *labels) {
     for (int at = 0; at < EPOCH; at += BATCH) {
-        const data_batch batch = {.x = x + (size_t)at * SIZE, .labels = labels + at};
+        data_batch batch = {0};
+        batch.x = x + (size_t)at * SIZE;
+        batch.labels = labels + at;
         assert_int_equal(data_loader_next(loader, &batch), BATCH);
     }
 }
@@ -124,7 +126,7 @@ static void test_a_seek_comes_to_the_same(void **state) {
     for (int epoch = 0; epoch < 3; epoch++) {
         read_epoch(loader, x, labels);
     }
-    data_loader_seek(again, 2 * EPOCH);
+    data_loader_seek(again, UINT64_C(2) * EPOCH);
     read_epoch(again, x_again, labels_again);
     assert_memory_equal(labels, labels_again, sizeof(labels));
     assert_memory_equal(x, x_again, sizeof(x));

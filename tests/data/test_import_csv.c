@@ -85,7 +85,7 @@ static void assert_labels(const data_set *set, size_t index, size_t want_count,
     size_t count = 0;
     const uint16_t *labels = data_labels_of(set, index, &count);
     assert_int_equal(count, want_count);
-    for (size_t k = 0; k < count; k++) {
+    for (size_t k = 0; k < want_count; k++) {
         assert_int_equal(labels[k], want[k]);
     }
 }

@@ -97,8 +97,9 @@ static data_loader *loader_of(const data_set *set, data_loader_options options) 
 static size_t next_batch(data_loader *loader, float *x, int32_t *labels) {
     int32_t partner_labels[BATCH_MAX] = {0};
     float lambdas[BATCH_MAX] = {0};
-    const data_batch batch = {
-        .x = x, .labels = labels, .partner_labels = partner_labels, .lambdas = lambdas};
+    data_batch batch = {.partner_labels = partner_labels, .lambdas = lambdas};
+    batch.x = x;
+    batch.labels = labels;
     return data_loader_next(loader, &batch);
 }
 
