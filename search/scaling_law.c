@@ -22,11 +22,14 @@
 // trainings on validation images of Fashion-MNIST (the anchor for 3 and for 28 epochs, twice the
 // anchor's width for 10) and what ResNets of 10 to 200 epochs are known to reach on CIFAR-10; first
 // guesses were also held against published test accuracies of such networks, so what it predicts
-// for Fashion-MNIST is no independent evidence. The grid is weighed by how well each point explains the study's trials. Genotypes differ by more than
-// size, so between them a robust spread is allowed for, whose scale is estimated; the same genotype
-// trained at two lengths is its own control and counts by the noise of single trainings alone. The
-// prediction is the mean over the grid. With a few trials of equal cost it is the prior's; rungs of
-// different length sharpen it.
+// for Fashion-MNIST is no independent evidence.
+//
+// The grid is weighed by how well each point explains the study's trials. Genotypes differ by more
+// than size, so between them a robust spread is allowed for. Its scale is estimated, beginning from
+// that of genotypes drawn from a space: three that happen to lie on a line prove nothing. The same
+// genotype trained at two lengths is its own control and counts by the noise of single trainings
+// alone. The prediction is the mean over the grid. With a few trials of equal cost it is the prior's;
+// rungs of different length sharpen it.
 //
 // A network is at its *useful end* when twice the training would lower its error by less than 1 %
 // of itself. Beyond that, time is better spent on a wider one, and with the widest it is given back.
@@ -51,7 +54,8 @@
 #define REFERENCE_SAMPLES   100e3 // at least
 #define REPEATS             60.0
 #define REPEATS_SAMPLES     400e3 // at least
-#define BETWEEN_LOG_MIN     0.05  // spread of genotypes' errors, at least
+#define BETWEEN_LOG         0.3   // spread of the logarithms of genotypes' errors, a priori,
+#define BETWEEN_COUNT       8.0   // which counts as so many genotypes
 #define WITHIN_LOG          0.06  // of one genotype's, from training to training
 #define STUDENT_FREEDOM     4.0
 #define USEFUL_GAIN         0.01 // of the error, by twice the training
@@ -176,7 +180,10 @@ static double log_between(const residuals *r) {
     for (size_t i = 0; i < count; i++) {
         r->scratch[i] = fabs(r->scratch[i] - middle);
     }
-    const double scale = fmax(MEDIAN_TO_DEVIATION * median(r->scratch, count), BETWEEN_LOG_MIN);
+    const double seen = MEDIAN_TO_DEVIATION * median(r->scratch, count);
+    const double scale =
+        sqrt((BETWEEN_COUNT * BETWEEN_LOG * BETWEEN_LOG + (double)count * seen * seen) /
+             (BETWEEN_COUNT + (double)count));
     double sum = -(double)count * log(scale);
     for (size_t i = 0; i < count; i++) {
         sum += log_student(r->scratch[i] / scale);

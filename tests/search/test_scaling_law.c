@@ -226,6 +226,31 @@ static void test_trials_are_heard(void **state) {
     }
 }
 
+/// Three genotypes are no law, even when one fits them: their errors fall steeply with the images
+/// that each was trained on, for reasons of their own.
+static void test_a_few_genotypes_prove_little(void **state) {
+    (void)state;
+    static const search__law_trial trials[] = {
+        {3.3e7, 75136, 0.106, 0}, {4.6e7, 40960, 0.146, 1}, {5.6e7, 54336, 0.133, 2}};
+    const search__law_input input = {
+        .image_count = 60000,
+        .anchor_flops = 3.3e7,
+        .trial = trials,
+        .trial_count = NS_COUNT_OF(trials),
+        .winner = trials[0],
+    };
+    search__law_input blank = input;
+    blank.trial_count = 0;
+    search__law law, before;
+    search__law_fit(&input, &law);
+    search__law_fit(&blank, &before);
+    const double told = search__law_error(&law, 3.3e7, 2e6);
+    const double assumed = search__law_error(&before, 3.3e7, 2e6);
+    if (fabs(told / assumed - 1) > 0.1) {
+        fail_msg("an error of %.4f was expected, now %.4f", assumed, told);
+    }
+}
+
 /// Nonsense in, numbers out.
 static void test_odd_trials(void **state) {
     (void)state;
@@ -280,6 +305,7 @@ int main(void) {
         cmocka_unit_test(test_converges_at_the_largest),
         cmocka_unit_test(test_learns_from_trials),
         cmocka_unit_test(test_trials_are_heard),
+        cmocka_unit_test(test_a_few_genotypes_prove_little),
         cmocka_unit_test(test_odd_trials),
         cmocka_unit_test(test_widening),
     };
