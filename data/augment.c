@@ -14,7 +14,7 @@
 // Every kind of change that came after the first three draws from a stream of its own, so that old
 // seeds keep their draws. Images of one row or column are not resampled.
 
-#include "data/data_internal.h"
+#include "data/augment.h"
 
 #include <assert.h>
 #include <math.h>

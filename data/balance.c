@@ -7,7 +7,7 @@
 // each of them equally often, give or take one; one with more gives a random part of them. Which,
 // and in which order, depends on (seed, epoch) alone.
 
-#include "data/data_internal.h"
+#include "data/augment.h"
 
 #include <stdlib.h>
 #include <string.h>

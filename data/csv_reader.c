@@ -13,7 +13,7 @@
 #define CHUNK_BYTES      (256u << 10)
 #define RECORD_BYTES_MAX (64u << 20)
 #define FIELDS_MAX       (3u << 20) // one column a number, of 1024x1024 pixels in colour
-#define FIELD_BLOCK      (16u << 10)
+#define FIELD_BLOCK      (1u << 20) // by which libcsv grows a field: each time it may copy it all
 
 struct data__csv {
     data__stream *stream; // owned

@@ -36,7 +36,7 @@
 // shuffled epoch is `batch_size * (image_count / batch_size)` images long, an unshuffled one
 // `image_count`. Nothing is allocated after data_loader_new.
 
-#include "data/data_internal.h"
+#include "data/augment.h"
 
 #include <assert.h>
 #include <stdlib.h>

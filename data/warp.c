@@ -23,7 +23,7 @@
 // is asked for in order first: 1.9 -> 1.3 ns a pixel for photographs that come from memory.
 // With AVX2 it is 1.3 to 1.8 times faster than without; AVX-512 adds nothing to that.
 
-#include "data/data_internal.h"
+#include "data/augment.h"
 
 #include <assert.h>
 #include <math.h>

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "data/data_internal.h"
+#include "data/augment.h"
 
 enum { CHANNELS = 3, HEIGHT = 7, WIDTH = 21, SIZE = CHANNELS * HEIGHT * WIDTH };
 

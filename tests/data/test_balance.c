@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "data/data_internal.h"
+#include "data/augment.h"
 
 enum { LABELS = 4, TRAIN_COUNT = 67, BATCH = 8, EPOCH = TRAIN_COUNT / BATCH * BATCH, SIZE = 4 };
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "data/data_internal.h"
+#include "data/augment.h"
 
 enum {
     CHANNELS = 3,
