@@ -10,12 +10,13 @@
 //   finish   what evaluation and export are predicted to take, plus a margin of 1 % of the budget,
 //            at least 1 s and at most 30 s: a study that ends late has broken its promise, while
 //            1 % less training is not to be seen in the result.
-//   search   and confirm: a fifth of the rest up to ten minutes, or up to a third where the shortest
-//            search needs as much, growing with the logarithm of the budget to 70 % at 24 hours. Accuracy grows with the logarithm of training time: the
-//            first minutes of retraining are worth more than any search, while after hours another
-//            doubling of it buys little and a better architecture and recipe buy more. Calibration
-//            (search/calibrate.c) comes out of it first; of the rest confirm gets 35 %: what one
-//            noisy run has chosen is worth little before it is chosen again.
+//   search   and confirm: a third of the rest up to two minutes, a fifth at ten, 70 % at 24 hours,
+//            and between these in proportion to the logarithm of the budget. A minute or two are
+//            for looking at a search, not for its result. Then accuracy grows with the logarithm of
+//            training time: the first minutes of retraining are worth more than any search, while
+//            after hours another doubling of it buys little and a better architecture and recipe buy
+//            more. Calibration (search/calibrate.c) comes out of it first; of the rest confirm gets
+//            35 %: what one noisy run has chosen is worth little before it is chosen again.
 //   skipped  where less than 3 trials and 2 confirmations of a sensible length fit, the whole budget
 //            trains the anchor: rankings of shorter trials are those of start-up time.
 //   trial    as long as the anchor needs to be worth ranking (`trial_ms_min`, about two epochs), at
@@ -42,9 +43,10 @@
 #define TRAIN_S_MIN        5 // less training than this is no use to anybody
 #define TRIAL_S_MIN        5
 #define TURNAROUND_S_MIN   1
+#define SHARE_TINY         0.32
 #define SHARE_SHORT        0.20
-#define SHARE_SHORT_MAX    0.32 // where less would be no search at all
 #define SHARE_LONG         0.70
+#define TOTAL_TINY_MS      120e3
 #define TOTAL_SHORT_MS     600e3
 #define TOTAL_LONG_MS      86400e3
 #define CONFIRM_SHARE      0.35
@@ -92,10 +94,18 @@ static int64_t total_ms_needed(const budget_plan_input *input) {
     return total_ms;
 }
 
+/// From `share` at `total_ms` to `next_share` at `next_total_ms`.
+static double share_between(double now_ms, double total_ms, double share, double next_total_ms,
+                            double next_share) {
+    const double way = log(now_ms / total_ms) / log(next_total_ms / total_ms);
+    return share + (next_share - share) * fmin(fmax(way, 0), 1);
+}
+
 static double search_share(int64_t total_ms) {
-    const double grown =
-        log((double)total_ms / TOTAL_SHORT_MS) / log(TOTAL_LONG_MS / TOTAL_SHORT_MS);
-    return SHARE_SHORT + (SHARE_LONG - SHARE_SHORT) * fmin(fmax(grown, 0), 1);
+    const double now_ms = (double)total_ms;
+    return now_ms < TOTAL_SHORT_MS
+               ? share_between(now_ms, TOTAL_TINY_MS, SHARE_TINY, TOTAL_SHORT_MS, SHARE_SHORT)
+               : share_between(now_ms, TOTAL_SHORT_MS, SHARE_SHORT, TOTAL_LONG_MS, SHARE_LONG);
 }
 
 int64_t budget_slot_ms(budget_kind kind, int64_t trial_ms) {
@@ -120,7 +130,8 @@ static int64_t trial_ms_wanted(const budget_plan_input *input) {
 }
 
 /// How short they may be, where there is no time for that.
-static int64_t trial_ms_least(const budget_plan_input *input, int64_t retrain_ms) {
+static int64_t trial_ms_least(const budget_plan_input *input, const budget_plan *plan) {
+    const int64_t retrain_ms = plan->retrain_end_ms - plan->confirm_end_ms;
     const int64_t least_ms =
         at_most(input->trial_ms_min / 2, retrain_ms * input->worker_count / TRIALS_OF_RETRAIN);
     return at_least(least_ms, budget_seconds_ms(input->kind, TRIAL_S_MIN));
@@ -134,22 +145,6 @@ static void confirm_divide(int64_t slots, budget_plan *out) {
     out->confirm_net_count = (int)at_most(at_least(slots / seeds, 2), CONFIRM_NETS_MAX);
 }
 
-/// What the shortest search of all needs, before the longest retraining that it may leave.
-static int64_t search_ms_least(const budget_plan_input *input, int64_t usable_ms) {
-    const int64_t retrain_ms = (int64_t)((1 - SHARE_SHORT) * (double)usable_ms);
-    const int64_t trial_ms = trial_ms_least(input, retrain_ms) + 1; // slots are rounded
-    return input->calibration_ms + (rounds_of(SEARCH_TRIALS_MIN, input->worker_count) +
-                                    rounds_of(CONFIRM_TRIALS_MIN, input->worker_count)) *
-                                       budget_slot_ms(input->kind, trial_ms);
-}
-
-/// Time for calibration, search and confirmation.
-static int64_t share_ms(const budget_plan_input *input, int64_t usable_ms) {
-    const int64_t most_ms = (int64_t)((double)usable_ms * SHARE_SHORT_MAX);
-    return at_least((int64_t)((double)usable_ms * search_share(input->total_ms)),
-                    at_most(search_ms_least(input, usable_ms), most_ms));
-}
-
 /// A search of one rung in `ms_max`, in rounds of one trial a worker which fill the time. False when
 /// trials would be too short.
 static bool plan_one_rung(const budget_plan_input *input, int64_t ms_max, budget_plan *out) {
@@ -159,7 +154,7 @@ static bool plan_one_rung(const budget_plan_input *input, int64_t ms_max, budget
     const int64_t rounds = at_least(ms_max / budget_slot_ms(input->kind, trial_ms_wanted(input)),
                                     search_min + confirm_min);
     const int64_t trial_ms = trial_ms_of(input->kind, ms_max / rounds);
-    if (trial_ms < trial_ms_least(input, out->retrain_end_ms - out->confirm_end_ms)) {
+    if (trial_ms < trial_ms_least(input, out)) {
         return false;
     }
     const int64_t confirm_rounds = at_least(llround(CONFIRM_SHARE * (double)rounds), confirm_min);
@@ -238,7 +233,7 @@ ns_status budget_plan_make(const budget_plan_input *input, budget_plan *out, ns_
                               .kind = input->kind,
                               .worker_count = input->worker_count};
     *out = none;
-    out->confirm_end_ms = share_ms(input, usable_ms);
+    out->confirm_end_ms = (int64_t)((double)usable_ms * search_share(input->total_ms));
     if (!plan_search(input, out->confirm_end_ms - input->calibration_ms, out)) {
         *out = none;
     }

@@ -222,15 +222,29 @@ static bool is_retraining(const ns_json *status) {
            ns_json_count(ns_json_get(status, "retrain")) > 0;
 }
 
-/// Kills the first child of the supervisor `pid`, as a crash would.
-static void kill_a_worker(pid_t pid) {
+/// The first child of a process; 0 while it has none.
+static pid_t first_child(pid_t pid) {
     char path[64];
     int child = 0;
     (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
     FILE *children = fopen(path, "r");
     assert_non_null(children);
-    assert_int_equal(fscanf(children, "%d", &child), 1); // NOLINT(cert-err34-c): the kernel's own
+    if (fscanf(children, "%d", &child) != 1) { // NOLINT(cert-err34-c): the kernel's own
+        child = 0;
+    }
     (void)fclose(children);
+    return child;
+}
+
+/// Kills the first child of the supervisor `pid`, as a crash would. A trial may be known as running
+/// before the supervisor has a child again.
+static void kill_a_worker(pid_t pid) {
+    pid_t child = first_child(pid);
+    for (int waited_ms = 0; child == 0 && waited_ms < 10000; waited_ms += 10) {
+        ns_sleep_ms(10);
+        child = first_child(pid);
+    }
+    assert_true(child > 0); // 0 and less would be whole groups of processes
     assert_int_equal(kill(child, SIGKILL), 0);
 }
 
