@@ -35,13 +35,13 @@ static void test_targets(void **state) {
     (void)state;
     // At the target's own reference the accuracy counts as it is.
     assert_worth(SEARCH_TARGET_BALANCED, trial_of(0.9, 4, 1), 0.9);
-    assert_worth(SEARCH_TARGET_LATENCY, trial_of(0.9, 1, 1), 0.9);
-    assert_worth(SEARCH_TARGET_SIZE, trial_of(0.9, 9, 250), 0.9);
+    assert_worth(SEARCH_TARGET_LATENCY, trial_of(0.9, 2, 1), 0.9);
+    assert_worth(SEARCH_TARGET_SIZE, trial_of(0.9, 9, 500), 0.9);
     // Twice the cost is worth 5 % of accuracy above it (2^-0.07 = 0.9526), little below.
     assert_worth(SEARCH_TARGET_BALANCED, trial_of(1, 8, 1), pow(2, -0.07));
-    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 2, 1), pow(2, -0.07));
-    assert_worth(SEARCH_TARGET_SIZE, trial_of(1, 9, 500), pow(2, -0.07));
-    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 0.5, 1), pow(2, 0.005));
+    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 4, 1), pow(2, -0.07));
+    assert_worth(SEARCH_TARGET_SIZE, trial_of(1, 9, 1000), pow(2, -0.07));
+    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 1, 1), pow(2, 0.005));
 }
 
 static void test_flops_stand_in_for_latency(void **state) {
