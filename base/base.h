@@ -205,6 +205,18 @@ void ns_lock_release(ns_lock *lock);
 /// called by the process that holds it.
 bool ns_lock_held(const char *path);
 
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+/// Ascending; no NaN may be among them.
+void ns_sort_doubles(double *values, size_t count);
+/// What `fraction` (0 to 1) of the sorted values are below, between two of them where it falls there
+/// (Hyndman & Fan 1996, "Sample Quantiles in Statistical Packages", definition 7); 0 of none.
+double ns_quantile(const double *sorted, size_t count, double fraction);
+/// Sorts `values`; 0 of none.
+double ns_median(double *values, size_t count);
+/// "12,345" in `out` (32 bytes); returns `out`.
+const char *ns_group_digits(int64_t value, char out[32]);
+
 /* ---- text ----------------------------------------------------------------------------------- */
 
 /// Length of the UTF-8 sequence at `text`, 0 when it is none or at the end (RFC 3629: no
@@ -301,5 +313,7 @@ bool ns_json_bool(const ns_json *object, const char *key, bool fallback);
 /// Value of a number or string node itself (an array's element).
 double ns_json_value_number(const ns_json *value, double fallback);
 const char *ns_json_value_string(const ns_json *value, const char *fallback);
+/// Puts the value's text into `out`, cut to fit: strings bare, numbers as %g. Returns `out`.
+const char *ns_json_value_text(const ns_json *value, char *out, size_t size_bytes);
 
 #endif

@@ -366,3 +366,13 @@ const char *ns_json_value_string(const ns_json *value, const char *fallback) {
     const cJSON *node = const_node_of(value);
     return cJSON_IsString(node) ? node->valuestring : fallback;
 }
+
+const char *ns_json_value_text(const ns_json *value, char *out, size_t size_bytes) {
+    const char *text = ns_json_value_string(value, NULL);
+    if (text != NULL) {
+        (void)snprintf(out, size_bytes, "%s", text);
+    } else {
+        (void)snprintf(out, size_bytes, "%g", ns_json_value_number(value, 0));
+    }
+    return out;
+}

@@ -114,17 +114,12 @@ static void find_groups(budget_model *model) {
     }
 }
 
-static int compare_numbers(const void *a, const void *b) {
-    const double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
 /// A process that takes a core for a moment makes a layer ten times slower, nothing makes one
 /// faster: what is far above a kind's lower quartile is lowered to that. Then the kind's mean.
 static void calm(budget_model *model, group *g, double *sorted) {
     double *ratio = model->weight + g->first;
     memcpy(sorted, ratio, (size_t)g->count * sizeof(*sorted));
-    qsort(sorted, (size_t)g->count, sizeof(*sorted), compare_numbers);
+    ns_sort_doubles(sorted, (size_t)g->count);
     const double most = sorted[(g->count - 1) / 4] + OUTLIER;
     for (int i = 0; i < g->count; i++) {
         ratio[i] = fmin(ratio[i], most);

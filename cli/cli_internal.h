@@ -118,10 +118,6 @@ int cli__finish_output(int exit_code);
 
 /// Prints `json` (may be NULL: out of memory) as one line on stdout and frees it.
 ns_status cli__print_json(ns_json *json, ns_error *err);
-/// "12,345" in `out` (32 bytes); returns `out`.
-const char *cli__group_digits(int64_t value, char out[32]);
-/// Puts the text of a JSON array's or object's child into `out`: strings bare, numbers as %g.
-void cli__json_text(const ns_json *value, char *out, size_t size_bytes);
 
 /// A table of left- and right-aligned columns, printed when all of its cells are known.
 typedef struct cli_table cli_table;

@@ -197,23 +197,12 @@ void cli__samples_add(cli_samples *samples, double value) {
     samples->value[samples->count++ % CLI_SAMPLES_MAX] = value;
 }
 
-static int compare(const void *a, const void *b) {
-    const double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
 double cli__samples_quantile(const cli_samples *samples, double fraction) {
     double sorted[CLI_SAMPLES_MAX];
     const int count = samples->count < CLI_SAMPLES_MAX ? samples->count : CLI_SAMPLES_MAX;
-    if (count == 0) {
-        return 0;
-    }
     memcpy(sorted, samples->value, (size_t)count * sizeof *sorted);
-    qsort(sorted, (size_t)count, sizeof *sorted, compare);
-    const double at = fraction * (count - 1);
-    const int below = (int)at;
-    const int above = below + 1 < count ? below + 1 : below;
-    return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
+    ns_sort_doubles(sorted, (size_t)count);
+    return ns_quantile(sorted, (size_t)count, fraction);
 }
 
 void cli__bench_machine_json(ns_json *json, const cli_bench_words *words) {

@@ -25,7 +25,7 @@ static void cell_money(cli_table *table, const ns_json *study, const char *key) 
 static void cell_count(cli_table *table, const ns_json *study, const char *key) {
     char digits[32];
     const int64_t count = ns_json_int(study, key, 0);
-    cli__table_cell(table, "%s", count > 0 ? cli__group_digits(count, digits) : "-");
+    cli__table_cell(table, "%s", count > 0 ? ns_group_digits(count, digits) : "-");
 }
 
 static void cell_word(cli_table *table, const ns_json *study, const char *key) {

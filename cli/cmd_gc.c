@@ -17,7 +17,7 @@ static ns_status print_files(const ns_json *result, ns_error *err) {
     for (; study != NULL; study = ns_json_next(study)) {
         const ns_json *file = ns_json_first(ns_json_get(study, "files"));
         for (; file != NULL; file = ns_json_next(file)) {
-            cli__table_cell(table, "%s", cli__group_digits(ns_json_int(file, "bytes", 0), digits));
+            cli__table_cell(table, "%s", ns_group_digits(ns_json_int(file, "bytes", 0), digits));
             cli__table_cell(table, "%s", ns_json_string(file, "file", ""));
             cli__table_cell(table, "%s", ns_json_string(file, "why", ""));
         }
@@ -41,7 +41,7 @@ static ns_status print_result(const ns_json *result, ns_error *err) {
     }
     (void)printf("%s %zu files, %s bytes\n",
                  ns_json_bool(result, "dry_run", false) ? "would remove" : "removed", count,
-                 cli__group_digits(ns_json_int(result, "bytes", 0), digits));
+                 ns_group_digits(ns_json_int(result, "bytes", 0), digits));
     return NS_OK;
 }
 

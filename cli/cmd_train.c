@@ -358,9 +358,9 @@ static void print_result(const train_job *job) {
         (void)printf("answers              averaged over an image and its mirror image\n");
     }
     (void)printf("size                 %s parameters, %.1f MFLOPs an image\n",
-                 cli__group_digits(counts->params, digits), (double)counts->forward_flops / 1e6);
+                 ns_group_digits(counts->params, digits), (double)counts->forward_flops / 1e6);
     (void)printf("training             %s images",
-                 cli__group_digits((int64_t)job->result.last.sample_count, digits));
+                 ns_group_digits((int64_t)job->result.last.sample_count, digits));
     (void)printf(" in %.1f s, %.0f images/s\n", (double)job->result.last.used_ms / 1000,
                  job->result.last.images_per_s);
     if (job->result.recovery_count > 0) {

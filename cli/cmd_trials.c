@@ -41,7 +41,7 @@ static void trial_row(cli_table *table, const search_trial *trial) {
         cli__table_cell(table, "%s", "");
     }
     cli__table_percent(table, row->val_accuracy);
-    cli__table_cell(table, "%s", cli__group_digits(row->params, digits));
+    cli__table_cell(table, "%s", ns_group_digits(row->params, digits));
     cli__table_cell(table, "%.1f", (double)row->flops / 1e6);
     cli__table_decimal(table, row->latency_ms, 3);
     cli__table_cell(table, "%.1f", (double)row->node_ms / 1000);

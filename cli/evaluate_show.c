@@ -40,7 +40,7 @@ static void print_headline(const ns_json *result) {
     (void)printf("%s %.2f %%", several ? "all right " : "accuracy  ",
                  100 * ns_json_number(result, "accuracy", (double)NAN));
     print_interval(result, "accuracy", 100, 2);
-    (void)printf(" of %s %s images", cli__group_digits(ns_json_int(result, "count", 0), digits),
+    (void)printf(" of %s %s images", ns_group_digits(ns_json_int(result, "count", 0), digits),
                  ns_json_string(result, "split", ""));
     print_top_k(result);
     (void)printf("\nmacro F1   %.4f", ns_json_number(macro, "f1", (double)NAN));
@@ -84,7 +84,7 @@ static ns_status print_labels(const ns_json *result, ns_error *err) {
         figure_cell(table, label, "auc");
         figure_cell(table, label, "average_precision");
         figure_cell(table, label, "threshold");
-        cli__table_cell(table, "%s", cli__group_digits(ns_json_int(label, "support", 0), digits));
+        cli__table_cell(table, "%s", ns_group_digits(ns_json_int(label, "support", 0), digits));
     }
     return cli__table_print(table, err);
 }

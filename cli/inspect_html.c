@@ -134,7 +134,7 @@ static ns_status put_sheets(html_text *html, const data_set *set, ns_error *err)
 
 static void put_count(html_text *html, size_t count) {
     char digits[32];
-    html_put(html, "<td>%s</td>", cli__group_digits((int64_t)count, digits));
+    html_put(html, "<td>%s</td>", ns_group_digits((int64_t)count, digits));
 }
 
 static size_t images_of(const data_set *set, int label) {
@@ -284,7 +284,7 @@ static void put_head(html_text *html, const data_set *set, const char *path,
     html_raw(html, "<h1>Data set ");
     html_escaped(html, path);
     html_put(html, "</h1><p class=\"headline\">%s</p><p class=\"interval\">images with %d labels",
-             cli__group_digits((int64_t)info->image_count, text), info->label_count);
+             ns_group_digits((int64_t)info->image_count, text), info->label_count);
     html_raw(html, info->multi_label ? ", several an image</p>" : "</p>");
     html_raw(html, "<nav><a href=\"#labels\">Labels</a><a href=\"#pictures\">Pictures</a>"
                    "<a href=\"#near\">Nearly the same</a><a href=\"#dropped\">Dropped</a></nav>"
@@ -294,10 +294,10 @@ static void put_head(html_text *html, const data_set *set, const char *path,
     put_tile(html, "every image", text);
     for (int split = 0; split < DATA_SPLIT_COUNT; split++) {
         put_tile(html, data_split_name((data_split)split),
-                 cli__group_digits((int64_t)info->split_count[split], text));
+                 ns_group_digits((int64_t)info->split_count[split], text));
     }
-    put_tile(html, "dropped", cli__group_digits((int64_t)data_dropped_count(set), text));
-    put_tile(html, "pairs nearly the same", cli__group_digits((int64_t)near->count, text));
+    put_tile(html, "dropped", ns_group_digits((int64_t)data_dropped_count(set), text));
+    put_tile(html, "pairs nearly the same", ns_group_digits((int64_t)near->count, text));
     html_raw(html, "</dl>");
 }
 

@@ -47,30 +47,6 @@ ns_status cli__print_json(ns_json *json, ns_error *err) {
     return status;
 }
 
-const char *cli__group_digits(int64_t value, char out[32]) {
-    char digits[24];
-    const int length = snprintf(digits, sizeof(digits), "%lld", (long long)value);
-    char *to = out;
-    for (int i = 0; i < length; i++) {
-        *to++ = digits[i];
-        const int left = length - 1 - i;
-        if (left > 0 && left % 3 == 0 && digits[i] != '-') {
-            *to++ = ',';
-        }
-    }
-    *to = '\0';
-    return out;
-}
-
-void cli__json_text(const ns_json *value, char *out, size_t size_bytes) {
-    const char *text = ns_json_value_string(value, NULL);
-    if (text != NULL) {
-        (void)snprintf(out, size_bytes, "%s", text);
-    } else {
-        (void)snprintf(out, size_bytes, "%g", ns_json_value_number(value, 0));
-    }
-}
-
 /* ---- tables ---------------------------------------------------------------------------------- */
 
 struct cli_table {

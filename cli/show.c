@@ -73,7 +73,7 @@ ns_json *cli__set_json(const data_set *set, const char *path) {
 
 static void count_cell(cli_table *table, size_t count) {
     char digits[32];
-    cli__table_cell(table, "%s", cli__group_digits((int64_t)count, digits));
+    cli__table_cell(table, "%s", ns_group_digits((int64_t)count, digits));
 }
 
 static ns_status print_labels(const data_set *set, ns_error *err) {
@@ -131,7 +131,7 @@ ns_status cli__set_print(const data_set *set, const char *path, ns_error *err) {
     const data_info *info = data_describe(set);
     char digits[32];
     (void)printf("%s: %s images, %dx%d %s, %d labels", path,
-                 cli__group_digits((int64_t)info->image_count, digits), info->width, info->height,
+                 ns_group_digits((int64_t)info->image_count, digits), info->width, info->height,
                  info->channels == 1 ? "grey" : "RGB", info->label_count);
     if (info->multi_label) {
         (void)printf(", several an image (%.2f on average)", labels_per_image(set));
@@ -165,7 +165,7 @@ static void print_winner(const ns_json *study) {
     for (size_t i = 0; i < count; i++) {
         const char *key = ns_json_key_at(winner, i);
         char value[64];
-        cli__json_text(ns_json_get(winner, key), value, sizeof(value));
+        ns_json_value_text(ns_json_get(winner, key), value, sizeof(value));
         (void)printf("%s%s=%s",
                      i == 0       ? "winner               "
                      : i % 4 == 0 ? ",\n                     "
@@ -177,7 +177,7 @@ static void print_winner(const ns_json *study) {
     if (params > 0) {
         char digits[32];
         (void)printf("%-21s%s parameters, %.2f MB, %.1f MFLOPs an image\n", "size",
-                     cli__group_digits(params, digits), ns_json_number(study, "mbytes", 0),
+                     ns_group_digits(params, digits), ns_json_number(study, "mbytes", 0),
                      (double)ns_json_int(study, "flops", 0) / 1e6);
     }
 }
@@ -197,7 +197,7 @@ static void print_goal(const ns_json *study) {
         (void)printf(", at most %g ms an image", latency_ms);
     }
     if (params > 0) {
-        (void)printf(", at most %s parameters", cli__group_digits(params, digits));
+        (void)printf(", at most %s parameters", ns_group_digits(params, digits));
     }
     if (mbytes > 0) {
         (void)printf(", at most %g MB", mbytes);

@@ -420,17 +420,11 @@ void nn_bench_convs_free(nn_bench_convs *convs) {
 
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
-static int compare_ms(const void *a, const void *b) {
-    const double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
 static double median_ms(const entry *e) {
     double sorted[ROUNDS_MAX];
     const int count = e->round_count < ROUNDS_MAX ? e->round_count : ROUNDS_MAX;
     memcpy(sorted, e->round_ms, (size_t)count * sizeof *sorted);
-    qsort(sorted, (size_t)count, sizeof *sorted, compare_ms);
-    return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
+    return ns_median(sorted, (size_t)count);
 }
 
 void nn_bench_convs_round(nn_bench_convs *convs) {

@@ -29,9 +29,9 @@ static void put_pair_test(html_text *out, const ns_json *pair) {
     html_raw(out, " Test images that only ");
     put_name(out, ns_json_string(pair, "first", ""));
     html_put(out, " gets right: %s; only ",
-             report__grouped(ns_json_int(test, "only_first", 0), text));
+             ns_group_digits(ns_json_int(test, "only_first", 0), text));
     put_name(out, ns_json_string(pair, "second", ""));
-    html_put(out, ": %s; ", report__grouped(ns_json_int(test, "only_second", 0), text));
+    html_put(out, ": %s; ", ns_group_digits(ns_json_int(test, "only_second", 0), text));
     if (p < 0.001) {
         html_raw(out, "that is more than chance (McNemar's test, p below 0.001).");
     } else {
@@ -198,7 +198,7 @@ static void put_figure(html_text *out, const ns_json *study, const figure *f) {
         }
         break;
     case FIGURE_COUNT:
-        (void)report__grouped(ns_json_int(study, f->key, 0), text);
+        (void)ns_group_digits(ns_json_int(study, f->key, 0), text);
         break;
     case FIGURE_MONEY:
         (void)snprintf(text, sizeof(text), "%.2f", isnan(value) ? 0 : value);

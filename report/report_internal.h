@@ -101,16 +101,12 @@ bool report__cell_is_shown(const report__confusions *confusions, const report__c
 
 /// "92.64 %", or "-" for NaN. Digits beyond what `image_count` images can tell are left out; 0: two.
 const char *report__percent(double fraction, int64_t image_count, char out[32]);
-/// "903,370".
-const char *report__grouped(int64_t value, char out[32]);
 /// "2m 05s".
 const char *report__time(int64_t ms, char out[32]);
 /// Three significant digits, or "-" for NaN.
 const char *report__figure(double value, char out[32]);
 /// "2026-01-31 23:59 UTC".
 const char *report__date(int64_t unix_ms, char out[32]);
-/// A gene's or other JSON value as text.
-const char *report__value(const ns_json *value, char out[64]);
 
 /// <h2 id="id">title</h2>; both ours.
 void report__head(html_text *out, const char *id, const char *title);

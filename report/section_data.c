@@ -8,7 +8,7 @@
 
 static void put_cell(html_text *out, size_t count) {
     char text[32];
-    html_put(out, "<td>%s</td>", report__grouped((int64_t)count, text));
+    html_put(out, "<td>%s</td>", ns_group_digits((int64_t)count, text));
 }
 
 static void put_row(html_text *out, const data_set *set, int label, size_t train_max) {
@@ -41,12 +41,12 @@ static void put_rows(html_text *out, const data_set *set, int first, int end, si
 
 static void put_summary(html_text *out, const data_info *info, size_t dropped_count) {
     char text[32];
-    html_put(out, "<p>%s images of ", report__grouped((int64_t)info->image_count, text));
+    html_put(out, "<p>%s images of ", ns_group_digits((int64_t)info->image_count, text));
     html_put(out, "%d×%d pixels, %s, with %d labels", info->width, info->height,
              info->channels == 1 ? "grey" : "colour", info->label_count);
     if (dropped_count > 0) {
         html_put(out, "; %s files were dropped on import (nightshift inspect says why)",
-                 report__grouped((int64_t)dropped_count, text));
+                 ns_group_digits((int64_t)dropped_count, text));
     }
     html_raw(out, ".</p>\n");
 }

@@ -49,7 +49,7 @@ static void put_tested(html_text *out, const report_study *study, double accurac
         html_put(out, "; 95 %% interval %s", report__percent(low, count, text));
         html_put(out, " to %s", report__percent(high, count, text));
         html_put(out, ", from %s images that took no part in the search",
-                 report__grouped(count, text));
+                 ns_group_digits(count, text));
     }
     html_raw(out, ".</p>\n");
 }
@@ -94,15 +94,15 @@ static void put_trials(html_text *out, const ns_json *status) {
         count += ns_json_int(states, ns_json_key_at(states, i), 0);
     }
     tile_begin(out, "Trials");
-    html_put(out, "%s", report__grouped(count, text));
-    html_put(out, "<small>%s complete", report__grouped(ns_json_int(states, "COMPLETE", 0), text));
+    html_put(out, "%s", ns_group_digits(count, text));
+    html_put(out, "<small>%s complete", ns_group_digits(ns_json_int(states, "COMPLETE", 0), text));
     const int64_t pruned_count = ns_json_int(states, "PRUNED", 0);
     const int64_t failed_count = ns_json_int(states, "FAIL", 0);
     if (pruned_count > 0) {
-        html_put(out, ", %s stopped early", report__grouped(pruned_count, text));
+        html_put(out, ", %s stopped early", ns_group_digits(pruned_count, text));
     }
     if (failed_count > 0) {
-        html_put(out, ", %s failed", report__grouped(failed_count, text));
+        html_put(out, ", %s failed", ns_group_digits(failed_count, text));
     }
     html_raw(out, "</small>");
     tile_end(out);
@@ -114,7 +114,7 @@ static void put_model(html_text *out, const ns_json *status) {
     const double latency_ms = ns_json_number(status, "latency_ms", (double)NAN);
     if (params > 0) {
         tile_begin(out, "Parameters");
-        html_put(out, "%s", report__grouped(params, text));
+        html_put(out, "%s", ns_group_digits(params, text));
         html_put(out, "<small>%s MB of weights</small>",
                  report__figure(ns_json_number(status, "mbytes", (double)NAN), text));
         tile_end(out);

@@ -72,10 +72,10 @@ static void put_difference(html_text *out, const ns_json *genotype, const ns_jso
         const char *key = ns_json_key(at);
         // Both are in the space's order.
         if (other != NULL && strcmp(ns_json_key(other), key) == 0) {
-            (void)report__value(other, theirs);
+            (void)ns_json_value_text(other, theirs, sizeof(theirs));
             other = ns_json_next(other);
         }
-        if (strcmp(report__value(at, mine), theirs) != 0) {
+        if (strcmp(ns_json_value_text(at, mine, sizeof(mine)), theirs) != 0) {
             html_put(out, "%s", comma);
             html_escaped(out, key);
             html_raw(out, " ");
@@ -92,7 +92,7 @@ static void put_words(html_text *out, const ns_json *trial, const ns_json *ancho
     html_put(out, "%s",
              report__percent(ns_json_number(trial, "val_accuracy", (double)NAN), 0, text));
     html_put(out, ", %s %s", report__figure(ns_json_number(trial, by->key, 0), text), by->unit);
-    html_put(out, ", %s parameters", report__grouped(ns_json_int(trial, "params", 0), text));
+    html_put(out, ", %s parameters", ns_group_digits(ns_json_int(trial, "params", 0), text));
     if (strcmp(ns_json_string(trial, "state", ""), "PRUNED") == 0) {
         html_raw(out, ", stopped early");
     }
@@ -201,7 +201,7 @@ static void put_front_row(html_text *out, const ns_json *trial, int64_t winner) 
              report__percent(ns_json_number(trial, "val_accuracy", (double)NAN), 0, text));
     html_put(out, "<td>%s</td>",
              report__figure(ns_json_number(trial, "latency_ms", (double)NAN), text));
-    html_put(out, "<td>%s</td>", report__grouped(ns_json_int(trial, "params", 0), text));
+    html_put(out, "<td>%s</td>", ns_group_digits(ns_json_int(trial, "params", 0), text));
     html_put(out, "<td>%.1f M</td></tr>\n", ns_json_number(trial, "flops", 0) / 1e6);
 }
 
@@ -245,11 +245,11 @@ void report__section_trials(html_text *out, const report_study *study) {
     html_raw(out, "<p>Each point is one network, trained once. Higher is better, further left is "
                   "cheaper to use.");
     if (drawn < count) {
-        html_put(out, " Of %s trials", report__grouped(count, text));
+        html_put(out, " Of %s trials", ns_group_digits(count, text));
         html_put(out,
                  " %s are drawn: the front, what was best at its time, and an even sample of "
                  "the others.",
-                 report__grouped(drawn, text));
+                 ns_group_digits(drawn, text));
     }
     html_raw(out, "</p>\n");
     put_key(out);

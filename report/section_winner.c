@@ -240,7 +240,7 @@ static void put_genes(html_text *out, const ns_json *winner, bool architecture) 
         if (is_architecture(key) == architecture) {
             html_raw(out, "<tr>");
             report__cell_text(out, "", key);
-            report__cell_text(out, "", report__value(at, text));
+            report__cell_text(out, "", ns_json_value_text(at, text, sizeof(text)));
             html_raw(out, "</tr>\n");
         }
     }
@@ -296,7 +296,7 @@ static void put_rivals(html_text *out, const ns_json *status) {
                  100 * ns_json_number(at, "difference", 0),
                  100 * ns_json_number(at, "standard_error", 0));
         html_put(out, "<td>%s</td></tr>\n",
-                 report__grouped(llround(ns_json_number(at, "images_per_s", 0)), text));
+                 ns_group_digits(llround(ns_json_number(at, "images_per_s", 0)), text));
     }
     html_raw(out, "</table></div>\n");
 }

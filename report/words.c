@@ -17,20 +17,6 @@ const char *report__percent(double fraction, int64_t image_count, char out[32]) 
     return out;
 }
 
-const char *report__grouped(int64_t value, char out[32]) {
-    char digits[24];
-    const int length = snprintf(digits, sizeof(digits), "%lld", (long long)value);
-    size_t used = 0;
-    for (int i = 0; i < length; i++) {
-        out[used++] = digits[i];
-        if ((length - 1 - i) % 3 == 0 && i + 1 < length && digits[i] != '-') {
-            out[used++] = ',';
-        }
-    }
-    out[used] = '\0';
-    return out;
-}
-
 const char *report__time(int64_t ms, char out[32]) {
     if (ms > 0 && ms < 10000) {
         (void)snprintf(out, 32, "%.1fs", (double)ms / 1000);
@@ -57,16 +43,6 @@ const char *report__date(int64_t unix_ms, char out[32]) {
     if (unix_ms <= 0 || gmtime_r(&seconds, &parts) == NULL ||
         strftime(out, 32, "%Y-%m-%d %H:%M UTC", &parts) == 0) {
         (void)snprintf(out, 32, "-");
-    }
-    return out;
-}
-
-const char *report__value(const ns_json *value, char out[64]) {
-    const char *text = ns_json_value_string(value, NULL);
-    if (text != NULL) {
-        (void)snprintf(out, 64, "%s", text);
-    } else {
-        (void)snprintf(out, 64, "%g", ns_json_value_number(value, 0));
     }
     return out;
 }

@@ -246,20 +246,6 @@ static bool judge_chunks(bootstrap *b, int first, int held, int thread_count) {
     return !failed;
 }
 
-static int compare_doubles(const void *left, const void *right) {
-    const double a = *(const double *)left;
-    const double b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-/// The value that a share of the sorted ones is below, between two of them where it falls there.
-static double quantile(const double *values, size_t count, double share) {
-    const double place = share * (double)(count - 1);
-    const size_t low = (size_t)place;
-    const size_t high = low + 1 < count ? low + 1 : low;
-    return values[low] + (place - (double)low) * (values[high] - values[low]);
-}
-
 /// Sorts `values`; those that are no numbers, resamples without any image to rank, do not count.
 static results_interval interval_of(double *values, size_t count) {
     size_t defined_count = 0;
@@ -271,9 +257,9 @@ static results_interval interval_of(double *values, size_t count) {
     if (defined_count == 0) {
         return (results_interval){(double)NAN, (double)NAN};
     }
-    qsort(values, defined_count, sizeof(*values), compare_doubles);
-    return (results_interval){quantile(values, defined_count, 0.025),
-                              quantile(values, defined_count, 0.975)};
+    ns_sort_doubles(values, defined_count);
+    return (results_interval){ns_quantile(values, defined_count, 0.025),
+                              ns_quantile(values, defined_count, 0.975)};
 }
 
 static int resamples_for(const results_answers *answers) {

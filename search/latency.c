@@ -17,12 +17,6 @@
 #define SERIES_MS_MAX 60 // a series is cut short after RUNS_MIN of them
 #define RUNS_MIN      3
 
-static int by_value(const void *a, const void *b) {
-    const double left = *(const double *)a;
-    const double right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
 /// Median time of some runs.
 static ns_status run_series(nn_infer *infer, const uint8_t *pixels, float *probabilities,
                             double *median_ms, ns_error *err) {
@@ -37,8 +31,7 @@ static ns_status run_series(nn_infer *infer, const uint8_t *pixels, float *proba
         end_ns = ns_clock_ns();
         ms[count++] = (double)(end_ns - since_ns) / 1e6;
     }
-    qsort(ms, (size_t)count, sizeof(*ms), by_value);
-    *median_ms = ms[count / 2];
+    *median_ms = ns_median(ms, (size_t)count);
     return NS_OK;
 }
 

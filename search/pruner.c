@@ -8,7 +8,6 @@
 // learn is stopped.
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "search/search.h"
@@ -18,18 +17,6 @@
 #define DEVIATIONS   3.0
 #define MAD_TO_SIGMA 1.4826
 #define SIGMA_MIN    0.01 // four trials may agree by chance; a point of accuracy is never hopeless
-
-static int compare_doubles(const void *left, const void *right) {
-    const double a = *(const double *)left;
-    const double b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-/// Sorts `value`.
-static double median(double *value, size_t count) {
-    qsort(value, count, sizeof *value, compare_doubles);
-    return (value[(count - 1) / 2] + value[count / 2]) / 2;
-}
 
 bool search_is_hopeless(double value, const double *others, size_t count) {
     double known[OTHERS_MAX];
@@ -42,10 +29,10 @@ bool search_is_hopeless(double value, const double *others, size_t count) {
     if (isnan(value) || known_count < OTHERS_MIN) {
         return false;
     }
-    const double centre = median(known, known_count);
+    const double centre = ns_median(known, known_count);
     for (size_t i = 0; i < known_count; i++) {
         known[i] = fabs(known[i] - centre);
     }
-    const double sigma = fmax(MAD_TO_SIGMA * median(known, known_count), SIGMA_MIN);
+    const double sigma = fmax(MAD_TO_SIGMA * ns_median(known, known_count), SIGMA_MIN);
     return value < centre - DEVIATIONS * sigma;
 }

@@ -148,18 +148,6 @@ typedef struct residuals {
     size_t genotype_count;
 } residuals;
 
-static int compare_doubles(const void *left, const void *right) {
-    const double a = *(const double *)left;
-    const double b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-/// Sorts `values`.
-static double median(double *values, size_t count) {
-    qsort(values, count, sizeof *values, compare_doubles);
-    return count % 2 == 1 ? values[count / 2] : 0.5 * (values[count / 2 - 1] + values[count / 2]);
-}
-
 /// Logarithm of Student's density at `z` standard units, up to a constant.
 static double log_student(double z) {
     return -0.5 * (STUDENT_FREEDOM + 1) * log1p(z * z / STUDENT_FREEDOM);
@@ -176,11 +164,11 @@ static double log_between(const residuals *r) {
     if (count < 2) {
         return 0;
     }
-    const double middle = median(r->scratch, count);
+    const double middle = ns_median(r->scratch, count);
     for (size_t i = 0; i < count; i++) {
         r->scratch[i] = fabs(r->scratch[i] - middle);
     }
-    const double seen = MEDIAN_TO_DEVIATION * median(r->scratch, count);
+    const double seen = MEDIAN_TO_DEVIATION * ns_median(r->scratch, count);
     const double scale =
         sqrt((BETWEEN_COUNT * BETWEEN_LOG * BETWEEN_LOG + (double)count * seen * seen) /
              (BETWEEN_COUNT + (double)count));

@@ -83,12 +83,6 @@ static ns_status add_value(gene_reader *in, const ns_json *value) {
     return NS_OK;
 }
 
-static int compare_numbers(const void *left, const void *right) {
-    const double a = *(const double *)left;
-    const double b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 /// Numbers ascend, and nothing stands there twice.
 static ns_status settle_values(const gene_reader *in) {
     search_gene *gene = in->to;
@@ -96,7 +90,7 @@ static ns_status settle_values(const gene_reader *in) {
         return ns_fail(in->err, NS_ERR_INPUT, "genes: %s has no choice", gene->name);
     }
     if (gene->text[0] == NULL) {
-        qsort(gene->value, (size_t)gene->choice_count, sizeof gene->value[0], compare_numbers);
+        ns_sort_doubles(gene->value, (size_t)gene->choice_count);
     }
     for (int i = 0; i < gene->choice_count; i++) {
         for (int k = 0; k < i; k++) { // words are entries of one table
