@@ -169,6 +169,8 @@ typedef enum results_trial_state {
     RESULTS_FAIL,
 } results_trial_state;
 const char *results_trial_state_name(results_trial_state state); // "WAITING", ...
+/// Whether a trial in this state has come to its end, well or badly.
+bool results_trial_is_over(results_trial_state state);
 
 typedef enum results_purpose {
     RESULTS_SEARCH,  // to find good networks

@@ -15,6 +15,10 @@ const char *results_trial_state_name(results_trial_state state) {
     return trial_state_names[state];
 }
 
+bool results_trial_is_over(results_trial_state state) {
+    return state != RESULTS_WAITING && state != RESULTS_RUNNING;
+}
+
 const char *results_purpose_name(results_purpose purpose) {
     return purpose == RESULTS_CONFIRM ? "confirm" : "search";
 }

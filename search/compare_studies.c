@@ -68,10 +68,13 @@ static ns_status contestant_open(const char *store_path, results_store *store, c
     size_t count = 0;
     NS_TRY(results_study_get(store, name, &c->study, err));
     NS_TRY(ns_json_parse(c->study.result, &c->result, err));
-    NS_TRY(search__study_json(store_path, store, &c->study, &c->json, err));
-    ns_json_set_string(c->json, "dataset_sha256", c->study.dataset_sha256);
     NS_TRY(results_trials(store, c->study.id, &trials, &count, err));
-    const ns_status status = search__curve_add(c->json, &c->study, c->result, trials, count, err);
+    ns_status status =
+        search__study_json(store_path, store, &c->study, trials, count, &c->json, err);
+    if (status == NS_OK) {
+        ns_json_set_string(c->json, "dataset_sha256", c->study.dataset_sha256);
+        status = search__curve_add(c->json, &c->study, c->result, trials, count, err);
+    }
     results_trials_free(trials, count);
     return status;
 }

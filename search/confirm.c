@@ -86,26 +86,29 @@ static double measure(const search__verdict *verdict, search__rival *rival) {
     return squares;
 }
 
-static double scale_of(const search__rival *rival) {
-    return rival->accuracy > 0 ? rival->value / rival->accuracy : 1;
+double search__scale(double value, double accuracy) {
+    return accuracy > 0 ? value / accuracy : 1;
 }
 
-/// Of how many seeds image `index` was classified correctly, over the seeds, scaled.
+/// Of how many seeds image `index` was classified correctly, over the seeds.
 static double share_at(const search__verdict *verdict, const search__rival *rival, size_t index) {
     double correct = 0;
     for (int s = 0; s < rival->seed_count; s++) {
         correct += search__image_score(rival->correct[s], verdict->in_bytes, index);
     }
-    return scale_of(rival) * correct / rival->seed_count;
+    return correct / rival->seed_count;
 }
 
 static double standard_error(const search__verdict *verdict, const search__rival *a,
                              const search__rival *b) {
     const double n = (double)verdict->image_count;
     const double mean = a->value - b->value;
+    const double scale_a = search__scale(a->value, a->accuracy);
+    const double scale_b = search__scale(b->value, b->accuracy);
     double squares = 0;
     for (size_t i = 0; i < verdict->image_count; i++) {
-        const double d = share_at(verdict, a, i) - share_at(verdict, b, i) - mean;
+        const double d =
+            scale_a * share_at(verdict, a, i) - scale_b * share_at(verdict, b, i) - mean;
         squares += d * d;
     }
     const double of_images = n > 1 ? squares / (n - 1) / n : 0;
@@ -128,22 +131,29 @@ double search__rank_drift(double error, double lengthening) {
     return error * RANK_DRIFT * log(fmax(lengthening, 1));
 }
 
-static bool is_legal(const search__verdict *verdict, const search__rival *rival) {
-    return rival->value >= 0 || verdict->rival[verdict->leader].value < 0;
+/// Limits come first: who exceeds one (a negative value) is no rival of a leader that does not.
+static bool is_legal(double value, double leader_value) {
+    return value >= 0 || leader_value < 0;
+}
+
+bool search__is_safe(double anchor_value, double value, double accuracy, double standard_error,
+                     double lengthening) {
+    const double error = search__scale(value, accuracy) * (1 - accuracy);
+    return is_legal(anchor_value, value) &&
+           value - anchor_value <= hypot(standard_error, search__rank_drift(error, lengthening));
 }
 
 /// Whether the leader may be no better than that, in trials as long as these.
 static bool is_equal(const search__verdict *verdict, const search__rival *rival) {
-    return is_legal(verdict, rival) && rival->difference <= rival->standard_error;
+    return is_legal(rival->value, verdict->rival[verdict->leader].value) &&
+           rival->difference <= rival->standard_error;
 }
 
 /// Whether the anchor may be as good as the leader when both are trained in full.
-static bool is_safe(const search__verdict *verdict, const search__rival *rival) {
+static bool is_safe_anchor(const search__verdict *verdict, const search__rival *rival) {
     const search__rival *leader = &verdict->rival[verdict->leader];
-    const double error = scale_of(leader) * (1 - leader->accuracy);
-    const double drift = search__rank_drift(error, verdict->lengthening);
-    return rival->number == 0 && is_legal(verdict, rival) &&
-           rival->difference <= hypot(rival->standard_error, drift);
+    return rival->number == 0 && search__is_safe(rival->value, leader->value, leader->accuracy,
+                                                 rival->standard_error, verdict->lengthening);
 }
 
 static void compare_with_leader(search__verdict *verdict) {
@@ -163,7 +173,7 @@ static void find_winner(search__verdict *verdict) {
     }
     for (int i = 0; i < verdict->rival_count; i++) {
         const search__rival *rival = &verdict->rival[i];
-        if (is_safe(verdict, rival)) {
+        if (is_safe_anchor(verdict, rival)) {
             verdict->winner = i;
             return;
         }
@@ -223,8 +233,7 @@ static double speed_of(const results_trial *trial) {
 static bool was_disturbed(const results_trial *trials, size_t count, const results_trial *trial) {
     double known = 0;
     for (size_t i = 0; i < count; i++) {
-        const bool same = trials[i].number == trial->source_number ||
-                          trials[i].source_number == trial->source_number;
+        const bool same = search__root_of(&trials[i]) == trial->source_number;
         if (same && trials[i].state == RESULTS_COMPLETE) {
             known = fmax(known, speed_of(&trials[i]));
         }

@@ -131,15 +131,10 @@ static int find_reference(const class_list *classes) {
     return best;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    const double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
 /// Median, and the distance from there to the upper quartile as of a normal distribution: bad
 /// values, which lie far apart, say nothing of the good ones. Sorts `value`.
 static void median_and_spread(double *value, size_t count, double *median, double *spread) {
-    qsort(value, count, sizeof *value, compare_doubles);
+    ns_sort_doubles(value, count);
     *median = count > 0 ? value[count / 2] : 0;
     *spread = count > 0 ? (value[(3 * count) / 4] - *median) / SPREAD_OF_SD : 0;
     if (*spread <= 0 && count > 0) {
@@ -233,7 +228,7 @@ static void collect(const search_history *history, search__digest *digest, class
         const search_observation *trial = trial_at(history, i);
         search__point *point = add_point(digest, &trial->genotype);
         point->own |= trial->group == 0;
-        point->pending |= trial->state == RESULTS_WAITING || trial->state == RESULTS_RUNNING;
+        point->pending |= !results_trial_is_over(trial->state);
         point->number = i;
         if (is_measured(trial)) {
             classes->one[class_of(classes, trial)].count++;

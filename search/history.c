@@ -56,10 +56,6 @@ static ns_status take(const search__run *run, size_t at, results_trial *row, ns_
     return NS_OK;
 }
 
-static bool is_over(results_trial_state state) {
-    return state == RESULTS_COMPLETE || state == RESULTS_PRUNED || state == RESULTS_FAIL;
-}
-
 /// Trials are numbered from 0 without a gap, so a number is an index.
 static ns_status take_all(const search__run *run, results_trial *rows, size_t count,
                           ns_error *err) {
@@ -73,7 +69,7 @@ static ns_status take_all(const search__run *run, results_trial *rows, size_t co
         NS_TRY(take(run, first + i, &rows[i], err));
     }
     while (history->settled_count < history->count &&
-           is_over(history->row[history->settled_count].state)) {
+           results_trial_is_over(history->row[history->settled_count].state)) {
         history->settled_count++;
     }
     return NS_OK;

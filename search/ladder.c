@@ -60,12 +60,8 @@ typedef struct standing {
     int running_count;
 } standing;
 
-static int root_of(const results_trial *trial) {
+int search__root_of(const results_trial *trial) {
     return trial->source_number >= 0 ? trial->source_number : trial->number;
-}
-
-static bool has_ended(const results_trial *trial) {
-    return trial->state != RESULTS_WAITING && trial->state != RESULTS_RUNNING;
 }
 
 static bool is_ranked(const search__ladder *ladder, size_t index) {
@@ -84,10 +80,10 @@ static void count_trial(standing *s, const results_trial *trial, size_t index) {
     const int rung = trial->rung < BUDGET_RUNGS_MAX ? trial->rung : BUDGET_RUNGS_MAX - 1;
     s->running_count += trial->state == RESULTS_RUNNING && trial->purpose == RESULTS_SEARCH;
     if (trial->purpose == RESULTS_SEARCH) {
-        const int root = root_of(trial);
+        const int root = search__root_of(trial);
         s->rung_max[root] = s->rung_max[root] > rung ? s->rung_max[root] : (int8_t)rung;
         s->known_count[rung]++;
-        s->ended_count[rung] += has_ended(trial);
+        s->ended_count[rung] += results_trial_is_over(trial->state);
         s->complete_count[rung] += is_ranked(s->ladder, index);
     }
 }
@@ -124,7 +120,7 @@ static size_t rank_rung(standing *s, int rung) {
     for (size_t i = 0; i < ladder->count; i++) {
         const results_trial *trial = &ladder->trials[i];
         if (trial->purpose == RESULTS_SEARCH && trial->rung == rung && is_ranked(ladder, i)) {
-            s->order[count++] = (rank){ladder->value[i], root_of(trial)};
+            s->order[count++] = (rank){ladder->value[i], search__root_of(trial)};
         }
     }
     qsort(s->order, count, sizeof *s->order, compare_ranks);
@@ -261,7 +257,7 @@ static bool search_pays(const standing *s) {
 /// Whether trial 0, the anchor, has learnt something at some rung.
 static bool anchor_competes(const search__ladder *ladder) {
     for (size_t i = 0; i < ladder->count; i++) {
-        if (root_of(&ladder->trials[i]) == 0 && is_ranked(ladder, i)) {
+        if (search__root_of(&ladder->trials[i]) == 0 && is_ranked(ladder, i)) {
             return true;
         }
     }
@@ -309,7 +305,8 @@ static int find_rivals(standing *s, int rival[SEARCH__RIVALS_MAX]) {
 static bool is_confirmed(const search__ladder *ladder, int number, uint64_t seed) {
     for (size_t i = 0; i < ladder->count; i++) {
         const results_trial *trial = &ladder->trials[i];
-        if (trial->purpose == RESULTS_CONFIRM && root_of(trial) == number && trial->seed == seed) {
+        if (trial->purpose == RESULTS_CONFIRM && search__root_of(trial) == number &&
+            trial->seed == seed) {
             return true;
         }
     }

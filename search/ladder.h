@@ -39,6 +39,8 @@ typedef struct search__next {
     uint64_t seed; // of a confirmation; else the study's
 } search__next;
 
+/// Number of the first trial of the same network: the one that this repeats, or its own.
+int search__root_of(const results_trial *trial);
 /// Of a run's trials, as its ledger stands now; clear it after use.
 ns_status search__ladder_new(const search__run *run, const results_trial *trials, size_t count,
                              search__ladder *out, ns_error *err);
@@ -91,6 +93,12 @@ double search__lengthening(const budget_plan *plan);
 /// Standard deviation of what the comparison of two errors near `error` gains or loses by so much
 /// longer a schedule.
 double search__rank_drift(double error, double lengthening);
+/// How much of an objective's value one unit of accuracy is: f(a) in confirm.c.
+double search__scale(double value, double accuracy);
+/// Whether the anchor, worth `anchor_value`, may be as good as the best, worth `value` for an accuracy
+/// of `accuracy`, when both are trained in full; the standard error is that of their difference.
+bool search__is_safe(double anchor_value, double value, double accuracy, double standard_error,
+                     double lengthening);
 /// Fills in what the rivals, whose trials are given, come to.
 void search__confirm_choose(const search_goal *goal, const search__reference *reference,
                             search__verdict *verdict);

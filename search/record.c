@@ -120,7 +120,8 @@ static ns_status record_read(record *r, const char *name, ns_error *err) {
     NS_TRY(ns_json_parse(r->study.result, &r->result, err));
     NS_TRY(ns_json_parse(r->study.settings, &r->settings, err));
     NS_TRY(results_trials(r->store, r->study.id, &r->trials, &r->count, err));
-    NS_TRY(search__study_json(r->store_path, r->store, &r->study, &study, err));
+    NS_TRY(
+        search__study_json(r->store_path, r->store, &r->study, r->trials, r->count, &study, err));
     ns_json_set(r->json, "study", study);
     return NS_OK;
 }

@@ -88,18 +88,16 @@ static ns_status study_fill(ns_json *json, const char *store_path, results_store
 }
 
 ns_status search__study_json(const char *store_path, results_store *store,
-                             const results_study *study, ns_json **out, ns_error *err) {
+                             const results_study *study, const results_trial *trials, size_t count,
+                             ns_json **out, ns_error *err) {
     ns_status status = NS_OK;
     ns_json *result = NULL;
     ns_json *settings = NULL;
-    results_trial *trials = NULL;
-    size_t count = 0;
     search_goal goal;
     results_work work;
     ns_json *json = ns_json_object_new();
     NS_TRY_OUT(ns_json_parse(study->result, &result, err));
     NS_TRY_OUT(ns_json_parse(study->settings, &settings, err));
-    NS_TRY_OUT(results_trials(store, study->id, &trials, &count, err));
     NS_TRY_OUT(results_work_get(store, study->id, &work, err));
     NS_TRY_OUT(study_fill(json, store_path, store, study, settings, result, err));
     spent_fill(json, study, &work, settings);
@@ -113,22 +111,31 @@ ns_status search__study_json(const char *store_path, results_store *store,
     json = NULL;
 out:
     ns_json_free(json);
-    results_trials_free(trials, count);
     ns_json_free(settings);
     ns_json_free(result);
+    return status;
+}
+
+static ns_status read_study(const char *store_path, results_store *store, const char *name,
+                            ns_json **out, ns_error *err) {
+    results_study study;
+    results_trial *trials = NULL;
+    size_t count = 0;
+    NS_TRY(results_study_get(store, name, &study, err));
+    ns_status status = results_trials(store, study.id, &trials, &count, err);
+    if (status == NS_OK) {
+        status = search__study_json(store_path, store, &study, trials, count, out, err);
+    }
+    results_trials_free(trials, count);
+    results_study_clear(&study);
     return status;
 }
 
 ns_status search_status_json(const char *store_path, const char *study_name, ns_json **out,
                              ns_error *err) {
     results_store *store = NULL;
-    results_study study;
     NS_TRY(results_open(store_path, RESULTS_READ, &store, err));
-    ns_status status = results_study_get(store, study_name, &study, err);
-    if (status == NS_OK) {
-        status = search__study_json(store_path, store, &study, out, err);
-        results_study_clear(&study);
-    }
+    const ns_status status = read_study(store_path, store, study_name, out, err);
     results_close(store);
     return status;
 }
@@ -142,16 +149,9 @@ ns_status search_studies_json(const char *store_path, ns_json **out, ns_error *e
     ns_json *json = ns_json_object_new();
     ns_json *array = ns_json_set(json, "studies", ns_json_array_new());
     for (size_t i = 0; i < count; i++) {
-        results_study study;
         ns_json *one = NULL;
-        if (status == NS_OK) {
-            status = results_study_get(store, names[i], &study, err);
-        }
-        if (status == NS_OK) {
-            status = search__study_json(store_path, store, &study, &one, err);
-            results_study_clear(&study);
-            ns_json_add(array, one);
-        }
+        status = status == NS_OK ? read_study(store_path, store, names[i], &one, err) : status;
+        ns_json_add(array, one);
         free(names[i]);
     }
     free(names);

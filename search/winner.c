@@ -32,7 +32,7 @@ static int anchor_trial(const results_trial *trials, size_t count, int rung) {
     for (size_t i = 0; i < count; i++) {
         const results_trial *trial = &trials[i];
         if (trial->state == RESULTS_COMPLETE && trial->rung == rung &&
-            (trial->number == 0 || trial->source_number == 0)) {
+            search__root_of(trial) == 0) {
             return (int)i;
         }
     }
@@ -50,11 +50,10 @@ int search__unconfirmed_winner(const search_goal *goal, const results_trial *tri
     const double value = search__objective(goal, &reference, &trials[best]);
     const double anchor_value = search__objective(goal, &reference, &trials[anchor]);
     const double accuracy = trials[best].val_accuracy;
-    const double scale = accuracy > 0 ? value / accuracy : 1;
-    const double unsure = hypot(search__trial_error(accuracy, image_count) * sqrt(2),
-                                search__rank_drift(1 - accuracy, lengthening));
-    const bool is_legal = anchor_value >= 0 || value < 0;
-    return is_legal && value - anchor_value <= scale * unsure ? anchor : best;
+    const double standard_error =
+        search__scale(value, accuracy) * search__trial_error(accuracy, image_count) * sqrt(2);
+    return search__is_safe(anchor_value, value, accuracy, standard_error, lengthening) ? anchor
+                                                                                       : best;
 }
 
 /// Index of the trial that stands for the winner: a confirmation of the network that confirm.c
