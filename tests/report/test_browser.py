@@ -8,91 +8,52 @@ in the document around it, which Chromium prints.
     usage: test_browser.py report.html
 """
 
-import html
-import json
 import pathlib
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import browser  # noqa: E402 (it lies a folder above)
+
 PAGE = pathlib.Path(sys.argv.pop())
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-WATCH = """<script>
-window.problems = [];
-addEventListener("error", (e) => problems.push("error: " + e.message));
-addEventListener("securitypolicyviolation", (e) => problems.push("refused: " + e.blockedURI));
-</script>"""
-
-PROBE = """<script>
-addEventListener("load", () => {
-  const text = (id) => document.getElementById(id).value;
-  const at = (id) => document.getElementById(id).getAttribute("cx");
-  const look = () => ({at: text("at"), precision: text("precision"), recall: text("recall"),
-    x: at("mark-precision"), curve: document.querySelector("#curve-precision path").getAttribute("d")});
-  const found = {problems, width: innerWidth};
-  const slide = document.getElementById("slide"), choice = document.getElementById("label");
-  found.before = look();
-  slide.value = 80; slide.dispatchEvent(new Event("input"));
-  found.moved = look();
-  choice.selectedIndex = 2; choice.dispatchEvent(new Event("change"));
-  found.chosen = look();
-  slide.value = 100; slide.dispatchEvent(new Event("input"));
-  found.silent = text("precision");
-  document.querySelector("svg .pt").dispatchEvent(new MouseEvent("pointerover", {bubbles: true}));
-  document.querySelector("#trials ~ figure .pt").dispatchEvent(new MouseEvent("click", {bubbles: true}));
-  found.readout = document.getElementById("readout").textContent;
-  location.hash = document.querySelector("svg a[href^='#c']").getAttribute("href");
-  dispatchEvent(new HashChangeEvent("hashchange"));
-  found.unfolded = document.querySelector("details" + location.hash).open;
-  for (const d of document.querySelectorAll("details")) d.open = true;
-  found.scroll_width = document.documentElement.scrollWidth;
-  found.pictures = [...document.querySelectorAll(".picture")]
-    .filter((p) => getComputedStyle(p).backgroundImage.startsWith("url(\\"data:image/png")).length;
-  found.ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
-  found.colour = getComputedStyle(document.body).backgroundColor;
-  parent.postMessage(JSON.stringify(found), "*");
-});
-</script>"""
-
-# A window cannot be as narrow as a telephone, a frame can.
-FRAME = """<!DOCTYPE html><body style="margin:0"><script>
-addEventListener("message", (event) => {
-  const out = document.createElement("pre");
-  out.id = "found";
-  out.textContent = event.data;
-  document.body.append(out);
-});
-</script><iframe src="copy.html" style="border:0;height:900px;width:%dpx"></iframe></body>"""
+PROBE = """
+const text = (id) => document.getElementById(id).value;
+const at = (id) => document.getElementById(id).getAttribute("cx");
+const look = () => ({at: text("at"), precision: text("precision"), recall: text("recall"),
+  x: at("mark-precision"), curve: document.querySelector("#curve-precision path").getAttribute("d")});
+const found = {problems, width: innerWidth};
+const slide = document.getElementById("slide"), choice = document.getElementById("label");
+found.before = look();
+slide.value = 80; slide.dispatchEvent(new Event("input"));
+found.moved = look();
+choice.selectedIndex = 2; choice.dispatchEvent(new Event("change"));
+found.chosen = look();
+slide.value = 100; slide.dispatchEvent(new Event("input"));
+found.silent = text("precision");
+document.querySelector("svg .pt").dispatchEvent(new MouseEvent("pointerover", {bubbles: true}));
+document.querySelector("#trials ~ figure .pt").dispatchEvent(new MouseEvent("click", {bubbles: true}));
+found.readout = document.getElementById("readout").textContent;
+location.hash = document.querySelector("svg a[href^='#c']").getAttribute("href");
+dispatchEvent(new HashChangeEvent("hashchange"));
+found.unfolded = document.querySelector("details" + location.hash).open;
+for (const d of document.querySelectorAll("details")) d.open = true;
+found.scroll_width = document.documentElement.scrollWidth;
+found.pictures = [...document.querySelectorAll(".picture")]
+  .filter((p) => getComputedStyle(p).backgroundImage.startsWith("url(\\"data:image/png")).length;
+found.ids = [...document.querySelectorAll("[id]")].map((e) => e.id);
+found.colour = getComputedStyle(document.body).backgroundColor;
+report(found);
+"""
 
 
 def findings(width, dark=False):
     """What the page's own script found at a window of that width."""
-    text = PAGE.read_text(encoding="utf-8")
-    text = text.replace("<title>", WATCH + "<title>", 1).replace("</body>", PROBE + "</body>", 1)
-    with tempfile.TemporaryDirectory() as folder:
-        pathlib.Path(folder, "copy.html").write_text(text, encoding="utf-8")
-        frame = pathlib.Path(folder, "frame.html")
-        frame.write_text(FRAME % width, encoding="utf-8")
-        words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-                 "--disable-dev-shm-usage", f"--user-data-dir={folder}/profile",
-                 f"--window-size={width},900", "--virtual-time-budget=5000", "--dump-dom", "--enable-logging=stderr"]
-        if dark:
-            words.append("--blink-settings=preferredColorScheme=0")
-        ran = subprocess.run(words + [frame.as_uri()], capture_output=True, text=True, timeout=120,
-                             check=False)
-    match = re.search(r'<pre id="found">(.*?)</pre>', ran.stdout, re.DOTALL)
-    if match is None:
-        raise AssertionError("no findings; Chromium said: " + ran.stderr[-2000:])
-    found = json.loads(html.unescape(match.group(1)))
-    found["console"] = [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
-    return found
+    found, console = browser.find(PAGE, PROBE, width, dark)
+    return {**found, "console": console}
 
 
-@unittest.skipIf(CHROMIUM is None, "no Chromium")
+@unittest.skipIf(browser.CHROMIUM is None, "no Chromium")
 class Browser(unittest.TestCase):
     def assert_sound(self, found, width):
         self.assertEqual(found["problems"], [])
@@ -131,6 +92,6 @@ class Browser(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if CHROMIUM is None:
-        print("SKIPPED: no chromium here; ./setup --dev installs it")
+    if browser.CHROMIUM is None:
+        print(browser.WHY_SKIPPED)
     unittest.main()
