@@ -7,6 +7,10 @@
 #include "nn/exec.h"
 #include "tests/nn/nets.h"
 
+#define WARM_STEPS           4
+#define COUNTED_STEPS        100
+#define SMALLEST_BLOCK_BYTES 32 // of glibc's malloc
+
 static nn_net_options options_of(nn_backend backend, int batch_size) {
     nn_net_options options = nn_net_options_default();
     options.dtype = NN_DTYPE_F32;
@@ -244,19 +248,24 @@ static void test_inference_reuses_memory(void **state) {
     assert_in_range(plan.arena_bytes, 4 * tensor_bytes, 4 * tensor_bytes + 4096); // and the logits
 }
 
-/// oneDNN takes and returns a few hundred bytes a primitive; nothing stays, and nothing is large.
+/// oneDNN takes and returns a few hundred bytes a primitive; nothing stays, and nothing is large. What
+/// is given back may stay in the thread's cache, which malloc counts as taken, so some blocks more or
+/// fewer mean nothing; what is refused is the smallest block a step.
 static void test_step_leaves_the_heap_alone(void **state) {
     (void)state;
     nn_graph graph;
     mixed_net(&graph);
     nn_net *net = net_ready(&graph, options_of(NN_BACKEND_ONEDNN, 16));
-    (void)nn_net_forward_backward(net, 0);
+    uint64_t step = 0;
+    for (; step < WARM_STEPS; step++) {
+        (void)nn_net_forward_backward(net, step);
+    }
     const struct mallinfo2 before = mallinfo2();
-    for (uint64_t step = 1; step < 20; step++) {
+    for (; step < WARM_STEPS + COUNTED_STEPS; step++) {
         (void)nn_net_forward_backward(net, step);
     }
     const struct mallinfo2 after = mallinfo2();
-    assert_int_equal(after.uordblks, before.uordblks);
+    assert_in_range(after.uordblks, 0, before.uordblks + SMALLEST_BLOCK_BYTES * COUNTED_STEPS - 1);
     assert_int_equal(after.arena, before.arena);
     assert_int_equal(after.hblkhd, before.hblkhd);
     nn_net_free(net);
