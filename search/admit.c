@@ -22,8 +22,8 @@
 
 #define STEPS_MAX       800 // changes that are tried
 #define ARRIVALS_MAX    4
-#define LEAN_FLOPS      0.4 // of the anchor's, for the target latency
-#define LEAN_PARAMS     0.5 // for the target size
+#define LEAN_FLOPS      0.5 // of the anchor's, for the target latency
+#define LEAN_PARAMS     0.6 // for the target size
 #define LATENCY_MS_MAX  30  // for measuring, each time
 #define LATENCY_ROUNDS  4
 #define LATENCY_SAFETY  0.97 // of the limit: the trial is measured again

@@ -8,19 +8,21 @@
 //   target     cost       T
 //   accuracy   -          -                          the accuracy itself, unchanged
 //   balanced   latency    the anchor's               as fast as the anchor, accurate first
-//   latency    latency    half of the anchor's
-//   size       parameters half of the anchor's
+//   latency    latency    0.6 of the anchor's
+//   size       parameters 0.6 of the anchor's
 //
 // W_ABOVE is the paper's soft -0.07: twice the latency has to be worth 5 % of accuracy. Below T the
 // paper uses the same; here a network that is fast enough earns little for being faster still,
 // 0.35 % of its accuracy for half the cost, or the smallest network of the space would win every
 // search whose accuracies lie close together.
 //
-// Half of the anchor's, because that is a quarter and less of what a search for accuracy alone comes
-// to: its winner is retrained wider than it was searched, and often looks at mirror images, too.
+// 0.6 of the anchor's, because that is a third and less of what a search for accuracy alone comes to:
+// its winner is retrained wider than it was searched, and often looks at mirror images, too.
 //
 // Proposals are brought to that share of the anchor's cost before they are trained (admit.c), so a
-// search for lean networks spends its budget on lean networks.
+// search for lean networks spends its budget on lean networks. Retraining may widen its winner up to
+// T (retrain_plan.c): the same seconds that made a small network win leave a larger one, trained
+// for longer, ahead.
 //
 // Limits are constraints: a trial that exceeds one ranks behind all that do not, the less it exceeds
 // them the better (Deb 2000, "An efficient constraint handling method for genetic algorithms").
@@ -35,7 +37,7 @@
 
 #define W_ABOVE       (-0.07)
 #define W_BELOW       (-0.005)
-#define SHARE_OF_LEAN 0.5 // of the anchor's cost, for the targets latency and size
+#define SHARE_OF_LEAN 0.6 // of the anchor's cost, for the targets latency and size
 
 static const char *const target_names[] = {
     [SEARCH_TARGET_ACCURACY] = "accuracy",
@@ -115,8 +117,8 @@ ns_status search__limits_ok(const search_goal *goal, const search_candidate *can
     return NS_OK;
 }
 
-bool search__may_widen(const search_goal *goal) {
-    return goal->target == SEARCH_TARGET_ACCURACY;
+bool search__may_cost_more(const search_goal *goal) {
+    return goal->target == SEARCH_TARGET_ACCURACY && goal->latency_ms_max <= 0;
 }
 
 /* ---- the objective --------------------------------------------------------------------------- */
@@ -136,6 +138,23 @@ static double relative_cost(const search_goal *goal, const search__reference *re
     return cost > 0 && base > 0 ? cost / base : 1;
 }
 
+/// How much of the anchor's cost the target wants a network to have.
+static double share_of(search_target target) {
+    return target == SEARCH_TARGET_BALANCED ? 1 : SHARE_OF_LEAN;
+}
+
+bool search__may_grow(const search_goal *goal, const search__reference *reference,
+                      const results_trial *trial, const nn_counts *counts) {
+    results_trial grown = *trial;
+    grown.params = counts->params;
+    grown.flops = counts->forward_flops;
+    grown.latency_ms *= (double)grown.flops / (double)trial->flops;
+    if (goal->target == SEARCH_TARGET_ACCURACY || goal->latency_ms_max > 0) {
+        return search__may_cost_more(goal);
+    }
+    return relative_cost(goal, reference, &grown) <= share_of(goal->target);
+}
+
 double search__objective_at(const search_goal *goal, const search__reference *reference,
                             const results_trial *trial, double val_accuracy) {
     const double violation = search__violation(goal, trial);
@@ -148,8 +167,7 @@ double search__objective_at(const search_goal *goal, const search__reference *re
     if (goal->target == SEARCH_TARGET_ACCURACY) {
         return val_accuracy;
     }
-    const double share = goal->target == SEARCH_TARGET_BALANCED ? 1 : SHARE_OF_LEAN;
-    const double ratio = relative_cost(goal, reference, trial) / share;
+    const double ratio = relative_cost(goal, reference, trial) / share_of(goal->target);
     return val_accuracy * pow(ratio, ratio > 1 ? W_ABOVE : W_BELOW);
 }
 

@@ -6,7 +6,7 @@
 // Width. The winner may be made wider in all its stages by one of a few factors; the scaling law
 // (scaling_law.c) says which pays most in the time that is left. Depth stays: within hours on a CPU,
 // wider nets win. Never so wide that it would see fewer images than the trial did, that memory or
-// the study's limits refuse it, or where the study's target counts what a network costs.
+// the study's limits refuse it, or that it costs more than the study's target asks for.
 //
 // Images. Once the winner is chosen nothing is left to validate, so it is retrained on the
 // validation images too. The finish (finish.c) guards against a training that went wrong. Without a
@@ -37,7 +37,7 @@
 #define MIRROR_TRIAL_PASSES 3    // over the validation images: without, and with
 #define TRIALS_MAX          256  // that the law is fitted to
 
-static const double FACTORS[] = {1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4}; // of width
+static const double FACTORS[] = {1, 1.125, 1.25, 1.5, 1.75, 2, 2.5, 3, 4}; // of width
 
 /* ---- a wider network ------------------------------------------------------------------------- */
 
@@ -181,23 +181,25 @@ static bool fits_memory(const search__run *run, const search_candidate *as_searc
     return fits;
 }
 
-/// Whether the study is about accuracy alone, so that an answer may take longer than in the trial.
-static bool may_cost_more(const search__run *run) {
-    return search__may_widen(&run->config->goal) && run->config->goal.latency_ms_max <= 0;
+/// Whether the study's goal and its limits allow the winner to be retrained as wide as `wider`.
+static bool is_allowed(const search__run *run, const trials *t, const search_candidate *wider) {
+    const search_goal *goal = &run->config->goal;
+    const search__reference reference = search__reference_of(t->trial, t->count);
+    return search__may_grow(goal, &reference, t->winner, &wider->counts) &&
+           search__limits_ok(goal, wider, NULL) == NS_OK;
 }
 
 /// Lists the sizes that may be retrained, as searched first, and their factors; returns how many.
 static int list_candidates(const search__run *run, const search_candidate *as_searched,
-                           const results_trial *winner, int64_t end_ms, search__law_candidate *out,
+                           const trials *t, int64_t end_ms, search__law_candidate *out,
                            double *factors) {
     const double left_ms = (double)(end_ms - search__position_ms(run));
     const double finish_ms = (double)(run->plan.total_ms - end_ms);
-    const size_t wanted = may_cost_more(run) ? NS_COUNT_OF(FACTORS) : 1;
     int count = 0;
     search_candidate *wider = malloc(sizeof *wider);
-    for (size_t i = 0; wider != NULL && i < wanted; i++) {
+    for (size_t i = 0; wider != NULL && i < NS_COUNT_OF(FACTORS); i++) {
         if (search__widen(&run->space, &as_searched->genotype, FACTORS[i], wider, NULL) != NS_OK ||
-            (i > 0 && search__limits_ok(&run->config->goal, wider, NULL) != NS_OK)) {
+            (i > 0 && !is_allowed(run, t, wider))) {
             break;
         }
         const double flops = (double)wider->counts.forward_flops;
@@ -208,7 +210,7 @@ static int list_candidates(const search__run *run, const search_candidate *as_se
         factors[count] = FACTORS[i];
         out[count++] = (search__law_candidate){
             .flops = flops,
-            .sample_cost = sample_ms(run, wider, winner),
+            .sample_cost = sample_ms(run, wider, t->winner),
             .left = fmax(left_ms - finish_ms * more, 1), // its finish takes longer, too
         };
     }
@@ -256,9 +258,8 @@ static ns_status choose_size(const search__run *run, const search_candidate *as_
         return ns_fail(err, NS_ERR_MEMORY, "no memory to choose a size with");
     }
     const ns_status status = fit_law(run, t, law, err);
-    int count = status == NS_OK
-                    ? list_candidates(run, as_searched, t->winner, end_ms, candidates, factors)
-                    : 0;
+    int count =
+        status == NS_OK ? list_candidates(run, as_searched, t, end_ms, candidates, factors) : 0;
     while (count > 0) {
         const search__law_choice choice = search__law_choose(law, candidates, count);
         if (choice.index == 0 || fits_memory(run, as_searched, factors[choice.index])) {
@@ -328,7 +329,7 @@ static ns_status decide(const search__run *run, search__slot *slot, const trials
     if (t->winner == NULL) {
         return NS_OK; // the anchor, untried
     }
-    if (as_searched->recipe.augment.mirror && may_cost_more(run) &&
+    if (as_searched->recipe.augment.mirror && search__may_cost_more(&run->config->goal) &&
         has_time_for_mirrors(run, as_searched, t->winner, end_ms)) {
         const size_t image_count = run->info->split_count[DATA_VALIDATION];
         NS_TRY(mirror_pays(run, slot, t->best_number, &mirror, err));

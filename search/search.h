@@ -186,8 +186,8 @@ bool search_is_hopeless(double value, const double *others, size_t count);
 typedef enum search_target {
     SEARCH_TARGET_ACCURACY, // nothing
     SEARCH_TARGET_BALANCED, // no slower than the anchor
-    SEARCH_TARGET_LATENCY,  // half of the anchor's time for an image
-    SEARCH_TARGET_SIZE,     // half of the anchor's parameters
+    SEARCH_TARGET_LATENCY,  // 0.6 of the anchor's time for an image
+    SEARCH_TARGET_SIZE,     // 0.6 of the anchor's parameters
 } search_target;
 const char *search_target_name(search_target target);
 /// "accuracy", "balanced", "latency" or "size"; else NS_ERR_USAGE.

@@ -197,9 +197,13 @@ double search__mbytes(const nn_graph *graph);
 /// Whether `candidate` is small enough; NS_ERR_LIMIT names the limit that it exceeds.
 ns_status search__limits_ok(const search_goal *goal, const search_candidate *candidate,
                             ns_error *err);
-/// Whether retraining may make the winner dearer to use than it was as a trial: wider, deeper, or
-/// judging mirror images too.
-bool search__may_widen(const search_goal *goal);
+/// Whether the final model may be dearer to use than its network was as a trial, at no matter what
+/// cost: wider, or judging mirror images too.
+bool search__may_cost_more(const search_goal *goal);
+/// Whether the network of `trial` may be retrained as large as `counts` says: up to the cost that
+/// the target asks for. A latency is taken to grow as multiply-adds do.
+bool search__may_grow(const search_goal *goal, const search__reference *reference,
+                      const results_trial *trial, const nn_counts *counts);
 
 /* ---- admit.c: proposals within the limits ----------------------------------------------------- */
 
@@ -461,9 +465,10 @@ ns_status search__test_figures(const search_predictions *p, ns_json *result, ns_
 
 /* ---- status.c -------------------------------------------------------------------------------- */
 
-/// A study as search_status_json() tells it.
+/// A study, whose trials are given, as search_status_json() tells it.
 ns_status search__study_json(const char *store_path, results_store *store,
-                             const results_study *study, ns_json **out, ns_error *err);
+                             const results_study *study, const results_trial *trials, size_t count,
+                             ns_json **out, ns_error *err);
 /// The name of a study's state; one that was killed, so that it still says RUNNING though nobody
 /// holds its lock, counts as INTERRUPTED.
 const char *search__state_name(const char *store_path, const results_study *study);

@@ -35,13 +35,38 @@ static void test_targets(void **state) {
     (void)state;
     // At the target's own reference the accuracy counts as it is.
     assert_worth(SEARCH_TARGET_BALANCED, trial_of(0.9, 4, 1), 0.9);
-    assert_worth(SEARCH_TARGET_LATENCY, trial_of(0.9, 2, 1), 0.9);
-    assert_worth(SEARCH_TARGET_SIZE, trial_of(0.9, 9, 500), 0.9);
+    assert_worth(SEARCH_TARGET_LATENCY, trial_of(0.9, 2.4, 1), 0.9);
+    assert_worth(SEARCH_TARGET_SIZE, trial_of(0.9, 9, 600), 0.9);
     // Twice the cost is worth 5 % of accuracy above it (2^-0.07 = 0.9526), little below.
     assert_worth(SEARCH_TARGET_BALANCED, trial_of(1, 8, 1), pow(2, -0.07));
-    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 4, 1), pow(2, -0.07));
-    assert_worth(SEARCH_TARGET_SIZE, trial_of(1, 9, 1000), pow(2, -0.07));
-    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 1, 1), pow(2, 0.005));
+    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 4.8, 1), pow(2, -0.07));
+    assert_worth(SEARCH_TARGET_SIZE, trial_of(1, 9, 1200), pow(2, -0.07));
+    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 1.2, 1), pow(2, 0.005));
+}
+
+/// A lean winner is retrained as wide as its target's share of the anchor's cost, and no wider.
+static void test_growth_ends_at_the_target(void **state) {
+    (void)state;
+    const struct {
+        search_target target;
+        double latency_ms_max;
+        int64_t params, flops;
+        bool allowed;
+    } cases[] = {
+        {SEARCH_TARGET_LATENCY, 0, 9999, 239, true}, // 1 ms becomes 2.39, 0.6 of the anchor's is 2.4
+        {SEARCH_TARGET_LATENCY, 0, 100, 241, false},  {SEARCH_TARGET_BALANCED, 0, 100, 399, true},
+        {SEARCH_TARGET_BALANCED, 0, 100, 401, false}, {SEARCH_TARGET_SIZE, 0, 600, 9999, true},
+        {SEARCH_TARGET_SIZE, 0, 601, 100, false},     {SEARCH_TARGET_ACCURACY, 0, 9999, 9999, true},
+        {SEARCH_TARGET_ACCURACY, 5, 100, 101, false}, // a limit is kept by what was measured
+        {SEARCH_TARGET_LATENCY, 5, 100, 101, false},
+    };
+    const results_trial trial = trial_of(0.9, 1, 100);
+    for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
+        const search_goal goal = {.target = cases[i].target,
+                                  .latency_ms_max = cases[i].latency_ms_max};
+        const nn_counts counts = {.params = cases[i].params, .forward_flops = cases[i].flops};
+        assert_int_equal(search__may_grow(&goal, &ANCHOR, &trial, &counts), cases[i].allowed);
+    }
 }
 
 static void test_flops_stand_in_for_latency(void **state) {
@@ -151,6 +176,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accuracy_is_itself),
         cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_growth_ends_at_the_target),
         cmocka_unit_test(test_flops_stand_in_for_latency),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_best_trial),

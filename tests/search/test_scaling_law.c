@@ -9,7 +9,7 @@
 
 #define ANCHOR_FLOPS 1e8
 
-static const double FACTORS[] = {1, 1.25, 1.5, 1.75, 2, 2.5, 3, 4};
+static const double FACTORS[] = {1, 1.125, 1.25, 1.5, 1.75, 2, 2.5, 3, 4};
 enum { FACTOR_COUNT = NS_COUNT_OF(FACTORS) };
 
 /// Networks of the winner's shape at several widths; a machine does 1e11 FLOPs of them in 1000 ms.
