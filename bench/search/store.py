@@ -23,7 +23,7 @@ import time
 
 PAGE = pathlib.Path(__file__).resolve().parent / "RESULTS-store.md"
 COMMANDS = [["status", "s"], ["studies"], ["trials", "s"], ["trials", "s", "--json"],
-            ["trials", "s", "--pareto"]]
+            ["trials", "s", "--pareto"], ["report", "s", "-o", "report.html"]]
 SAMPLERS = ["surrogate", "tpe", "evolution", "reinforce", "random"]
 TIMES = 3
 
@@ -66,12 +66,12 @@ def simulate(path, count):
     store.close()
 
 
-def seconds(words):
-    """The fastest of a few runs, start of the process and output included."""
+def seconds(words, folder):
+    """The fastest of a few runs in `folder`, start of the process and output included."""
     best = float("inf")
     for _ in range(TIMES):
         start = time.monotonic()
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, cwd=folder)
         best = min(best, time.monotonic() - start)
     return best
 
@@ -106,7 +106,8 @@ def main():
         subprocess.run([args.program, "search", "demo", "--budget", "400gflop", "--study", "s",
                         "--store", path], check=True, capture_output=True, cwd=folder)
         simulate(path, args.trials)
-        times = [(words, seconds([args.program, *words, "--store", path])) for words in COMMANDS]
+        times = [(words, seconds([args.program, *words, "--store", path], folder))
+                 for words in COMMANDS]
     proposals = [(name, proposal_ms(args.program, args.table, name)) for name in SAMPLERS]
     PAGE.write_text("\n".join(page(args, times, proposals)) + "\n")
 

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Whether searching pays: nightshift against its anchor and against random search, for equal budgets.
+
+    bench/search/contest.py build/nightshift SET.nsd [--budget 10m] [--seeds 3] [--peer-seeds 2] [--name NAME]
+
+Runs, one after the other on the idle machine: `nightshift search` as it is, the anchor trained for the
+whole budget (`nightshift train`), and a search that only draws at random (`--sampler random`), with
+the same plan. Studies are left in the current folder, and what was interrupted there is resumed. The
+figures go to bench/search/contest.json, RESULTS-contest.md is written from them, and what is
+already in there is not run again: an hour for each run at `--budget 1h`.
+"""
+
+import argparse
+import datetime
+import json
+import math
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+STORE = HERE / "contest.json"
+PAGE = HERE / "RESULTS-contest.md"
+WORDS = {  # after the program; SET, BUDGET, SEED and STUDY are put in
+    "nightshift": "search SET --budget BUDGET --seed SEED --study STUDY --json",
+    "anchor": "train SET --genotype anchor --budget BUDGET --seed SEED --test --json",
+    "random": "search SET --sampler random --budget BUDGET --seed SEED --study STUDY --json",
+}
+TITLES = {"nightshift": "nightshift", "anchor": "the anchor, trained for the whole budget",
+          "random": "random search, the same plan"}
+
+HEAD = """# Whether searching pays
+
+Written by `bench/search/contest.py` from `bench/search/contest.json`: do not edit this page. Every run has the budget
+for all that it does. The two searches retrain their winner on train and validation images, `train` has the train
+images alone. Test images are read once, at each run's end, and nothing was chosen by them.
+"""
+
+
+def run(args, contestant, seed):
+    """One contestant's figures."""
+    study = f"{args.name}-{args.budget}-{contestant}-{seed}"
+    put_in = {"SET": args.set, "BUDGET": args.budget, "SEED": str(seed), "STUDY": study}
+    words = [put_in.get(word, word) for word in WORDS[contestant].split()]
+    start = time.monotonic()
+    done = subprocess.run([args.program, *words], check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(done.stdout)
+    return {
+        "set": args.name, "budget": args.budget, "contestant": contestant, "seed": seed,
+        "date": datetime.date.today().isoformat(), "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "seconds": round(time.monotonic() - start, 1),
+        "test_accuracy": found["test_accuracy"], "val_accuracy": found["val_accuracy"],
+        "trials": sum(found.get("trials", {}).values()),
+        "width_factor": (found.get("retrain") or {}).get("width_factor"),
+        "latency_ms": found.get("latency_ms"),
+    }
+
+
+def contest(args, rows):
+    for contestant in WORDS:
+        for seed in range(1, 1 + (args.seeds if contestant == "nightshift" else args.peer_seeds)):
+            key = {"set": args.name, "budget": args.budget, "contestant": contestant, "seed": seed}
+            if any(key.items() <= row.items() for row in rows):
+                continue
+            rows.append(run(args, contestant, seed))
+            STORE.write_text(json.dumps(rows, indent=1) + "\n")
+            print(f"{contestant} {seed}: {100 * rows[-1]['test_accuracy']:.2f} %", flush=True)
+
+
+def spread(rows):
+    """Standard deviation over seeds; None of one run."""
+    return statistics.stdev(row["test_accuracy"] for row in rows) if len(rows) > 1 else None
+
+
+def conclusion(ours, theirs, title):
+    """What the runs say about ours against theirs, and what they cannot."""
+    gain = statistics.mean(r["test_accuracy"] for r in ours) - statistics.mean(r["test_accuracy"] for r in theirs)
+    if len(ours) < 2 and len(theirs) < 2:
+        return (f"- Against {title}: {100 * gain:+.2f} points, of one run each: how much of that is the luck of a "
+                "seed cannot be said.")
+    squares = sum((len(rows) - 1) * spread(rows) ** 2 for rows in (ours, theirs) if len(rows) > 1)
+    pooled = math.sqrt(squares / (len(ours) + len(theirs) - 2))
+    error = pooled * math.sqrt(1 / len(ours) + 1 / len(theirs))
+    verdict = "more than" if abs(gain) > 2 * error else "no more than"
+    return (f"- Against {title}: {100 * gain:+.2f} points, standard error over seeds {100 * error:.2f}: {verdict} "
+            "two of them.")
+
+
+def table(rows):
+    yield "| contestant | runs | test accuracy, % | deviation | lowest, highest | seconds at most |"
+    yield "| --- | ---: | ---: | ---: | ---: | ---: |"
+    for contestant, title in TITLES.items():
+        mine = [row for row in rows if row["contestant"] == contestant]
+        if not mine:
+            continue
+        values = [100 * row["test_accuracy"] for row in mine]
+        deviation = spread(mine)
+        yield (f"| {title} | {len(mine)} | **{statistics.mean(values):.2f}** | "
+               f"{'-' if deviation is None else f'{100 * deviation:.2f}'} | "
+               f"{min(values):.2f}, {max(values):.2f} | {max(row['seconds'] for row in mine):.0f} |")
+
+
+def page(rows):
+    yield HEAD
+    for name, budget in sorted({(row["set"], row["budget"]) for row in rows}):
+        part = [row for row in rows if (row["set"], row["budget"]) == (name, budget)]
+        ours = [row for row in part if row["contestant"] == "nightshift"]
+        yield f"## {name}, {budget}\n"
+        yield f"{part[-1]['machine']}; {max(row['date'] for row in part)}.\n"
+        yield from table(part)
+        yield ""
+        for contestant, title in TITLES.items():
+            theirs = [row for row in part if row["contestant"] == contestant]
+            if ours and theirs and contestant != "nightshift":
+                yield conclusion(ours, theirs, title)
+        yield ""
+    yield ("All were judged on the same test images, so their luck is shared and only that of seeds divides them; "
+           "another set of images may rank them otherwise.")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("program", type=os.path.abspath)
+    parser.add_argument("set", type=os.path.abspath)
+    parser.add_argument("--budget", default="10m")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--peer-seeds", type=int, default=2)
+    parser.add_argument("--name", help="of the data set, on the page; default: the file's")
+    args = parser.parse_args()
+    args.name = args.name or pathlib.Path(args.set).stem
+    rows = json.loads(STORE.read_text()) if STORE.exists() else []
+    contest(args, rows)
+    PAGE.write_text("\n".join(page(rows)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
