@@ -1,6 +1,6 @@
 // nightshift compare: studies side by side. Measures are rows and studies are columns; then how the
-// best validation accuracy grew, drawn over the same node time for all; then what each pair's
-// disagreements on the test images say.
+// best validation accuracy grew, drawn over the same node time for all; then what the answers of each
+// pair to the same test images say.
 
 #include <math.h>
 #include <stdlib.h>
@@ -184,24 +184,45 @@ static ns_status print_curves(const ns_json *studies, ns_error *err) {
     return cli__table_print(table, err);
 }
 
-/* ---- McNemar's test -------------------------------------------------------------------------- */
+/* ---- tests of pairs -------------------------------------------------------------------------- */
+
+/// What one model of a pair does better on how many test images, in the words of its test.
+static void print_disagreements(const ns_json *mcnemar) {
+    (void)printf("%lld test images that only the first gets right, %lld that only the second does; "
+                 "McNemar's test",
+                 (long long)ns_json_int(mcnemar, "only_first", 0),
+                 (long long)ns_json_int(mcnemar, "only_second", 0));
+}
+
+static void print_differences(const ns_json *randomisation) {
+    (void)printf(
+        "%lld test images on which the first scores higher, %lld on which the second does, "
+        "%+.2f points on average over all; randomisation test",
+        (long long)ns_json_int(randomisation, "first_better", 0),
+        (long long)ns_json_int(randomisation, "second_better", 0),
+        100 * ns_json_number(randomisation, "difference", (double)NAN));
+}
 
 static void print_pair(const ns_json *pair) {
     const char *first = ns_json_string(pair, "first", "");
     const char *second = ns_json_string(pair, "second", "");
     const char *reason = ns_json_string(pair, "reason", NULL);
-    const ns_json *test = ns_json_get(pair, "mcnemar");
+    const ns_json *mcnemar = ns_json_get(pair, "mcnemar");
+    const bool in_scores = !ns_json_is_object(mcnemar);
+    const ns_json *test = in_scores ? ns_json_get(pair, "randomisation") : mcnemar;
     if (reason != NULL) {
         (void)printf("no test of %s against %s: %s\n", first, second, reason);
         return;
     }
+    (void)printf("%s against %s: ", first, second);
+    if (in_scores) {
+        print_differences(test);
+    } else {
+        print_disagreements(test);
+    }
     const double p = ns_json_number(test, "p", 1);
-    (void)printf(
-        "%s against %s: %lld test images that only the first gets right, %lld that only the "
-        "second does; McNemar's test (%s): p = %.3g, %s\n",
-        first, second, (long long)ns_json_int(test, "only_first", 0),
-        (long long)ns_json_int(test, "only_second", 0), ns_json_string(test, "method", ""), p,
-        p < 0.05 ? "more than chance" : "may well be chance");
+    (void)printf(" (%s): p = %.3g, %s\n", ns_json_string(test, "method", ""), p,
+                 p < 0.05 ? "more than chance" : "may well be chance");
 }
 
 static ns_status print_comparison(const ns_json *json, ns_error *err) {
@@ -228,9 +249,11 @@ int cli__compare(int argc, char **argv) {
     };
     const cli_syntax syntax = {
         .operands = "NAME NAME...",
-        .doc = "Compares studies of a store: accuracy, cost, size and speed, the best so far "
-               "against node time, and by McNemar's test whether two final models differ on the "
-               "same test images.",
+        .doc =
+            "Compares studies of a store: accuracy, cost, size and speed, the best so far "
+            "against node time, and by McNemar's test, of several labels an image by a "
+            "randomisation test of their scores, whether two final models differ on the same test "
+            "images.",
         .options = rows,
         .operand_count_min = 2,
         .operand_count_max = COMPARED_MAX,

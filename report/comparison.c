@@ -14,29 +14,51 @@ static void put_name(html_text *out, const char *name) {
     html_raw(out, "</strong>");
 }
 
+static void put_disagreements(html_text *out, const ns_json *pair, const ns_json *mcnemar) {
+    char text[32];
+    html_raw(out, " Test images that only ");
+    put_name(out, ns_json_string(pair, "first", ""));
+    html_put(out, " gets right: %s; only ",
+             ns_group_digits(ns_json_int(mcnemar, "only_first", 0), text));
+    put_name(out, ns_json_string(pair, "second", ""));
+    html_put(out, ": %s; ", ns_group_digits(ns_json_int(mcnemar, "only_second", 0), text));
+}
+
+static void put_differences(html_text *out, const ns_json *pair, const ns_json *randomisation) {
+    char text[32];
+    html_raw(out, " Test images on which ");
+    put_name(out, ns_json_string(pair, "first", ""));
+    html_put(out, " scores higher: %s; on which ",
+             ns_group_digits(ns_json_int(randomisation, "first_better", 0), text));
+    put_name(out, ns_json_string(pair, "second", ""));
+    html_put(out, " does: %s; ",
+             ns_group_digits(ns_json_int(randomisation, "second_better", 0), text));
+}
+
 /// "30 of 10,000 more" is no news without its chance, so the test stands beside the difference.
 static void put_pair_test(html_text *out, const ns_json *pair) {
-    char text[32];
-    const ns_json *test = ns_json_get(pair, "mcnemar");
+    const ns_json *mcnemar = ns_json_get(pair, "mcnemar");
+    const ns_json *randomisation = ns_json_get(pair, "randomisation");
     const char *reason = ns_json_string(pair, "reason", NULL);
-    if (ns_json_count(test) == 0) {
+    const bool in_scores = ns_json_count(mcnemar) == 0;
+    if (in_scores && ns_json_count(randomisation) == 0) {
         html_raw(out, " They were not tested against each other: ");
         html_escaped(out, reason != NULL ? reason : "no answers are kept");
         html_raw(out, ".");
         return;
     }
-    const double p = ns_json_number(test, "p", 1);
-    html_raw(out, " Test images that only ");
-    put_name(out, ns_json_string(pair, "first", ""));
-    html_put(out, " gets right: %s; only ",
-             ns_group_digits(ns_json_int(test, "only_first", 0), text));
-    put_name(out, ns_json_string(pair, "second", ""));
-    html_put(out, ": %s; ", ns_group_digits(ns_json_int(test, "only_second", 0), text));
-    if (p < 0.001) {
-        html_raw(out, "that is more than chance (McNemar's test, p below 0.001).");
+    if (in_scores) {
+        put_differences(out, pair, randomisation);
     } else {
-        html_put(out, "that %s (McNemar's test, p = %.2g).",
-                 p < 0.05 ? "is more than chance" : "may well be chance", p);
+        put_disagreements(out, pair, mcnemar);
+    }
+    const char *name = in_scores ? "randomisation test of the scores" : "McNemar's test";
+    const double p = ns_json_number(in_scores ? randomisation : mcnemar, "p", 1);
+    if (p < 0.001) {
+        html_put(out, "that is more than chance (%s, p below 0.001).", name);
+    } else {
+        html_put(out, "that %s (%s, p = %.2g).",
+                 p < 0.05 ? "is more than chance" : "may well be chance", name, p);
     }
 }
 

@@ -8,8 +8,19 @@
 // 'correction for continuity' in testing the significance of the difference between correlated
 // proportions").
 //
+// Where an image may have several labels it is more or less right, and has a score in [0, 1]. Then the
+// differences of the two scores are compared, image by image, by Fisher's randomisation test (Fisher
+// 1935, "The Design of Experiments", section 21; Pitman 1937, "Significance tests which may be applied
+// to samples from any populations"): under the null hypothesis either model could have had either
+// of an image's two scores, so each difference had either sign with an even chance, and the statistic
+// is their sum. Of scores that are all 0 or 1 it is McNemar's test. The sums of all choices of signs
+// are counted exactly, image by image, as scores are whole steps (Pagano & Tritchler 1983, "On
+// obtaining permutation distributions in polynomial time"); of many images their sum is normal, with
+// mean 0 and the sum of the squares for its variance.
+//
 // Which images a classifier got right is kept as text: a hexadecimal digit for four images, the
-// first image the highest bit, unused bits 0. A ':' and the number of images stand before it.
+// first image the highest bit, unused bits 0. A ':' and the number of images stand before it. Scores
+// are kept the same way, two digits an image.
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -19,7 +30,12 @@
 
 #include "results/results.h"
 
-#define EXACT_MAX 25 // fewer disagreements than this are judged exactly
+#define EXACT_MAX        25  // fewer disagreements than this are judged exactly
+#define EXACT_SCORES_MAX 200 // differences of scores, the same
+#define SCORE_STEPS      240 // of a score: a half, third, quarter, fifth, sixth are whole numbers
+#define BITS_RIGHT       1   // an image
+#define BITS_SCORE       8
+#define DAMAGED          "the record of test answers is damaged"
 
 /* ---- McNemar's test -------------------------------------------------------------------------- */
 
@@ -52,9 +68,10 @@ results_mcnemar results_mcnemar_of(int64_t only_first, int64_t only_second) {
 
 /* ---- which images were right ----------------------------------------------------------------- */
 
+static const char digits[] = "0123456789abcdef";
+
 ns_status results_correct_text(const float *probabilities, const int32_t *labels, size_t count,
                                int label_count, char **out, ns_error *err) {
-    static const char digits[] = "0123456789abcdef";
     const size_t digit_count = (count + 3) / 4;
     *out = malloc(digit_count + 32);
     if (*out == NULL) {
@@ -76,7 +93,6 @@ ns_status results_correct_text(const float *probabilities, const int32_t *labels
 
 /// Value of a hexadecimal digit, -1 for anything else.
 static int digit_value(char digit) {
-    const char *const digits = "0123456789abcdef";
     const char *at = digit != '\0' ? strchr(digits, digit) : NULL;
     return at != NULL ? (int)(at - digits) : -1;
 }
@@ -90,41 +106,161 @@ static int bit_count(unsigned bits) {
 }
 
 /// The digits behind the number of images, which goes to `*count`; NULL when the text is none.
-static const char *digits_of(const char *text, uint64_t *count) {
+static const char *digits_of(const char *text, unsigned bits, uint64_t *count) {
     char *end = NULL;
     if (!isdigit((unsigned char)text[0])) {
         return NULL;
     }
     *count = strtoull(text, &end, 10);
-    return *end == ':' && *count <= SIZE_MAX / 8 && strlen(end + 1) == (*count + 3) / 4 ? end + 1
-                                                                                        : NULL;
+    const bool sound =
+        *end == ':' && *count <= SIZE_MAX / 16 && strlen(end + 1) == (bits * *count + 3) / 4;
+    return sound ? end + 1 : NULL;
+}
+
+/// The digits of two texts of as many images. NS_ERR_INPUT, NS_ERR_CORRUPT.
+static ns_status both_digits_of(const char *first, const char *second, unsigned bits,
+                                const char **left, const char **right, uint64_t *count,
+                                ns_error *err) {
+    uint64_t second_count = 0;
+    *left = digits_of(first, bits, count);
+    *right = digits_of(second, bits, &second_count);
+    if (*left == NULL || *right == NULL) {
+        return ns_fail(err, NS_ERR_CORRUPT, DAMAGED);
+    }
+    return *count == second_count
+               ? NS_OK
+               : ns_fail(err, NS_ERR_INPUT,
+                         "one was judged on %" PRIu64 " images, the other on %" PRIu64, *count,
+                         second_count);
 }
 
 ns_status results_disagreements(const char *first, const char *second, int64_t *only_first,
                                 int64_t *only_second, ns_error *err) {
-    uint64_t first_count = 0;
-    uint64_t second_count = 0;
-    const char *left = digits_of(first, &first_count);
-    const char *right = digits_of(second, &second_count);
+    const char *left = NULL;
+    const char *right = NULL;
+    uint64_t count = 0;
     *only_first = 0;
     *only_second = 0;
-    if (left == NULL || right == NULL) {
-        return ns_fail(err, NS_ERR_CORRUPT, "the record of right answers is damaged");
-    }
-    if (first_count != second_count) {
-        return ns_fail(err, NS_ERR_INPUT,
-                       "one was judged on %" PRIu64 " images, the other on %" PRIu64, first_count,
-                       second_count);
-    }
+    NS_TRY(both_digits_of(first, second, BITS_RIGHT, &left, &right, &count, err));
     for (; *left != '\0'; left++, right++) {
         const int a = digit_value(*left);
         const int b = digit_value(*right);
         if (a < 0 || b < 0) {
-            return ns_fail(err, NS_ERR_CORRUPT, "the record of right answers is damaged");
+            return ns_fail(err, NS_ERR_CORRUPT, DAMAGED);
         }
         *only_first += bit_count((unsigned)a & ~(unsigned)b);
         *only_second += bit_count((unsigned)b & ~(unsigned)a);
     }
+    return NS_OK;
+}
+
+/* ---- scores of images ------------------------------------------------------------------------ */
+
+ns_status results_scores_text(const double *scores, size_t count, char **out, ns_error *err) {
+    *out = malloc(2 * count + 32);
+    if (*out == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "no memory to keep the scores of %zu images", count);
+    }
+    char *at = *out + snprintf(*out, 32, "%zu:", count);
+    for (size_t i = 0; i < count; i++) {
+        const unsigned steps = (unsigned)lround(SCORE_STEPS * scores[i]);
+        *at++ = digits[steps >> 4 & 15];
+        *at++ = digits[steps & 15];
+    }
+    *at = '\0';
+    return NS_OK;
+}
+
+/// The score of which two digits are the first; -1 when they are none.
+static int steps_of(const char *at) {
+    const int high = digit_value(at[0]);
+    const int low = digit_value(at[1]);
+    const int steps = high < 0 || low < 0 ? -1 : 16 * high + low;
+    return steps <= SCORE_STEPS ? steps : -1;
+}
+
+/// The differences between two models' scores, in steps.
+typedef struct differences {
+    int64_t first_better, second_better; // images
+    int64_t sum, size_sum, square_sum;   // of the differences, without their signs, and squared
+    int size[EXACT_SCORES_MAX];          // the first of them that are not 0, without their signs
+} differences;
+
+static void add_difference(differences *d, int steps) {
+    const int64_t count = d->first_better + d->second_better;
+    if (steps == 0) {
+        return;
+    }
+    if (count < EXACT_SCORES_MAX) {
+        d->size[count] = abs(steps);
+    }
+    d->first_better += steps > 0 ? 1 : 0;
+    d->second_better += steps < 0 ? 1 : 0;
+    d->sum += steps;
+    d->size_sum += abs(steps);
+    d->square_sum += (int64_t)steps * steps;
+}
+
+static ns_status differences_of(const char *first, const char *second, differences *out,
+                                uint64_t *count, ns_error *err) {
+    const char *left = NULL;
+    const char *right = NULL;
+    *out = (differences){0};
+    NS_TRY(both_digits_of(first, second, BITS_SCORE, &left, &right, count, err));
+    for (uint64_t i = 0; i < *count; i++) {
+        const int a = steps_of(left + 2 * i);
+        const int b = steps_of(right + 2 * i);
+        if (a < 0 || b < 0) {
+            return ns_fail(err, NS_ERR_CORRUPT, DAMAGED);
+        }
+        add_difference(out, a - b);
+    }
+    return NS_OK;
+}
+
+/// Probability that the differences, with signs at random, sum up to as much as they do, or more, in
+/// either direction. `chance` (size_sum + 1, all 0): of every sum of those with a plus.
+static double exact_two_sided(const differences *d, double *chance) {
+    const int64_t count = d->first_better + d->second_better;
+    const int64_t least = (d->size_sum + llabs(d->sum)) / 2; // of those with a plus
+    int64_t reached = 0;
+    double p = 0;
+    chance[0] = 1;
+    for (int64_t i = 0; i < count; i++) {
+        reached += d->size[i];
+        for (int64_t sum = reached; sum >= 0; sum--) {
+            const double with = sum >= d->size[i] ? chance[sum - d->size[i]] : 0;
+            chance[sum] = (chance[sum] + with) / 2;
+        }
+    }
+    for (int64_t sum = least; sum <= d->size_sum; sum++) {
+        p += chance[sum];
+    }
+    return fmin(2 * p, 1); // a sum of 0 is counted twice
+}
+
+ns_status results_paired_of(const char *first, const char *second, results_paired *out,
+                            ns_error *err) {
+    differences d;
+    uint64_t count = 0;
+    *out = (results_paired){0};
+    NS_TRY(differences_of(first, second, &d, &count, err));
+    *out = (results_paired){
+        .first_better = d.first_better,
+        .second_better = d.second_better,
+        .difference = count > 0 ? (double)d.sum / SCORE_STEPS / (double)count : (double)NAN,
+        .exact = d.first_better + d.second_better <= EXACT_SCORES_MAX,
+    };
+    if (!out->exact) {
+        out->p = erfc(fabs((double)d.sum) / sqrt(2 * (double)d.square_sum));
+        return NS_OK;
+    }
+    double *chance = calloc((size_t)d.size_sum + 1, sizeof(*chance));
+    if (chance == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "no memory to compare the scores of images");
+    }
+    out->p = exact_two_sided(&d, chance);
+    free(chance);
     return NS_OK;
 }
 

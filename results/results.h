@@ -343,6 +343,22 @@ ns_status results_correct_text(const float *probabilities, const int32_t *labels
 ns_status results_disagreements(const char *first, const char *second, int64_t *only_first,
                                 int64_t *only_second, ns_error *err);
 
+/// What images scored, each in [0, 1], as a text to keep: malloced, two characters an image. Kept to
+/// the nearest of 240 steps, in which the Jaccard index of up to six labels is exact.
+ns_status results_scores_text(const double *scores, size_t count, char **out, ns_error *err);
+/// Fisher's randomisation test between two models by the scores of the same images
+/// (results/compare.c).
+typedef struct results_paired {
+    int64_t first_better, second_better; // images
+    double difference;                   // of the mean scores, first less second; NaN: of no image
+    bool exact;                          // over all choices of signs; else by their normal limit
+    double p;                            // two-sided: of a difference like this by chance
+} results_paired;
+/// Of two such texts. NS_ERR_INPUT when they are of different counts, NS_ERR_CORRUPT when one is no
+/// such text.
+ns_status results_paired_of(const char *first, const char *second, results_paired *out,
+                            ns_error *err);
+
 /// A value that was reached when the study had used so much.
 typedef struct results_point {
     int64_t node_ms;

@@ -1,6 +1,8 @@
 // Studies side by side: what each found and spent, how its best grew with the node-hours, and
 // whether the final models of two really differ on the test images. Read from the store alone; no
-// image is needed, for the finish has kept which test images its model got right.
+// image is needed, for the finish has kept which test images its model got right or, where images may
+// have several labels, what each of them scored. One test for each pair, of the figure by which the
+// studies were judged: to try several until one pleases would prove nothing.
 
 #include <math.h>
 #include <stdlib.h>
@@ -87,64 +89,96 @@ static void contestant_clear(contestant *c) {
 
 /* ---- two studies ----------------------------------------------------------------------------- */
 
-static const char *answers_of(const contestant *c) {
-    return ns_json_string(c->result, "test_correct", NULL);
+/// What is kept of the answers to the test images; NULL: nothing. Whether it is a score an image goes
+/// to `*in_scores`.
+static const char *answers_of(const contestant *c, bool *in_scores) {
+    const char *scores = ns_json_string(c->result, "test_scores", NULL);
+    *in_scores = scores != NULL;
+    return *in_scores ? scores : ns_json_string(c->result, "test_correct", NULL);
 }
 
 /// Why this one cannot be tested against another, into `reason`; false when it can.
 static bool lacks_answers(const contestant *c, ns_error *reason) {
-    if (answers_of(c) != NULL) {
+    bool in_scores = false;
+    if (answers_of(c, &in_scores) != NULL) {
         return false;
     }
+    const bool judged = !isnan(ns_json_number(c->result, "test_accuracy", (double)NAN));
     const bool complete = c->study.state == RESULTS_STUDY_COMPLETE;
     (void)ns_fail(reason, NS_ERR_NOT_FOUND,
-                  complete ? "study '%s' has no test predictions: its model was not judged on test "
-                             "images"
-                           : "study '%s' is not finished: its model was not judged on test images "
-                             "yet",
+                  judged ? "study '%s' was finished by a version that did not keep how well each "
+                           "test image was answered, and test images are read once"
+                  : complete
+                      ? "study '%s' has no test predictions: its model was not judged on test "
+                        "images"
+                      : "study '%s' is not finished: its model was not judged on test images "
+                        "yet",
                   c->study.name);
     return true;
 }
 
-/// NS_OK, or a sentence on why there is no test.
-static ns_status pair_test(const contestant *first, const contestant *second, results_mcnemar *out,
-                           ns_error *reason) {
-    int64_t only_first = 0;
-    int64_t only_second = 0;
+/// Whether the two can be tested against each other; else `reason` says why not.
+static ns_status can_be_tested(const contestant *first, const contestant *second,
+                               ns_error *reason) {
     if (lacks_answers(first, reason) || lacks_answers(second, reason)) {
         return NS_ERR_NOT_FOUND;
     }
-    if (strcmp(first->study.dataset_sha256, second->study.dataset_sha256) != 0) {
-        return ns_fail(
-            reason, NS_ERR_INPUT,
-            "studies '%s' and '%s' are of different data sets: their test images are not "
-            "the same",
-            first->study.name, second->study.name);
-    }
-    NS_TRY(results_disagreements(answers_of(first), answers_of(second), &only_first, &only_second,
-                                 reason));
-    *out = results_mcnemar_of(only_first, only_second);
+    return strcmp(first->study.dataset_sha256, second->study.dataset_sha256) == 0
+               ? NS_OK
+               : ns_fail(reason, NS_ERR_INPUT,
+                         "studies '%s' and '%s' are of different data sets: their test images are "
+                         "not the same",
+                         first->study.name, second->study.name);
+}
+
+static ns_status mcnemar_add(const char *first, const char *second, ns_json *to, ns_error *reason) {
+    int64_t only_first = 0;
+    int64_t only_second = 0;
+    NS_TRY(results_disagreements(first, second, &only_first, &only_second, reason));
+    const results_mcnemar test = results_mcnemar_of(only_first, only_second);
+    ns_json *json = ns_json_set(to, "mcnemar", ns_json_object_new());
+    ns_json_set_int(json, "only_first", test.only_first);
+    ns_json_set_int(json, "only_second", test.only_second);
+    ns_json_set_string(json, "method", test.exact ? "exact" : "chi-squared");
+    ns_json_set_number(json, "chi_squared", test.chi_squared);
+    ns_json_set_number(json, "p", test.p);
     return NS_OK;
 }
 
+static ns_status randomisation_add(const char *first, const char *second, ns_json *to,
+                                   ns_error *reason) {
+    results_paired test;
+    NS_TRY(results_paired_of(first, second, &test, reason));
+    ns_json *json = ns_json_set(to, "randomisation", ns_json_object_new());
+    ns_json_set_int(json, "first_better", test.first_better);
+    ns_json_set_int(json, "second_better", test.second_better);
+    ns_json_set_number(json, "difference", test.difference);
+    ns_json_set_string(json, "method", test.exact ? "exact" : "normal");
+    ns_json_set_number(json, "p", test.p);
+    return NS_OK;
+}
+
+/// The test that the two studies' answers call for, or a sentence on why there is none.
+static ns_status test_add(const contestant *first, const contestant *second, ns_json *to,
+                          ns_error *reason) {
+    bool left_in_scores = false;
+    bool right_in_scores = false;
+    const char *left = answers_of(first, &left_in_scores);
+    const char *right = answers_of(second, &right_in_scores);
+    NS_TRY(can_be_tested(first, second, reason));
+    return left_in_scores && right_in_scores ? randomisation_add(left, right, to, reason)
+                                             : mcnemar_add(left, right, to, reason);
+}
+
 static ns_json *pair_json(const contestant *first, const contestant *second) {
-    results_mcnemar test;
     ns_error reason = {0};
     ns_json *json = ns_json_object_new();
     ns_json_set_string(json, "first", first->study.name);
     ns_json_set_string(json, "second", second->study.name);
-    if (pair_test(first, second, &test, &reason) != NS_OK) {
-        ns_json_set_null(json, "mcnemar");
-        ns_json_set_string(json, "reason", reason.text);
-        return json;
-    }
-    ns_json *mcnemar = ns_json_set(json, "mcnemar", ns_json_object_new());
-    ns_json_set_int(mcnemar, "only_first", test.only_first);
-    ns_json_set_int(mcnemar, "only_second", test.only_second);
-    ns_json_set_string(mcnemar, "method", test.exact ? "exact" : "chi-squared");
-    ns_json_set_number(mcnemar, "chi_squared", test.chi_squared);
-    ns_json_set_number(mcnemar, "p", test.p);
-    ns_json_set_null(json, "reason");
+    ns_json_set_null(json, "mcnemar"); // one of these two
+    ns_json_set_null(json, "randomisation");
+    const ns_status status = test_add(first, second, json, &reason);
+    ns_json_set_string(json, "reason", status == NS_OK ? NULL : reason.text);
     return json;
 }
 

@@ -52,16 +52,22 @@ static ns_status macro_auc_of(const search_predictions *p, double *macro_auc, ns
     return status;
 }
 
+/// How well each image was answered, as compare needs it.
+static ns_status answers_note(const search_predictions *p, ns_json *result, ns_error *err) {
+    const bool several = p->labels == NULL;
+    char *text = NULL;
+    NS_TRY(several ? search__scores_text(p, &text, err)
+                   : results_correct_text(p->probabilities, p->labels, p->count, p->label_count,
+                                          &text, err));
+    ns_json_set_string(result, several ? "test_scores" : "test_correct", text);
+    free(text);
+    return NS_OK;
+}
+
 ns_status search__test_figures(const search_predictions *p, ns_json *result, ns_error *err) {
     double macro_auc = (double)NAN;
-    char *correct = NULL;
     NS_TRY(macro_auc_of(p, &macro_auc, err));
-    if (p->labels != NULL) {
-        NS_TRY(results_correct_text(p->probabilities, p->labels, p->count, p->label_count, &correct,
-                                    err));
-        ns_json_set_string(result, "test_correct", correct);
-        free(correct);
-    }
+    NS_TRY(answers_note(p, result, err));
     ns_json_set_int(result, "test_images", (int64_t)p->count);
     ns_json_set_number(result, "test_macro_auc", macro_auc);
     ns_json_set_number(result, "test_log_loss", search__loss(p));

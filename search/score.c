@@ -71,6 +71,19 @@ ns_status search__image_scores(const search_predictions *p, uint8_t **out, size_
     return NS_OK;
 }
 
+ns_status search__scores_text(const search_predictions *p, char **out, ns_error *err) {
+    double *scores = malloc((p->count + 1) * sizeof(*scores));
+    if (scores == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "no memory for the scores of %zu images", p->count);
+    }
+    for (size_t i = 0; i < p->count; i++) {
+        scores[i] = score_at(p, i);
+    }
+    const ns_status status = results_scores_text(scores, p->count, out, err);
+    free(scores);
+    return status;
+}
+
 double search__image_score(const uint8_t *scores, bool in_bytes, size_t image) {
     return in_bytes ? (double)scores[image] / SCORE_LEVELS
                     : (double)(scores[image / 8] >> (image % 8) & 1);

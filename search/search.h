@@ -308,7 +308,9 @@ ns_status search_record_json(const char *store_path, const char *study, size_t t
 /// Several studies side by side, from the store alone: {studies: [as search_status_json(), with
 /// dataset_sha256, best_so_far: [{node_ms, val_accuracy}], last_node_hour: {node_ms,
 /// gain, gain_per_node_hour}], pairs: [{first, second, mcnemar: {only_first, only_second,
-/// method, chi_squared, p} or null, reason}]}. NS_ERR_NOT_FOUND names a study that is not there.
+/// method, chi_squared, p} or null, randomisation: {first_better, second_better, difference, method,
+/// p} or null, reason}]}. Studies of images with one label have the first, of several labels the
+/// second; neither has a reason. NS_ERR_NOT_FOUND names a study that is not there.
 ns_status search_compare_json(const char *store_path, char *const *names, size_t count,
                               ns_json **out, ns_error *err);
 

@@ -430,6 +430,8 @@ double search__loss(const search_predictions *predictions);
 ns_status search__image_scores(const search_predictions *predictions, uint8_t **out,
                                size_t *bit_count, ns_error *err);
 double search__image_score(const uint8_t *scores, bool in_bytes, size_t image);
+/// The same for a study's result: results_scores_text().
+ns_status search__scores_text(const search_predictions *predictions, char **out, ns_error *err);
 /// `stop` as nn_infer_split's, or NULL. Free with search_predictions_clear, also after a failure.
 ns_status search__predict(const nn_model *model, const data_set *set, data_split split,
                           const nn_infer_options *options, bool (*stop)(void *context),
@@ -459,8 +461,8 @@ void search__size_figures(const nn_model *model, ns_json *result);
 /// latency_ms (one core) and latency_ms_all_cores; null where that failed. Takes half a second, and
 /// starts threads.
 void search__speed_figures(const search__run *run, const nn_model *model, ns_json *result);
-/// test_images, test_macro_auc (null where that takes long), test_log_loss, and where images have one
-/// label test_correct.
+/// test_images, test_macro_auc (null where that takes long), test_log_loss, and for comparisons
+/// test_correct where images have one label, test_scores where they may have several.
 ns_status search__test_figures(const search_predictions *p, ns_json *result, ns_error *err);
 
 /* ---- status.c -------------------------------------------------------------------------------- */

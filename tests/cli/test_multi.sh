@@ -51,4 +51,21 @@ expect_json 'all(t["score_name"] == "jaccard" for t in d["trials"]) and len(d["t
 expect 0 'jaccard [0-9.]+ %' studies
 expect 0 'dark ground' predict several/model.nsm source/0.png
 
+# Two studies: their scores of the same test images are compared.
+"$PROGRAM" search set.nsd --study fewer --budget 100gflop --threads 2 --seed 2 >out 2>err ||
+    fail "search: $(cat err)"
+expect_json 'd["pairs"][0]["mcnemar"] is None and d["pairs"][0]["reason"] is None
+    and (lambda t, s: 0 <= t["p"] <= 1 and t["method"] in ("exact", "normal")
+        and t["first_better"] + t["second_better"] <= s[0]["test_images"]
+        and abs(t["difference"] - (s[0]["test_accuracy"] - s[1]["test_accuracy"])) < 1e-6)(
+        d["pairs"][0]["randomisation"], d["studies"])' compare several fewer --json
+expect 0 '^several against fewer: .* scores higher, .* randomisation test \((exact|normal)\): p = ' \
+    compare several fewer
+export_result() { # what an export has of the study's result
+    "$PROGRAM" export "$1" --format json -o "$1.json" >/dev/null 2>&1
+    "$PYTHON" -c 'import json, sys; print(json.load(open(sys.argv[1]))["result"][sys.argv[2]])' \
+        "$1.json" "$2"
+}
+[ "$(export_result several test_scores | cut -d: -f1)" -ge 40 ] || fail "no scores are kept"
+
 finish

@@ -239,38 +239,62 @@ static void test_confusions(void **state) {
     report__confusions_clear(&c);
 }
 
-static void test_comparison(void **state) {
-    (void)state;
+/// The page of a comparison of two studies with these score names, and this pair.
+static char *comparison_page(const char *long_score, const char *short_score, const char *pair) {
+    char text[2048];
     ns_error err = {0};
     ns_json *comparison = NULL;
     uint8_t *page = NULL;
     size_t size_bytes = 0;
-    assert_ok(
-        ns_json_parse("{\"studies\": [{\"study\": \"<i>long\", \"node_ms_used\": 1800000,"
-                      "  \"test_accuracy\": 0.94, \"cost\": 10, \"best_so_far\":"
-                      "  [{\"node_ms\": 60000, \"val_accuracy\": 0.9}]},"
-                      " {\"study\": \"short\", \"node_ms_used\": 300000, \"test_accuracy\": 0.935,"
-                      "  \"cost\": 1.67, \"best_so_far\": []}],"
-                      " \"pairs\": [{\"first\": \"<i>long\", \"second\": \"short\", \"mcnemar\":"
-                      "  {\"only_first\": 120, \"only_second\": 70, \"p\": 0.0004}}]}",
-                      &comparison, &err),
-        &err);
+    (void)snprintf(text, sizeof(text),
+                   "{\"studies\": [{\"study\": \"<i>long\", \"node_ms_used\": 1800000,"
+                   "  \"test_accuracy\": 0.94, \"cost\": 10, \"score_name\": \"%s\","
+                   "  \"best_so_far\": [{\"node_ms\": 60000, \"val_accuracy\": 0.9}]},"
+                   " {\"study\": \"short\", \"node_ms_used\": 300000, \"test_accuracy\": 0.935,"
+                   "  \"cost\": 1.67, \"score_name\": \"%s\", \"best_so_far\": []}],"
+                   " \"pairs\": [{\"first\": \"<i>long\", \"second\": \"short\", %s}]}",
+                   long_score, short_score, pair);
+    assert_ok(ns_json_parse(text, &comparison, &err), &err);
     assert_ok(report_compare_html(comparison, "both.html", &err), &err);
     assert_ok(ns_file_read("both.html", (size_t)1 << 20, &page, &size_bytes, &err), &err);
-    assert_has((char *)page, "94.00 %");
-    assert_has((char *)page, "used 25m 00s more node time than <strong>short</strong>, 8.33 more");
-    assert_has((char *)page, "It bought 0.50 points of test accuracy.");
-    assert_has((char *)page, "p below 0.001");
     assert_lacks((char *)page, "<i>");
-    free(page);
     ns_json_free(comparison);
+    return (char *)page;
+}
+
+static void test_comparison(void **state) {
+    (void)state;
+    char *page = comparison_page("accuracy", "accuracy",
+                                 "\"mcnemar\": {\"only_first\": 120, \"only_second\": 70,"
+                                 " \"p\": 0.0004}, \"randomisation\": null, \"reason\": null");
+    assert_has(page, "94.00 %");
+    assert_has(page, "used 25m 00s more node time than <strong>short</strong>, 8.33 more");
+    assert_has(page, "It bought 0.50 points of test accuracy.");
+    assert_has(page, "gets right: 120; only <strong>short</strong>: 70; that is more than chance "
+                     "(McNemar's test, p below 0.001).");
+    free(page);
+}
+
+static void test_comparison_of_several_labels(void **state) {
+    (void)state;
+    char *page = comparison_page("jaccard", "jaccard",
+                                 "\"mcnemar\": null, \"randomisation\": {\"first_better\": 31,"
+                                 " \"second_better\": 28, \"difference\": 0.005, \"p\": 0.61}");
+    assert_has(page,
+               "scores higher: 31; on which <strong>short</strong> does: 28; that may well be "
+               "chance (randomisation test of the scores, p = 0.61).");
+    free(page);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_page),      cmocka_unit_test(test_nothing_hostile_gets_through),
-        cmocka_unit_test(test_little_material), cmocka_unit_test(test_plots_as_pictures),
-        cmocka_unit_test(test_confusions),      cmocka_unit_test(test_comparison),
+        cmocka_unit_test(test_whole_page),
+        cmocka_unit_test(test_nothing_hostile_gets_through),
+        cmocka_unit_test(test_little_material),
+        cmocka_unit_test(test_plots_as_pictures),
+        cmocka_unit_test(test_confusions),
+        cmocka_unit_test(test_comparison),
+        cmocka_unit_test(test_comparison_of_several_labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-// Comparing studies: McNemar's test against computed values, kept answers, the best-so-far curve.
+// Comparing studies: McNemar's test and the randomisation test against computed values, kept answers,
+// the best-so-far curve.
 
 #include <math.h>
 #include <stdlib.h>
@@ -97,6 +98,136 @@ static void test_answers(void **state) {
     free(fewer);
 }
 
+/* ---- scores ---------------------------------------------------------------------------------- */
+
+enum { STEPS = 240 };
+
+/// Texts of two models whose scores differ by `steps`, image by image.
+static void texts_of(const int *steps, size_t count, char **first, char **second) {
+    double *left = calloc(count + 1, sizeof *left);
+    double *right = calloc(count + 1, sizeof *right);
+    ns_error err = {0};
+    assert_non_null(left);
+    assert_non_null(right);
+    for (size_t i = 0; i < count; i++) {
+        left[i] = (steps[i] > 0 ? steps[i] : 0) / (double)STEPS;
+        right[i] = (steps[i] < 0 ? -steps[i] : 0) / (double)STEPS;
+    }
+    assert_ok(results_scores_text(left, count, first, &err), &err);
+    assert_ok(results_scores_text(right, count, second, &err), &err);
+    free(left);
+    free(right);
+}
+
+/// The test of such models, which is the same with the two swapped.
+static results_paired paired_of(const int *steps, size_t count) {
+    char *first = NULL;
+    char *second = NULL;
+    ns_error err = {0};
+    results_paired test, swapped;
+    texts_of(steps, count, &first, &second);
+    assert_ok(results_paired_of(first, second, &test, &err), &err);
+    assert_ok(results_paired_of(second, first, &swapped, &err), &err);
+    assert_int_equal(test.first_better, swapped.second_better);
+    if (swapped.p != test.p || swapped.difference != -test.difference) {
+        fail_msg("p %.17g, swapped %.17g; difference %g, swapped %g", test.p, swapped.p,
+                 test.difference, swapped.difference);
+    }
+    free(first);
+    free(second);
+    return test;
+}
+
+static void assert_p(const results_paired *test, bool exact, double p) {
+    if (test->exact != exact || !(fabs(test->p - p) <= 1e-9 * p)) {
+        fail_msg("p %.17g%s, want %.17g%s", test->p, test->exact ? ", exact" : "", p,
+                 exact ? ", exact" : "");
+    }
+}
+
+/// Values computed by going through all choices of signs.
+static void test_few_scores(void **state) {
+    (void)state;
+    const int eight[] = {240, 0, 120, -60, 80, 80, 0, -240, 160, 30};
+    const int ten[] = {120, 120, 80, 60, 48, 40, 240, -20, -80, 30};
+    results_paired test = paired_of(eight, NS_COUNT_OF(eight));
+    assert_p(&test, true, 0.359375);
+    assert_int_equal(test.first_better, 6);
+    assert_int_equal(test.second_better, 2);
+    assert_float_equal(test.difference, 410.0 / STEPS / 10, 1e-12); // images alike count as well
+    test = paired_of(ten, NS_COUNT_OF(ten));
+    assert_p(&test, true, 0.041015625);
+    test = paired_of((const int[]){60, -60}, 2);
+    assert_p(&test, true, 1);
+    test = paired_of((const int[]){0, 0, 0}, 3);
+    assert_p(&test, true, 1);
+    test = paired_of(NULL, 0);
+    assert_p(&test, true, 1);
+    assert_true(isnan(test.difference));
+}
+
+/// Of images that are right or wrong it is McNemar's exact test.
+static void test_whole_scores(void **state) {
+    (void)state;
+    int steps[24];
+    for (int only_first = 0; only_first <= 24; only_first += 3) {
+        for (int i = 0; i < 24; i++) {
+            steps[i] = i < only_first ? STEPS : -STEPS;
+        }
+        const results_paired test = paired_of(steps, 24);
+        const results_mcnemar same = results_mcnemar_of(only_first, 24 - only_first);
+        assert_true(same.exact);
+        assert_p(&test, true, same.p);
+    }
+}
+
+static void test_many_scores(void **state) {
+    (void)state;
+    enum { COUNT = 300 };
+    int steps[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        steps[i] = i < 170 ? STEPS : -STEPS;
+    }
+    results_paired test = paired_of(steps, COUNT); // 40 of a deviation of the root of 300
+    assert_p(&test, false, 0.020921335337794028);
+    assert_float_equal(test.difference, 40.0 / COUNT, 1e-12);
+    for (int i = 0; i < 250; i++) {
+        steps[i] = i < 150 ? 120 : -60;
+    }
+    test = paired_of(steps, 250);
+    assert_p(&test, false, 4.052771052674099e-14);
+    // Where the exact count ends the limit is close to it.
+    for (int i = 0; i < COUNT; i++) {
+        steps[i] = i % 5 == 0 ? -(40 + i % 7 * 20) : 20 + i % 3 * 15;
+    }
+    const results_paired exact = paired_of(steps, 200);
+    test = paired_of(steps, 201);
+    assert_true(exact.exact && !test.exact);
+    assert_true(exact.p > 0.01 && exact.p < 0.99);
+    assert_float_equal(exact.p, test.p, 0.05);
+}
+
+static void test_kept_scores(void **state) {
+    (void)state;
+    ns_error err = {0};
+    char *text = NULL;
+    results_paired test;
+    const double scores[] = {0, 1, 0.5, 1.0 / 3, 2.0 / 7};
+    assert_ok(results_scores_text(scores, NS_COUNT_OF(scores), &text, &err), &err);
+    assert_string_equal(text, "5:00f0785045");
+    const char *const damaged[] = {"", "5:", "5:00f078504", "5:00f07850zz", "5:00f07850f1", "x:00"};
+    for (size_t i = 0; i < NS_COUNT_OF(damaged); i++) {
+        if (results_paired_of(text, damaged[i], &test, &err) != NS_ERR_CORRUPT) {
+            fail_msg("\"%s\" was taken", damaged[i]);
+        }
+    }
+    assert_status(results_paired_of(text, "4:00f07850", &test, &err), NS_ERR_INPUT);
+    assert_non_null(strstr(err.text, "5 images, the other on 4"));
+    free(text);
+}
+
+/* ---- curves ---------------------------------------------------------------------------------- */
+
 static void assert_gain(const results_point *curve, size_t count, int64_t end_ms, int64_t window_ms,
                         results_rise expected) {
     const results_rise gain = results_rise_of(curve, count, end_ms, window_ms);
@@ -131,8 +262,9 @@ static void test_curve(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mcnemar),
-        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_mcnemar),     cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_few_scores),  cmocka_unit_test(test_whole_scores),
+        cmocka_unit_test(test_many_scores), cmocka_unit_test(test_kept_scores),
         cmocka_unit_test(test_curve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

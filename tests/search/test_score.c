@@ -45,6 +45,17 @@ static void test_score(void **state) {
     assert_near(search_score(&one), results_accuracy(several, labels, IMAGES, LABELS), 0);
 }
 
+/// What a study keeps of its test images.
+static void test_scores_text(void **state) {
+    (void)state;
+    ns_error err = {0};
+    char *text = NULL;
+    const search_predictions p = several_labels();
+    assert_ok(search__scores_text(&p, &text, &err), &err);
+    assert_string_equal(text, "4:f07800f0"); // in steps of 1/240
+    free(text);
+}
+
 /// A byte an image where it is a fraction, a bit where it is not.
 static void test_image_scores(void **state) {
     (void)state;
@@ -97,6 +108,7 @@ int main(void) {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_score),
         cmocka_unit_test(test_image_scores),
+        cmocka_unit_test(test_scores_text),
         cmocka_unit_test(test_confirmation_by_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
