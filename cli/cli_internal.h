@@ -125,8 +125,12 @@ typedef struct cli_table cli_table;
 cli_table *cli__table_new(const char *align);
 /// Adds the next cell, row by row.
 void cli__table_cell(cli_table *table, const char *format, ...) NS_PRINTF(2, 3);
-/// The same for the accuracy `key` of `object`: "93.20 %", or "-" where there is none.
-void cli__table_accuracy(cli_table *table, const ns_json *object, const char *key);
+/// What the scores of studies (a JSON array) are called in a head of a table: "accuracy", "jaccard",
+/// or "score" where they are not of one kind.
+const char *cli__score_name(const ns_json *studies);
+/// The score `key` of a study below a head of that name: "93.20 %", named where the head does not:
+/// "jaccard 93.20 %", or "-" where there is none.
+void cli__table_score(cli_table *table, const ns_json *study, const char *key, const char *head);
 /// "93.20 %" of a fraction, and a number with so many decimals; "-" for NaN.
 void cli__table_percent(cli_table *table, double fraction);
 void cli__table_decimal(cli_table *table, double value, int decimals);

@@ -1,5 +1,5 @@
 // nightshift compare: studies side by side. Measures are rows and studies are columns; then how the
-// best validation accuracy grew, drawn over the same node time for all; then what the answers of each
+// best validation score grew, drawn over the same node time for all; then what the answers of each
 // pair to the same test images say.
 
 #include <math.h>
@@ -74,14 +74,14 @@ static void cell_gain(cli_table *table, const ns_json *study, const char *key) {
 
 typedef struct measure {
     const char *head, *key;
-    void (*cell)(cli_table *table, const ns_json *study, const char *key);
+    void (*cell)(cli_table *table, const ns_json *study, const char *key); // NULL: a score
 } measure;
 
 static const measure measures[] = {
     {"state", "state", cell_word},
     {"target", "target", cell_word},
-    {"validation accuracy", "best_val_accuracy", cli__table_accuracy},
-    {"test accuracy", "test_accuracy", cli__table_accuracy},
+    {"validation ", "best_val_accuracy", NULL},
+    {"test ", "test_accuracy", NULL},
     {"test macro AUC", "test_macro_auc", cell_number},
     {"budget", "", cell_budget},
     {"node time used", "node_ms_used", cell_time},
@@ -95,6 +95,19 @@ static const measure measures[] = {
     {"last node-hour bought", "last_node_hour", cell_gain},
 };
 
+/// A row of the table; `score` is what the scores of the studies are called.
+static void measure_row(cli_table *table, const measure *m, const ns_json *studies,
+                        const char *score) {
+    cli__table_cell(table, "%s%s", m->head, m->cell == NULL ? score : "");
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        if (m->cell == NULL) {
+            cli__table_score(table, at, m->key, score);
+        } else {
+            m->cell(table, at, m->key);
+        }
+    }
+}
+
 static ns_status print_table(const ns_json *studies, ns_error *err) {
     char align[COMPARED_MAX + 2] = "l";
     const size_t count = ns_json_count(studies);
@@ -105,10 +118,7 @@ static ns_status print_table(const ns_json *studies, ns_error *err) {
         cli__table_cell(table, "%s", ns_json_string(ns_json_at(studies, i), "study", ""));
     }
     for (size_t row = 0; row < NS_COUNT_OF(measures); row++) {
-        cli__table_cell(table, "%s", measures[row].head);
-        for (size_t i = 0; i < count; i++) {
-            measures[row].cell(table, ns_json_at(studies, i), measures[row].key);
-        }
+        measure_row(table, &measures[row], studies, cli__score_name(studies));
     }
     return cli__table_print(table, err);
 }
@@ -117,7 +127,7 @@ static ns_status print_table(const ns_json *studies, ns_error *err) {
 
 typedef struct frame {
     int64_t end_ms;
-    double least, most; // accuracies
+    double least, most; // scores
 } frame;
 
 static frame frame_of(const ns_json *studies) {
@@ -173,8 +183,8 @@ static ns_status print_curves(const ns_json *studies, ns_error *err) {
         return NS_OK; // nothing was trained
     }
     budget_format(f.end_ms, text);
-    (void)printf("\nbest validation accuracy so far, %.2f %% to %.2f %%, over %s of node time\n",
-                 100 * f.least, 100 * f.most, text);
+    (void)printf("\nbest validation %s so far, %.2f %% to %.2f %%, over %s of node time\n",
+                 cli__score_name(studies), 100 * f.least, 100 * f.most, text);
     cli_table *table = cli__table_new("ll");
     for (size_t i = 0; i < ns_json_count(studies); i++) {
         const ns_json *study = ns_json_at(studies, i);

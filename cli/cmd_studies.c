@@ -2,29 +2,32 @@
 
 #include "cli/cli_internal.h"
 
-static void study_row(cli_table *table, const ns_json *study) {
+static void study_row(cli_table *table, const ns_json *study, const char *score) {
     char used[32];
     char budget[32];
     (void)cli__study_spent(study, used, budget);
     cli__table_cell(table, "%s", ns_json_string(study, "study", ""));
     cli__table_cell(table, "%s", ns_json_string(study, "state", ""));
     cli__table_cell(table, "%s", ns_json_string(study, "phase", ""));
-    cli__table_accuracy(table, study, "best_val_accuracy");
-    cli__table_accuracy(table, study, "test_accuracy");
+    cli__table_score(table, study, "best_val_accuracy", score);
+    cli__table_score(table, study, "test_accuracy", score);
     cli__table_cell(table, "%s", used);
     cli__table_cell(table, "%s", budget);
 }
 
 static ns_status print_studies(const ns_json *json, ns_error *err) {
-    const char *const heads[] = {"study",         "state", "phase", "val accuracy",
-                                 "test accuracy", "used",  "budget"};
     const ns_json *studies = ns_json_get(json, "studies");
+    const char *score = cli__score_name(studies);
     cli_table *table = cli__table_new("lllrrrr");
-    for (size_t i = 0; i < NS_COUNT_OF(heads); i++) {
-        cli__table_cell(table, "%s", heads[i]);
-    }
-    for (size_t i = 0; i < ns_json_count(studies); i++) {
-        study_row(table, ns_json_at(studies, i));
+    cli__table_cell(table, "study");
+    cli__table_cell(table, "state");
+    cli__table_cell(table, "phase");
+    cli__table_cell(table, "val %s", score);
+    cli__table_cell(table, "test %s", score);
+    cli__table_cell(table, "used");
+    cli__table_cell(table, "budget");
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        study_row(table, at, score);
     }
     return cli__table_print(table, err);
 }

@@ -34,8 +34,10 @@ static void print_headline(const ns_json *result) {
     const double threshold = ns_json_number(result, "threshold", (double)NAN);
     const bool several = ns_json_bool(result, "several_labels", false);
     if (several) {
-        (void)printf("%-10s %.2f %%\n", ns_json_string(result, "score_name", ""),
+        (void)printf("%-10s %.2f %%", ns_json_string(result, "score_name", ""),
                      100 * ns_json_number(result, "score", (double)NAN));
+        print_interval(result, "score", 100, 2);
+        (void)printf("\n");
     }
     (void)printf("%s %.2f %%", several ? "all right " : "accuracy  ",
                  100 * ns_json_number(result, "accuracy", (double)NAN));
@@ -53,7 +55,8 @@ static void print_headline(const ns_json *result) {
     if (!isnan(threshold)) {
         (void)printf("a label is said of an image from a probability of %g on\n", threshold);
     }
-    (void)printf("in brackets: 95 %% intervals (bootstrap over the images)\n\n");
+    (void)printf("in brackets: 95 %% intervals (%sbootstrap over the images)\n\n",
+                 several ? "1.96 standard errors of the first, else " : "");
 }
 
 /* ---- labels ---------------------------------------------------------------------------------- */
@@ -78,9 +81,9 @@ static ns_status print_labels(const ns_json *result, ns_error *err) {
     for (const ns_json *label = ns_json_first(labels); label != NULL; label = ns_json_next(label)) {
         char digits[32];
         cli__table_cell(table, "%s", ns_json_string(label, "label", ""));
-        cli__table_accuracy(table, label, "precision");
-        cli__table_accuracy(table, label, "recall");
-        cli__table_accuracy(table, label, "f1");
+        cli__table_percent(table, ns_json_number(label, "precision", (double)NAN));
+        cli__table_percent(table, ns_json_number(label, "recall", (double)NAN));
+        cli__table_percent(table, ns_json_number(label, "f1", (double)NAN));
         figure_cell(table, label, "auc");
         figure_cell(table, label, "average_precision");
         figure_cell(table, label, "threshold");

@@ -107,10 +107,25 @@ void cli__table_percent(cli_table *table, double fraction) {
     }
 }
 
-void cli__table_accuracy(cli_table *table, const ns_json *object, const char *key) {
-    const double fraction = ns_json_number(object, key, (double)NAN);
-    const char *name = ns_json_string(object, "score_name", "accuracy");
-    if (isnan(fraction) || strcmp(name, "accuracy") == 0) {
+static const char *score_name_of(const ns_json *study) {
+    return ns_json_string(study, "score_name", search_score_name(false));
+}
+
+const char *cli__score_name(const ns_json *studies) {
+    const ns_json *first = ns_json_first(studies);
+    const char *name = score_name_of(first);
+    for (const ns_json *at = first; at != NULL; at = ns_json_next(at)) {
+        if (strcmp(score_name_of(at), name) != 0) {
+            return "score";
+        }
+    }
+    return name;
+}
+
+void cli__table_score(cli_table *table, const ns_json *study, const char *key, const char *head) {
+    const double fraction = ns_json_number(study, key, (double)NAN);
+    const char *name = score_name_of(study);
+    if (isnan(fraction) || strcmp(name, head) == 0) {
         cli__table_percent(table, fraction);
     } else {
         cli__table_cell(table, "%s %.2f %%", name, 100 * fraction);

@@ -71,6 +71,18 @@ static const ns_json *study_named(const ns_json *studies, const char *name) {
     return NULL;
 }
 
+/// What the scores of the studies are called; "score" where they are not of one kind.
+static const char *score_of(const ns_json *studies) {
+    const ns_json *first = ns_json_first(studies);
+    const char *name = report__score(first);
+    for (const ns_json *at = first; at != NULL; at = ns_json_next(at)) {
+        if (strcmp(report__score(at), name) != 0) {
+            return "score";
+        }
+    }
+    return name;
+}
+
 static void put_bought(html_text *out, const ns_json *cheap, const ns_json *dear) {
     char text[32];
     const int64_t more_ms =
@@ -82,9 +94,9 @@ static void put_bought(html_text *out, const ns_json *cheap, const ns_json *dear
     put_name(out, ns_json_string(cheap, "study", ""));
     const double money = ns_json_number(dear, "cost", 0) - ns_json_number(cheap, "cost", 0);
     html_put(out, ", %.2f more in money. ", money);
-    if (!isnan(gain)) {
-        html_put(out, "It %s %.2f points of test accuracy.", gain < 0 ? "lost" : "bought",
-                 100 * fabs(gain));
+    if (!isnan(gain) && strcmp(report__score(dear), report__score(cheap)) == 0) {
+        html_put(out, "It %s %.2f points of test %s.", gain < 0 ? "lost" : "bought",
+                 100 * fabs(gain), report__score(dear));
     }
 }
 
@@ -144,8 +156,13 @@ static void put_curves(html_text *out, const ns_json *studies) {
     if (!(low <= high) || end_ms <= 0) {
         return;
     }
+    char title[48];
+    char label[80];
+    (void)snprintf(title, sizeof(title), "best validation %s so far", score_of(studies));
+    (void)snprintf(label, sizeof(label), "Best validation %s of the studies by node time",
+                   score_of(studies));
     svg_axis x = svg_axis_around(0, end_ms, SVG_TIME, "node time");
-    const svg_axis y = svg_axis_around(low, high, SVG_PERCENT, "best validation accuracy so far");
+    const svg_axis y = svg_axis_around(low, high, SVG_PERCENT, title);
     x.high = end_ms;
     report__head(out, "progress", "Best so far");
     html_raw(out, "<p>");
@@ -156,8 +173,7 @@ static void put_curves(html_text *out, const ns_json *studies) {
         html_raw(out, "</span>");
     }
     html_raw(out, "</p>\n<figure class=\"panel\">\n");
-    const svg_plot plot =
-        svg_plot_begin(out, 340, &x, &y, "Best validation accuracy of the studies by node time");
+    const svg_plot plot = svg_plot_begin(out, 340, &x, &y, label);
     index = 0;
     for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
         if (ns_json_count(ns_json_get(at, "best_so_far")) > 0) {
@@ -173,7 +189,7 @@ static void put_curves(html_text *out, const ns_json *studies) {
 
 typedef enum figure_kind {
     FIGURE_WORD,
-    FIGURE_PERCENT,
+    FIGURE_SCORE, // its name follows that of the figure
     FIGURE_NUMBER,
     FIGURE_COUNT,
     FIGURE_MONEY,
@@ -188,9 +204,9 @@ typedef struct figure {
 
 static const figure figures[] = {
     {"State", "state", FIGURE_WORD},
-    {"Test accuracy", "test_accuracy", FIGURE_PERCENT},
+    {"Test ", "test_accuracy", FIGURE_SCORE},
     {"Test macro AUC", "test_macro_auc", FIGURE_NUMBER},
-    {"Validation accuracy", "best_val_accuracy", FIGURE_PERCENT},
+    {"Validation ", "best_val_accuracy", FIGURE_SCORE},
     {"Node time", "node_ms_used", FIGURE_TIME},
     {"Node-hours", "node_ms_used", FIGURE_HOURS},
     {"Money", "cost", FIGURE_MONEY},
@@ -202,15 +218,24 @@ static const figure figures[] = {
     {"Seed", "seed", FIGURE_COUNT},
 };
 
-static void put_figure(html_text *out, const ns_json *study, const figure *f) {
+/// A score below a head of the name `head`, with its own name where that is another.
+static void score_text(const ns_json *study, double value, const char *head, char out[64]) {
+    char text[32];
+    const char *name = report__score(study);
+    const bool named = !isnan(value) && strcmp(name, head) != 0;
+    (void)snprintf(out, 64, "%s%s%s", named ? name : "", named ? " " : "",
+                   report__percent(value, 0, text));
+}
+
+static void put_figure(html_text *out, const ns_json *study, const figure *f, const char *score) {
     char text[64];
     const double value = ns_json_number(study, f->key, (double)NAN);
     switch (f->kind) {
     case FIGURE_WORD:
         (void)snprintf(text, sizeof(text), "%s", ns_json_string(study, f->key, "-"));
         break;
-    case FIGURE_PERCENT:
-        (void)report__percent(value, 0, text);
+    case FIGURE_SCORE:
+        score_text(study, value, score, text);
         break;
     case FIGURE_NUMBER:
         if (isnan(value)) {
@@ -236,6 +261,7 @@ static void put_figure(html_text *out, const ns_json *study, const figure *f) {
 }
 
 static void put_figures(html_text *out, const ns_json *studies) {
+    const char *score = score_of(studies);
     report__head(out, "figures", "Side by side");
     html_raw(out, "<div class=\"scroll\"><table>\n<tr><th></th>");
     for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
@@ -245,30 +271,41 @@ static void put_figures(html_text *out, const ns_json *studies) {
     }
     html_raw(out, "</tr>\n");
     for (size_t i = 0; i < NS_COUNT_OF(figures); i++) {
-        html_put(out, "<tr><td>%s</td>", figures[i].name);
+        html_put(out, "<tr><td>%s%s</td>", figures[i].name,
+                 figures[i].kind == FIGURE_SCORE ? score : "");
         for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
-            put_figure(out, at, &figures[i]);
+            put_figure(out, at, &figures[i], score);
         }
         html_raw(out, "</tr>\n");
     }
     html_raw(out, "</table></div>\n");
 }
 
-static void put_headline(html_text *out, const ns_json *studies) {
-    char text[32];
+/// The study of the best test score; NULL: none has one, or they are not of one kind.
+static const ns_json *best_of(const ns_json *studies) {
     const ns_json *best = NULL;
     for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
         const double value = ns_json_number(at, "test_accuracy", (double)NAN);
+        if (strcmp(report__score(at), score_of(studies)) != 0) {
+            return NULL;
+        }
         if (!isnan(value) && (best == NULL || value > ns_json_number(best, "test_accuracy", 0))) {
             best = at;
         }
     }
+    return best;
+}
+
+static void put_headline(html_text *out, const ns_json *studies) {
+    char text[32];
+    const ns_json *best = best_of(studies);
     html_put(out, "<header>\n<h1>%zu studies side by side</h1>\n", ns_json_count(studies));
     if (best != NULL) {
         html_put(out,
-                 "<p class=\"headline\">%s</p>\n<p class=\"interval\">the best test accuracy "
+                 "<p class=\"headline\">%s</p>\n<p class=\"interval\">the best test %s "
                  "of them, by ",
-                 report__percent(ns_json_number(best, "test_accuracy", (double)NAN), 0, text));
+                 report__percent(ns_json_number(best, "test_accuracy", (double)NAN), 0, text),
+                 report__score(best));
         html_escaped(out, ns_json_string(best, "study", ""));
         html_raw(out, ".</p>\n");
     }

@@ -107,6 +107,8 @@ const char *report__time(int64_t ms, char out[32]);
 const char *report__figure(double value, char out[32]);
 /// "2026-01-31 23:59 UTC".
 const char *report__date(int64_t unix_ms, char out[32]);
+/// What a study's score is called in a sentence: "accuracy" or "Jaccard index".
+const char *report__score(const ns_json *study);
 
 /// <h2 id="id">title</h2>; both ours.
 void report__head(html_text *out, const char *id, const char *title);

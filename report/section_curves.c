@@ -71,7 +71,9 @@ bool report__plot_curves(html_text *out, const report_study *study) {
         return false;
     }
     const svg_axis x = {0, 1, false, SVG_PERCENT, "share of the trial's training"};
-    const svg_axis y = svg_axis_around(low, high, SVG_PERCENT, "validation accuracy");
+    char title[48];
+    (void)snprintf(title, sizeof(title), "validation %s", report__score(report__study_of(study)));
+    const svg_axis y = svg_axis_around(low, high, SVG_PERCENT, title);
     const svg_plot plot = svg_plot_begin(out, 320, &x, &y, "Learning curves of the trials");
     const int stride = 1 + (count - 1) / CURVES_MAX;
     int index = 0;

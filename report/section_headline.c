@@ -20,21 +20,23 @@ static void tile_end(html_text *out) {
 
 /* ---- the number ------------------------------------------------------------------------------ */
 
-/// What the study's figures are of: accuracy, or what else its images are judged by.
-static const char *score_name(const report_study *study) {
-    return ns_json_string(report__study_of(study), "score_name", "accuracy");
+/// Whether the study is judged by accuracy, a share of the images.
+static bool is_share(const report_study *study) {
+    const char *usual = search_score_name(false);
+    return strcmp(ns_json_string(report__study_of(study), "score_name", usual), usual) == 0;
 }
 
-/// The bootstrap interval of the evaluation, or Wilson's.
-static void interval_of(const report_study *study, double accuracy, int64_t count, double *low,
+/// The interval of the evaluation; of a share, without one, Wilson's. False: nothing is known.
+static bool interval_of(const report_study *study, double score, int64_t count, double *low,
                         double *high) {
     const ns_json *intervals = ns_json_get(study->evaluation, "intervals");
-    const ns_json *interval = ns_json_get(intervals, "accuracy");
+    const ns_json *interval = ns_json_get(intervals, is_share(study) ? "accuracy" : "score");
     *low = ns_json_value_number(ns_json_at(interval, 0), (double)NAN);
     *high = ns_json_value_number(ns_json_at(interval, 1), (double)NAN);
-    if (isnan(*low) || isnan(*high)) {
-        report__wilson(accuracy, count, low, high);
+    if ((isnan(*low) || isnan(*high)) && is_share(study)) {
+        report__wilson(score, count, low, high);
     }
+    return !isnan(*low) && !isnan(*high);
 }
 
 static void put_tested(html_text *out, const report_study *study, double accuracy) {
@@ -43,11 +45,13 @@ static void put_tested(html_text *out, const report_study *study, double accurac
     double high = 0;
     const int64_t count = ns_json_int(report__study_of(study), "test_images", 0);
     html_put(out, "<p class=\"headline\">%s</p>\n", report__percent(accuracy, count, text));
-    html_put(out, "<p class=\"interval\">%s on the test images", score_name(study));
-    if (count > 0) {
-        interval_of(study, accuracy, count, &low, &high);
+    html_put(out, "<p class=\"interval\">%s on the test images",
+             report__score(report__study_of(study)));
+    if (count > 0 && interval_of(study, accuracy, count, &low, &high)) {
         html_put(out, "; 95 %% interval %s", report__percent(low, count, text));
         html_put(out, " to %s", report__percent(high, count, text));
+    }
+    if (count > 0) {
         html_put(out, ", from %s images that took no part in the search",
                  ns_group_digits(count, text));
     }
@@ -60,7 +64,7 @@ static void put_untested(html_text *out, const report_study *study) {
     const double best = ns_json_number(status, "best_val_accuracy", (double)NAN);
     html_put(out, "<p class=\"headline\">%s</p>\n", report__percent(best, 0, text));
     html_put(out, "<p class=\"interval\">the best %s on validation images so far. ",
-             score_name(study));
+             report__score(status));
     html_escaped(out, study->why_untested);
     html_raw(out, "</p>\n");
 }

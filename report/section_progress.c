@@ -1,10 +1,10 @@
-// How the best validation accuracy grew with the node time, and what the last of it bought.
+// How the best validation score grew with the node time, and what the last of it bought.
 
 #include <math.h>
 
 #include "report/report_internal.h"
 
-/// The least accuracy that is worth a place: of the curve itself, and of most trials.
+/// The least score that is worth a place: of the curve itself, and of most trials.
 static double floor_of(const ns_json *curve, const ns_json *trials) {
     double low = INFINITY;
     double sum = 0;
@@ -62,12 +62,15 @@ bool report__plot_progress(html_text *out, const report_study *study) {
     if (isinf(best) || end_ms <= 0) {
         return false;
     }
+    char title[48];
+    char label[64];
+    const char *score = report__score(report__study_of(study));
+    (void)snprintf(title, sizeof(title), "best validation %s so far", score);
+    (void)snprintf(label, sizeof(label), "Best validation %s against node time", score);
     svg_axis x = svg_axis_around(0, end_ms, SVG_TIME, "node time");
-    const svg_axis y = svg_axis_around(floor_of(curve, trials), best, SVG_PERCENT,
-                                       "best validation accuracy so far");
+    const svg_axis y = svg_axis_around(floor_of(curve, trials), best, SVG_PERCENT, title);
     x.high = end_ms;
-    const svg_plot plot =
-        svg_plot_begin(out, 320, &x, &y, "Best validation accuracy against node time");
+    const svg_plot plot = svg_plot_begin(out, 320, &x, &y, label);
     draw_trials(&plot, trials);
     draw_curve(&plot, curve, end_ms);
     svg_end(out);

@@ -50,9 +50,14 @@ static void put_figures(html_text *out, const ns_json *evaluation) {
     const ns_json *macro = ns_json_get(evaluation, "macro");
     const bool several = ns_json_bool(evaluation, "several_labels", false);
     html_raw(out, "<dl class=\"tiles\">\n");
-    put_tile(out, "Accuracy",
+    if (several) {
+        put_tile(out, "Jaccard index",
+                 report__percent(ns_json_number(evaluation, "score", (double)NAN), count, text),
+                 "labels said and true, over those that are either");
+    }
+    put_tile(out, several ? "All labels right" : "Accuracy",
              report__percent(ns_json_number(evaluation, "accuracy", (double)NAN), count, text),
-             several ? "all labels of the image right" : "of all test images");
+             "of all test images");
     put_top_k(out, evaluation, count);
     put_number_tile(out, "Macro F1", macro, "f1", "mean over the labels");
     put_number_tile(out, "Macro AUC", evaluation, "macro_auc", "one label against the rest");

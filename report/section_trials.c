@@ -1,6 +1,6 @@
-// All trials: accuracy against what the network costs to use, and the Pareto front.
+// All trials: the score against what the network costs to use, and the Pareto front.
 //
-// The front of a study counts accuracy, speed and size; the plot shows the first two, so its line is
+// The front of a study counts score, speed and size; the plot shows the first two, so its line is
 // the part of the front that can be seen in them.
 
 #include <math.h>
@@ -34,7 +34,7 @@ typedef struct point {
     double x, y;
 } point;
 
-/// Those with accuracy and cost, malloced; NULL when there are none.
+/// Those with score and cost, malloced; NULL when there are none.
 static point *points_of(const ns_json *trials, const cost *by, size_t *count) {
     point *points = malloc((ns_json_count(trials) + 1) * sizeof(*points));
     *count = 0;
@@ -120,7 +120,7 @@ static const char *classes_of(const ns_json *trial, int64_t winner) {
                                                                        : "dot f0 pt faint";
 }
 
-/// Most accuracies lie close together; a few hopeless ones must not squeeze them, and are drawn on
+/// Most scores lie close together; a few hopeless ones must not squeeze them, and are drawn on
 /// the lower edge.
 static double floor_of(const point *points, size_t count) {
     double high = -INFINITY;
@@ -180,10 +180,13 @@ bool report__plot_trials(html_text *out, const report_study *study) {
         high = fmax(high, points[i].y);
     }
     const svg_axis x = svg_axis_wide(points[0].x, points[count - 1].x, SVG_NUMBER, by->title);
-    const svg_axis y =
-        svg_axis_around(floor_of(points, count), high, SVG_PERCENT, "validation accuracy");
-    const svg_plot plot =
-        svg_plot_begin(out, 380, &x, &y, "Validation accuracy of all trials against their cost");
+    char title[48];
+    char label[80];
+    const char *score = report__score(report__study_of(study));
+    (void)snprintf(title, sizeof(title), "validation %s", score);
+    (void)snprintf(label, sizeof(label), "Validation %s of all trials against their cost", score);
+    const svg_axis y = svg_axis_around(floor_of(points, count), high, SVG_PERCENT, title);
+    const svg_plot plot = svg_plot_begin(out, 380, &x, &y, label);
     draw_front(&plot, points, count);
     draw_points(&plot, points, count, by, study);
     svg_end(out);
@@ -205,13 +208,16 @@ static void put_front_row(html_text *out, const ns_json *trial, int64_t winner) 
     html_put(out, "<td>%.1f M</td></tr>\n", ns_json_number(trial, "flops", 0) / 1e6);
 }
 
-static void put_front(html_text *out, const ns_json *trials, int64_t winner) {
+static void put_front(html_text *out, const ns_json *trials, const ns_json *status) {
+    const int64_t winner = ns_json_int(status, "winner_trial", -1);
     int count = 0;
     int64_t left_out = 0;
-    html_raw(out, "<h3>The Pareto front</h3>\n<p class=\"quiet\">No other trial is as accurate, as "
-                  "fast and as small, and better in one of these.</p>\n<div class=\"scroll\">"
-                  "<table>\n<tr><th>trial</th><th>accuracy</th><th>ms an image</th>"
-                  "<th>parameters</th><th>FLOPs an image</th></tr>\n");
+    html_put(out,
+             "<h3>The Pareto front</h3>\n<p class=\"quiet\">No other trial is as accurate, as "
+             "fast and as small, and better in one of these.</p>\n<div class=\"scroll\">"
+             "<table>\n<tr><th>trial</th><th>%s</th><th>ms an image</th>"
+             "<th>parameters</th><th>FLOPs an image</th></tr>\n",
+             report__score(status));
     for (const ns_json *at = ns_json_first(trials); at != NULL; at = ns_json_next(at)) {
         if (ns_json_bool(at, "front", false) && count++ < FRONT_ROWS_MAX) {
             put_front_row(out, at, winner);
@@ -257,5 +263,5 @@ void report__section_trials(html_text *out, const report_study *study) {
     html_raw(out,
              "<p class=\"readout\" id=\"readout\" aria-live=\"polite\">Point at a trial to see "
              "its genes.</p>\n");
-    put_front(out, trials, ns_json_int(report__study_of(study), "winner_trial", -1));
+    put_front(out, trials, report__study_of(study));
 }

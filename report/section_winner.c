@@ -281,11 +281,12 @@ static void put_rivals(html_text *out, const ns_json *status) {
     if (ns_json_count(rivals) == 0) {
         return;
     }
-    html_raw(out,
+    html_put(out,
              "<h3>How it was chosen</h3>\n<p class=\"quiet\">The best few, trained again with "
              "new seeds and compared image by image: the fastest within one standard error of "
-             "the best.</p>\n<div class=\"scroll\"><table>\n<tr><th>trial</th><th>accuracy</th>"
-             "<th>seeds</th><th>behind, points</th><th>images/s</th></tr>\n");
+             "the best.</p>\n<div class=\"scroll\"><table>\n<tr><th>trial</th><th>%s</th>"
+             "<th>seeds</th><th>behind, points</th><th>images/s</th></tr>\n",
+             report__score(status));
     for (const ns_json *at = ns_json_first(rivals); at != NULL; at = ns_json_next(at)) {
         const int64_t number = ns_json_int(at, "trial", -1);
         html_put(out, "<tr><td>%lld%s%s</td><td>%s</td>", (long long)number,

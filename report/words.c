@@ -47,6 +47,11 @@ const char *report__date(int64_t unix_ms, char out[32]) {
     return out;
 }
 
+const char *report__score(const ns_json *study) {
+    const char *name = ns_json_string(study, "score_name", "");
+    return strcmp(name, search_score_name(true)) == 0 ? "Jaccard index" : "accuracy";
+}
+
 void report__head(html_text *out, const char *id, const char *title) {
     html_put(out, "<h2 id=\"%s\">%s</h2>\n", id, title);
 }

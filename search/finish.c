@@ -152,11 +152,12 @@ static ns_status take_trial_if_better(finish *f, ns_error *err) {
     ns_error why = {0};
     NS_TRY(search__trial_file(f->run, number, path, err));
     if (f->model != NULL) {
-        ns_log_write(
-            f->run->config->log, NS_LOG_WARN,
-            "the retrained model is right on %.2f %% of the validation images, trial %d on "
-            "%.2f %%: that one is kept if it can be",
-            100 * f->val_accuracy, number, 100 * val_accuracy);
+        ns_log_write(f->run->config->log, NS_LOG_WARN,
+                     "the validation %s of the retrained model is %.2f %%, that of trial %d %.2f "
+                     "%%: that one "
+                     "is kept if it can be",
+                     search_score_name(f->run->info->multi_label), 100 * f->val_accuracy, number,
+                     100 * val_accuracy);
     }
     return unless_unusable(f, take_model(f, path, "trial", val_accuracy, &why), &why, err);
 }

@@ -104,8 +104,9 @@ static void set_interval(ns_json *object, const char *key, results_interval inte
     ns_json_add_number(pair, interval.high);
 }
 
-static void set_intervals(const judgement *j, ns_json *out) {
+static void set_intervals(const judgement *j, const search_predictions *predictions, ns_json *out) {
     ns_json *object = ns_json_set(out, "intervals", ns_json_object_new());
+    set_interval(object, "score", search__score_interval(predictions));
     set_interval(object, "accuracy", j->intervals.accuracy);
     set_interval(object, "macro_auc", j->intervals.macro_auc);
     set_interval(object, "macro_f1", j->intervals.macro_f1);
@@ -280,7 +281,7 @@ ns_status search_judge_json(const nn_model *model, data_split split,
         set_headline(&j, predictions, threshold, *out);
         set_top_k(&j, *out);
         set_calibration(&j, *out);
-        set_intervals(&j, *out);
+        set_intervals(&j, predictions, *out);
         set_averages(&j, *out);
         set_labels(&j, *out);
         set_confusion(&j, *out);

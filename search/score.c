@@ -44,6 +44,22 @@ double search_score(const search_predictions *p) {
     return p->count > 0 ? sum / (double)p->count : (double)NAN;
 }
 
+results_interval search__score_interval(const search_predictions *p) {
+    const double z = 1.959964; // 95 % of a normal distribution
+    double mean = 0;
+    double squares = 0; // of the distances to the mean (Welford 1962)
+    for (size_t i = 0; i < p->count; i++) {
+        const double off = score_at(p, i) - mean;
+        mean += off / (double)(i + 1);
+        squares += off * (score_at(p, i) - mean);
+    }
+    if (p->count < 2) {
+        return (results_interval){(double)NAN, (double)NAN};
+    }
+    const double error = sqrt(squares / (double)(p->count - 1) / (double)p->count);
+    return (results_interval){fmax(mean - z * error, 0), fmin(mean + z * error, 1)};
+}
+
 double search__loss(const search_predictions *p) {
     const results_answers answers = search_answers(p);
     return p->labels != NULL

@@ -425,6 +425,8 @@ ns_status search__trial_run(const search__run *run, search__slot *slot, results_
 int search__eval_batch(const data_info *info);
 /// Log loss, of multi-label sets binary.
 double search__loss(const search_predictions *predictions);
+/// 95 % interval of search_score() by its standard error over the images; NaN: of fewer than two.
+results_interval search__score_interval(const search_predictions *predictions);
 /// The score of each image, malloced, for the store: one bit an image, lowest first; of multi-label
 /// sets a byte, in steps of 1/255. NS_ERR_MEMORY.
 ns_status search__image_scores(const search_predictions *predictions, uint8_t **out,

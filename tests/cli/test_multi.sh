@@ -48,7 +48,8 @@ expect_json 'd["score_name"] == "jaccard" and d["test_accuracy"] > 0.6
 expect 0 'val jaccard' trials several
 expect_json 'all(t["score_name"] == "jaccard" for t in d["trials"]) and len(d["trials"]) > 0' \
     trials several --json
-expect 0 'jaccard [0-9.]+ %' studies
+expect 0 'val jaccard +test jaccard' studies
+expect 0 '^jaccard +[0-9.]+ % \([0-9.]+ to [0-9.]+\)' evaluate several/model.nsm set.nsd
 expect 0 'dark ground' predict several/model.nsm source/0.png
 
 # Two studies: their scores of the same test images are compared.
@@ -61,6 +62,16 @@ expect_json 'd["pairs"][0]["mcnemar"] is None and d["pairs"][0]["reason"] is Non
         d["pairs"][0]["randomisation"], d["studies"])' compare several fewer --json
 expect 0 '^several against fewer: .* scores higher, .* randomisation test \((exact|normal)\): p = ' \
     compare several fewer
+expect 0 '^validation jaccard +[0-9.]+ % +[0-9.]+ %' compare several fewer
+expect 0 '^best validation jaccard so far' compare several fewer --html both.html
+grep -q 'best validation Jaccard index so far' both.html || fail "compare --html"
+grep -q 'ccuracy' both.html && fail "compare --html speaks of accuracy"
+"$PROGRAM" search one.nsd --study single --budget 100gflop --threads 2 >out 2>err ||
+    fail "search: $(cat err)"
+expect 0 'val score +test score' studies
+expect 0 '^several .* jaccard [0-9.]+ %' studies
+expect 0 '^single .* accuracy [0-9.]+ %' studies
+expect 0 '^test score +jaccard [0-9.]+ % +accuracy [0-9.]+ %' compare several single
 export_result() { # what an export has of the study's result
     "$PROGRAM" export "$1" --format json -o "$1.json" >/dev/null 2>&1
     "$PYTHON" -c 'import json, sys; print(json.load(open(sys.argv[1]))["result"][sys.argv[2]])' \

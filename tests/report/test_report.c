@@ -186,6 +186,34 @@ static void test_nothing_hostile_gets_through(void **state) {
     clear_study(&study);
 }
 
+/// A study of several labels an image is judged by another score, which has another name.
+static void test_several_labels(void **state) {
+    (void)state;
+    report_study study = make_study(make_set());
+    ns_json *status = (ns_json *)ns_json_get(study.record, "study");
+    ns_json_set_string(status, "score_name", search_score_name(true));
+    ns_json_set_bool(study.evaluation, "several_labels", true);
+    ns_json_set_number(study.evaluation, "score", 0.75);
+    ns_json_set_number(study.evaluation, "accuracy", 0.5);
+    ns_json *intervals = ns_json_set(study.evaluation, "intervals", ns_json_object_new());
+    const char *const keys[] = {"score", "accuracy"}; // of the score, and of all labels right
+    for (size_t i = 0; i < NS_COUNT_OF(keys); i++) {
+        ns_json *pair = ns_json_set(intervals, keys[i], ns_json_array_new());
+        ns_json_add_number(pair, i == 0 ? 0.73 : 0.48);
+        ns_json_add_number(pair, i == 0 ? 0.77 : 0.52);
+    }
+    study.answer_count = 0;
+    char *page = page_of(&study, "several.html");
+    assert_has(page, "Jaccard index on the test images; 95 % interval 73.00 % to 77.00 %");
+    assert_has(page, "best validation Jaccard index so far");
+    assert_has(page, "Validation Jaccard index of all trials against their cost");
+    assert_has(page, "<th>trial</th><th>Jaccard index</th>");
+    assert_has(page, "<dt>All labels right</dt><dd>50.00 %");
+    assert_lacks(page, "ccuracy");
+    free(page);
+    clear_study(&study);
+}
+
 static void test_little_material(void **state) {
     (void)state;
     report_study study = {.why_untested = strdup("It has not finished.")};
@@ -283,18 +311,38 @@ static void test_comparison_of_several_labels(void **state) {
     assert_has(page,
                "scores higher: 31; on which <strong>short</strong> does: 28; that may well be "
                "chance (randomisation test of the scores, p = 0.61).");
+    assert_has(page, "the best test Jaccard index of them, by &lt;i&gt;long.");
+    assert_has(page, "It bought 0.50 points of test Jaccard index.");
+    assert_has(page, "<td>Validation Jaccard index</td>");
+    assert_lacks(page, "ccuracy");
+    free(page);
+}
+
+/// Scores of two kinds stand side by side under their names, and no difference is taken.
+static void test_comparison_of_unlike_scores(void **state) {
+    (void)state;
+    char *page = comparison_page("jaccard", "accuracy",
+                                 "\"mcnemar\": null, \"reason\": \"they are of different sets\"");
+    assert_has(page, "They were not tested against each other: they are of different sets.");
+    assert_has(page, "<td>Test score</td>");
+    assert_has(page, "Jaccard index 94.00 %");
+    assert_has(page, "accuracy 93.50 %");
+    assert_lacks(page, "points of test");
+    assert_lacks(page, "the best test");
     free(page);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_page),
+        cmocka_unit_test(test_several_labels),
         cmocka_unit_test(test_nothing_hostile_gets_through),
         cmocka_unit_test(test_little_material),
         cmocka_unit_test(test_plots_as_pictures),
         cmocka_unit_test(test_confusions),
         cmocka_unit_test(test_comparison),
         cmocka_unit_test(test_comparison_of_several_labels),
+        cmocka_unit_test(test_comparison_of_unlike_scores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,31 @@ static void test_scores_text(void **state) {
     free(text);
 }
 
+static void test_interval(void **state) {
+    (void)state;
+    enum { COUNT = 400 };
+    // Half of the images score 1, a quarter 1/2, a quarter 0.
+    static float probabilities[COUNT * LABELS];
+    static uint8_t marks[COUNT * LABELS];
+    const search_predictions p = {
+        .probabilities = probabilities, .truth = marks, .count = COUNT, .label_count = LABELS};
+    for (size_t i = 0; i < COUNT; i++) {
+        marks[i * LABELS] = 1;
+        marks[i * LABELS + 1] = i % 4 == 2; // a second label, which is never said
+        probabilities[i * LABELS] = i % 4 == 3 ? 0.1F : 0.9F;
+    }
+    const double mean = (1 + 1 + 0.5 + 0) / 4;
+    const double variance = (2 * 0.375 * 0.375 + 0.125 * 0.125 + 0.625 * 0.625) / 4;
+    const double half = 1.959964 * sqrt(variance / (COUNT - 1));
+    const results_interval interval = search__score_interval(&p);
+    assert_near(search_score(&p), mean, 1e-12);
+    assert_near(interval.low, mean - half, 1e-9);
+    assert_near(interval.high, mean + half, 1e-9);
+    const search_predictions one = {
+        .probabilities = probabilities, .truth = marks, .count = 1, .label_count = LABELS};
+    assert_true(isnan(search__score_interval(&one).low));
+}
+
 /// A byte an image where it is a fraction, a bit where it is not.
 static void test_image_scores(void **state) {
     (void)state;
@@ -105,11 +130,9 @@ static void test_confirmation_by_bytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_score),
-        cmocka_unit_test(test_image_scores),
-        cmocka_unit_test(test_scores_text),
-        cmocka_unit_test(test_confirmation_by_bytes),
+        cmocka_unit_test(test_names),       cmocka_unit_test(test_score),
+        cmocka_unit_test(test_interval),    cmocka_unit_test(test_image_scores),
+        cmocka_unit_test(test_scores_text), cmocka_unit_test(test_confirmation_by_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
