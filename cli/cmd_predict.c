@@ -220,7 +220,8 @@ int cli__predict(int argc, char **argv) {
     predict_words words = {.rule = {.min_confidence = (double)NAN}, .dtype = NN_DTYPE_F32};
     const cli_option rows[] = {
         {"min-confidence", 0, "C",
-         "Show labels from this on, 0 to 1 (default: each from the model's own threshold on)",
+         "Show labels from this on, 0 to 1 (default: each from the model's own threshold on, or "
+         "without thresholds from 0.5 on where images may have several labels)",
          parse_confidence, &words.rule.min_confidence},
         {"top", 0, "K", "Show the K best labels, whatever their thresholds", cli__parse_count,
          &words.rule.top_count},

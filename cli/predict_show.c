@@ -6,8 +6,10 @@
 //   azure        {"predictions":[{"file":F,"predictions":[{"probability":0.98,"tagName":"cat"}]}]}
 //
 // Labels are shown best first: those from --min-confidence on, or without it those that reach their
-// own threshold in the model, where it has them. --top alone asks for a ranking and shows so many
-// whatever their thresholds. An image that fits no label has an empty list.
+// own threshold in the model, where it has them. A model that tells several labels an image and has
+// none says what is more likely than not, from 0.5 on, as its score and evaluate do. --top alone asks
+// for a ranking and shows so many whatever their thresholds. An image that fits no label has an empty
+// list.
 //
 // JSON is printed an image at a time: ten thousand images need no more memory than one.
 
@@ -17,7 +19,8 @@
 
 #include "cli/predict.h"
 
-#define TOP_DEFAULT 5 // for people, where the model has no thresholds; in JSON all labels
+#define TOP_DEFAULT       5 // for people, where no threshold limits the labels; in JSON all of them
+#define THRESHOLD_DEFAULT 0.5 // of each label, where an image may have several
 
 /// One label of one image.
 typedef struct guess {
@@ -77,28 +80,33 @@ static int compare_guesses(const void *left, const void *right) {
     return a->label - b->label;
 }
 
-static bool is_shown(const cli_prediction_printer *printer, guess one) {
+/// From which confidence on a label is shown; 0: any.
+static double threshold_of(const cli_prediction_printer *printer, int label) {
     const cli_prediction_rule *rule = &printer->rule;
+    const nn_model_info *info = printer->info;
     if (!isnan(rule->min_confidence)) {
-        return (double)one.confidence >= rule->min_confidence;
+        return rule->min_confidence;
     }
-    return rule->top_count > 0 || printer->info->thresholds == NULL ||
-           (double)one.confidence >= printer->info->thresholds[one.label];
+    if (rule->top_count > 0) {
+        return 0;
+    }
+    return info->thresholds != NULL ? info->thresholds[label]
+           : info->multi_label      ? THRESHOLD_DEFAULT
+                                    : 0;
 }
 
 /// Fills `printer->guesses` with the labels to show; returns how many.
 static int choose(cli_prediction_printer *printer, const float *row) {
     const cli_prediction_rule *rule = &printer->rule;
-    const bool unlimited = rule->format != CLI_PREDICTION_TEXT ||
+    const bool unlimited = rule->format != CLI_PREDICTION_TEXT || printer->info->multi_label ||
                            printer->info->thresholds != NULL || !isnan(rule->min_confidence);
     const int count_max = rule->top_count > 0 ? rule->top_count
                           : unlimited         ? INT32_MAX
                                               : TOP_DEFAULT;
     int count = 0;
     for (int label = 0; label < printer->info->label_count; label++) {
-        const guess one = {label, row[label]};
-        if (is_shown(printer, one)) {
-            printer->guesses[count++] = one;
+        if ((double)row[label] >= threshold_of(printer, label)) {
+            printer->guesses[count++] = (guess){label, row[label]};
         }
     }
     qsort(printer->guesses, (size_t)count, sizeof(*printer->guesses), compare_guesses);

@@ -38,6 +38,18 @@ expect 1 'the model tells any number of labels an image, but the images have one
 expect 0 '' export m.nsm --format onnx -o m.onnx
 grep -q Sigmoid m.onnx || fail "no sigmoid in the exported model"
 
+# A model that met no validation images has no thresholds: 0.5 decides.
+expect 0 '500 images' import source/set.csv -o unjudged.nsd --split 90,0,10
+expect 0 'nv.nsm' train unjudged.nsd -g anchor -e 10 --threads 1 --seed 1 -o nv.nsm
+expect_json 'len(d["predictions"]) == 500 and all(c >= 0.5 for p in d["predictions"]
+        for c in p["confidences"])
+    and 0.5 < sum(len(p["confidences"]) for p in d["predictions"]) / 500 < 3
+    and any(len(p["confidences"]) > 1 for p in d["predictions"])' predict nv.nsm source --json
+expect_json 'len(d["predictions"][0]["confidences"]) == 4' \
+    predict nv.nsm source/0.png --json --min-confidence 0
+expect_json 'len(d["predictions"][0]["confidences"]) == 4' predict nv.nsm source/0.png --json --top 4
+expect_json 'all(l["threshold"] is None for l in d["per_label"])' evaluate nv.nsm unjudged.nsd --json
+
 # A study.
 "$PROGRAM" search set.nsd --study several --budget 300gflop --threads 2 >out 2>err ||
     fail "search: $(cat err)"
