@@ -8,6 +8,9 @@
 typedef struct import_line {
     cli_progress progress;
     const char *source;
+    data_step step;
+    int64_t step_ms; // ns_clock_ms() when it began
+    size_t done;     // of it, at most: a second look at the source finds the same again
 } import_line;
 
 #define NUMBER_MAX 99999
@@ -78,38 +81,50 @@ static ns_status parse_conflicts(const char *text, void *value, ns_error *err) {
     return data_conflicts_parse(text, value, err);
 }
 
-static void show_progress(import_line *line, size_t done, size_t total) {
-    const int64_t used_ms = ns_clock_ms() - line->progress.start_ms + 1;
-    const double rate = (double)done * 1000 / (double)used_ms;
-    if (total == 0) {
-        cli__progress_show(&line->progress, "import %s  %zu images  %.0f images/s", line->source,
-                           done, rate);
-        return;
-    }
-    char left[32];
-    char bar[CLI_BAR_BYTES] = "";
-    budget_format((int64_t)((double)(total - done) * 1000 / rate), left);
-    if (line->progress.terminal) {
-        cli__progress_bar((double)done / (double)total, bar);
-    }
-    cli__progress_show(&line->progress, "import %s  %s%s%zu of %zu images  %s left  %.0f images/s",
-                       line->source, bar, bar[0] != 0 ? " " : "", done, total, left, rate);
+static void show_found(import_line *line, double rate) {
+    cli__progress_show(&line->progress, "import %s  looking for images  %zu found  %.0f/s",
+                       line->source, line->done, rate);
 }
 
-static bool on_image(void *context, size_t done, size_t total) {
+static void show_done(import_line *line, size_t total, double rate) {
+    char left[32];
+    char bar[CLI_BAR_BYTES] = "";
+    const bool survey = line->step == DATA_STEP_SURVEY;
+    budget_format((int64_t)((double)(total - line->done) * 1000 / rate), left);
+    if (line->progress.terminal) {
+        cli__progress_bar((double)line->done / (double)total, bar);
+    }
+    cli__progress_show(&line->progress, "import %s  %s%s%s%zu of %zu %s  %s left  %.0f %s/s",
+                       line->source, survey ? "first look  " : "", bar, bar[0] != 0 ? " " : "",
+                       line->done, total, survey ? "files" : "images", left, rate,
+                       survey ? "files" : "images");
+}
+
+static bool on_progress(void *context, const data_progress *now) {
     import_line *line = context;
-    if (cli__progress_due(&line->progress) && done > 0) {
-        show_progress(line, done, total);
+    if (now->step != line->step) {
+        line->step = now->step;
+        line->step_ms = ns_clock_ms();
+        line->done = 0;
+    }
+    line->done = now->done > line->done ? now->done : line->done;
+    if (line->done > 0 && cli__progress_due(&line->progress)) {
+        const double rate = (double)line->done * 1000 / (double)(ns_clock_ms() - line->step_ms + 1);
+        if (now->total == 0) {
+            show_found(line, rate);
+        } else {
+            show_done(line, now->total, rate);
+        }
     }
     return !cli__stop_asked();
 }
 
 static ns_status run_import(const char *source, const char *out_path,
                             const data_import_options *options, ns_error *err) {
-    import_line line = {.source = source};
+    import_line line = {.source = source, .step_ms = ns_clock_ms()};
     NS_TRY(cli__progress_start(&line.progress, err));
     data_import_options told = *options;
-    told.progress = on_image;
+    told.progress = on_progress;
     told.progress_context = &line;
     cli__stop_catch();
     const ns_status status = data_import(source, out_path, &told, err);

@@ -44,9 +44,21 @@ typedef enum data_format {
 const char *data_format_name(data_format format);
 ns_status data_format_parse(const char *text, data_format *out, ns_error *err);
 
+/// What an import does, one after the other; IDX files are only packed.
+typedef enum data_step {
+    DATA_STEP_LIST,   // looks for images: `done` are found so far
+    DATA_STEP_SURVEY, // reads the header of each
+    DATA_STEP_DECODE, // packs each
+} data_step;
+
+typedef struct data_progress {
+    data_step step;
+    size_t done, total; // of this step; total 0: unknown. A second look at the source counts anew
+} data_progress;
+
 /// Told after each image, and between images with `done` as before, so that a wish to stop is seen
-/// soon; `total` is 0 while it is unknown. False ends the import with NS_ERR_STOPPED.
-typedef bool (*data_progress_fn)(void *context, size_t done, size_t total);
+/// soon; while listing after some hundred. False ends the import with NS_ERR_STOPPED.
+typedef bool (*data_progress_fn)(void *context, const data_progress *now);
 
 /// What becomes of one picture under different labels.
 typedef enum data_conflicts {

@@ -527,10 +527,8 @@ void data__pass_fail(data__pass *pass, ns_status status, const char *sentence);
 ns_status data__idx_import(const char *path, const char *out_path,
                            const data_import_options *options, ns_error *err);
 /// Tells the caller's progress function; NS_ERR_STOPPED when it wants no more.
-ns_status data__import_tell(const data_import_options *options, const char *source, size_t done,
-                            size_t total, ns_error *err);
-/// The failure of an import that was told to stop.
-ns_status data__import_stopped(const char *source, size_t done, size_t total, ns_error *err);
+ns_status data__import_tell(const data_import_options *options, const char *source,
+                            data_progress now, ns_error *err);
 /// Gives the pack its provenance: the options as used and what was found of copies, as JSON.
 ns_status data__provenance(const data_import_options *options, data_format format,
                            const data__hygiene *hygiene, data__pack_writer *writer, ns_error *err);

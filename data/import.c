@@ -8,8 +8,8 @@
 //   split     over what was really decoded
 //
 // A bad image is left out and listed with its reason, up to a fraction; then the import stops. It
-// also stops when the caller's progress function says so, which is asked while listing, between
-// some thousand headers and before each image.
+// also stops when the caller's progress function says so, which is asked while listing, before each
+// header and before each image.
 
 #include <stdlib.h>
 #include <string.h>

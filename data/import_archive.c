@@ -11,7 +11,7 @@
 
 #include "data/data_internal.h"
 
-#define TOLD_ENTRIES 2048 // between two questions whether to go on
+#define TOLD_ENTRIES 256 // between two questions whether to go on
 #define NOWHERE      SIZE_MAX
 #define READ_BYTES   (64u << 10) // of an entry at first; then twice as many
 
@@ -162,7 +162,8 @@ static ns_status index_entries(data__archive_index *index, data__archive *archiv
         }
         NS_TRY(index_entry(index, &entry, ordinal, err));
         if (ordinal % TOLD_ENTRIES == 0) {
-            NS_TRY(data__import_tell(options, index->source, 0, 0, err));
+            NS_TRY(data__import_tell(options, index->source,
+                                     (data_progress){DATA_STEP_LIST, ordinal + 1, 0}, err));
         }
     }
 }

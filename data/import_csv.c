@@ -16,7 +16,7 @@
 enum { FIELD_PARTITION, FIELD_PATH, FIELDS_FIXED };
 
 #define FIELDS_MAX (FIELDS_FIXED + DATA__IMAGE_LABELS_MAX)
-#define TOLD_LINES 65536 // between two questions whether to go on
+#define TOLD_LINES 4096 // between two questions whether to go on
 
 typedef struct manifest {
     const data__file *file;
@@ -161,7 +161,8 @@ static ns_status each_record(manifest *m, ns_status (*use)(manifest *m)) {
         }
         NS_TRY(use(m));
         if (m->listing->options != NULL && count % TOLD_LINES == 0) {
-            NS_TRY(data__import_tell(m->listing->options, m->file->shown, 0, 0, m->err));
+            NS_TRY(data__import_tell(m->listing->options, m->file->shown,
+                                     (data_progress){DATA_STEP_LIST, count + 1, 0}, m->err));
         }
     }
 }

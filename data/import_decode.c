@@ -60,8 +60,8 @@ static void ask(batch *of) {
     const data__import *run = of->pass.run;
     ns_error sentence;
     if (omp_get_thread_num() == 0) {
-        const ns_status status = data__import_tell(run->options, run->source, of->first,
-                                                   run->listing.item_count, &sentence);
+        const data_progress now = {DATA_STEP_DECODE, of->first, run->listing.item_count};
+        const ns_status status = data__import_tell(run->options, run->source, now, &sentence);
         if (status != NS_OK) {
             data__pass_fail(&of->pass, status, sentence.text);
         }
@@ -86,8 +86,8 @@ static ns_status write_batch(const batch *of, data__import *run, ns_error *err) 
         if (admitted) {
             NS_TRY(write_image(run, item, of->pixels + i * of->image_bytes, err));
         }
-        NS_TRY(data__import_tell(run->options, run->source, of->first + i + 1,
-                                 run->listing.item_count, err));
+        const data_progress now = {DATA_STEP_DECODE, of->first + i + 1, run->listing.item_count};
+        NS_TRY(data__import_tell(run->options, run->source, now, err));
     }
     return NS_OK;
 }

@@ -385,7 +385,8 @@ static ns_status copy_images(idx_sink *sink, const idx_pair *pair, const idx_fil
                               fitted, err));
         NS_TRY(data__pack_add(sink->writer, fitted, label, (data_split)pair->split, err));
         sink->done++;
-        NS_TRY(data__import_tell(sink->options, sink->spec.source, sink->done, sink->total, err));
+        NS_TRY(data__import_tell(sink->options, sink->spec.source,
+                                 (data_progress){DATA_STEP_DECODE, sink->done, sink->total}, err));
     }
     return idx_end(file, err);
 }

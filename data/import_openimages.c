@@ -333,7 +333,8 @@ static ns_status take_record(void *context, const data__csv *csv, ns_error *err)
         return leave_out(of, csv, "its class has no description", err);
     }
     if (data__csv_line(csv) % TOLD_BOXES == 0) {
-        NS_TRY(data__import_tell(of->listing->options, of->set->source, 0, 0, err));
+        NS_TRY(data__import_tell(of->listing->options, of->set->source,
+                                 (data_progress){DATA_STEP_LIST, of->listing->item_count, 0}, err));
     }
     return class->wanted ? add_box(of, csv, class, err) : NS_OK;
 }

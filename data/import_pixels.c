@@ -302,7 +302,8 @@ static ns_status check_all(pixel_run *run, data__listing *listing, ns_error *err
         NS_TRY(parse_record(run, listing, &record, err));
         NS_TRY(keep_record(run, &record, err));
         if (listing->options != NULL && run->record_count % TOLD_LINES == 0) {
-            NS_TRY(data__import_tell(listing->options, run->file.shown, 0, 0, err));
+            NS_TRY(data__import_tell(listing->options, run->file.shown,
+                                     (data_progress){DATA_STEP_LIST, run->record_count, 0}, err));
         }
         NS_TRY(next_record(run, &at_end, err));
     }

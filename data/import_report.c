@@ -5,17 +5,23 @@
 
 #include "data/data_internal.h"
 
-ns_status data__import_stopped(const char *source, size_t done, size_t total, ns_error *err) {
-    return ns_fail(err, NS_ERR_STOPPED, "import of %s was stopped after %zu of %zu images", source,
-                   done, total);
-}
-
-ns_status data__import_tell(const data_import_options *options, const char *source, size_t done,
-                            size_t total, ns_error *err) {
-    if (options->progress == NULL || options->progress(options->progress_context, done, total)) {
+ns_status data__import_tell(const data_import_options *options, const char *source,
+                            data_progress now, ns_error *err) {
+    if (options->progress == NULL || options->progress(options->progress_context, &now)) {
         return NS_OK;
     }
-    return data__import_stopped(source, done, total, err);
+    switch (now.step) {
+    case DATA_STEP_LIST:
+        return ns_fail(err, NS_ERR_STOPPED, "import of %s was stopped while it was listed", source);
+    case DATA_STEP_SURVEY:
+        return ns_fail(err, NS_ERR_STOPPED,
+                       "import of %s was stopped after the headers of %zu of %zu images", source,
+                       now.done, now.total);
+    case DATA_STEP_DECODE:
+        break;
+    }
+    return ns_fail(err, NS_ERR_STOPPED, "import of %s was stopped after %zu of %zu images", source,
+                   now.done, now.total);
 }
 
 ns_status data__provenance(const data_import_options *options, data_format format,

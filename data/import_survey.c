@@ -4,6 +4,7 @@
 // Headers are read from the first bytes of each file, in parallel. Only when these do not reach
 // (a JPEG whose thumbnail and colour profile come first) is the whole file read.
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -11,7 +12,6 @@
 #include "data/data_internal.h"
 
 #define HEADER_BYTES      4096 // read of each file, when that is enough
-#define SURVEY_IMAGES     2048 // between two questions whether to go on
 #define SIDE_DEFAULT_MAX  224  // px, of a side chosen from unequal images
 #define SIDE_DEFAULT_STEP 16
 #define SIDE_NATIVE_MAX   256 // px, up to which equal images keep their size
@@ -54,15 +54,28 @@ static void survey_item(data__pass *pass, size_t index, data__content *content) 
     }
 }
 
-/// Reads the headers of items [first, end).
-static ns_status survey_some(data__import *run, size_t first, size_t end, ns_error *err) {
+/// Tells the caller, from its own thread alone, which item comes next there.
+static void tell(data__pass *pass, size_t index) {
+    const data__import *run = pass->run;
+    const data_progress now = {DATA_STEP_SURVEY, index, run->listing.item_count};
+    ns_error sentence;
+    if (omp_get_thread_num() == 0) {
+        const ns_status status = data__import_tell(run->options, run->source, now, &sentence);
+        if (status != NS_OK) {
+            data__pass_fail(pass, status, sentence.text);
+        }
+    }
+}
+
+static ns_status survey_all(data__import *run, ns_error *err) {
     data__pass pass;
-    data__pass_begin(&pass, run, first, end);
+    data__pass_begin(&pass, run, 0, run->listing.item_count);
 #pragma omp parallel num_threads(run->thread_count)
     {
         size_t index;
         data__content content;
         while (data__pass_next(&pass, HEADER_BYTES, &index, &content)) {
+            tell(&pass, index);
             survey_item(&pass, index, &content);
             data__content_free(&content);
         }
@@ -71,15 +84,10 @@ static ns_status survey_some(data__import *run, size_t first, size_t end, ns_err
 }
 
 ns_status data__import_survey(data__import *run, ns_error *err) {
-    const size_t item_count = run->listing.item_count;
-    for (size_t first = 0; first < item_count; first += SURVEY_IMAGES) {
-        const size_t left = item_count - first;
-        NS_TRY(data__import_tell(run->options, run->source, 0, item_count, err));
-        NS_TRY(survey_some(run, first, first + (left < SURVEY_IMAGES ? left : SURVEY_IMAGES), err));
-    }
+    NS_TRY(survey_all(run, err));
     run->image_count = 0;
     run->bad_count = 0;
-    for (size_t i = 0; i < item_count; i++) {
+    for (size_t i = 0; i < run->listing.item_count; i++) {
         const data__item *item = &run->listing.items[i];
         run->image_count += item->reason == NULL || item->bad;
         run->bad_count += item->reason != NULL && item->bad;

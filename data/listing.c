@@ -8,7 +8,7 @@
 
 #include "data/data_internal.h"
 
-#define TOLD_ITEMS 2048 // between two questions whether to go on
+#define TOLD_ITEMS 256 // between two questions whether to go on
 
 static ns_status no_memory(ns_error *err) {
     return ns_fail(err, NS_ERR_MEMORY, "out of memory while listing images");
@@ -101,7 +101,9 @@ static ns_status append(data__listing *listing, char *path, data__item item, ns_
     item.path = path;
     ns_status status = NS_OK;
     if (listing->options != NULL && (listing->item_count + 1) % TOLD_ITEMS == 0) {
-        status = data__import_tell(listing->options, listing->source, 0, 0, err);
+        status =
+            data__import_tell(listing->options, listing->source,
+                              (data_progress){DATA_STEP_LIST, listing->item_count + 1, 0}, err);
     }
     status = status != NS_OK ? status
                              : grow((void **)&listing->items, listing->item_count,

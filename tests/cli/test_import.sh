@@ -74,6 +74,16 @@ grep -qE 'line 21|:21' err || fail "partition.csv: no line in \"$(cat err)\""
 expect_absent 'fields.nsd*'
 expect_absent 'partition.nsd*'
 
+# On a terminal it says what it does from the beginning on.
+for i in {0..4999}; do
+    echo "UNASSIGNED,good set/lying1/$((i % 20)).png,a$((i % 2))"
+done >many.csv
+"$PYTHON" "$HERE/on_terminal.py" "$PROGRAM" import many.csv -o many.nsd --keep-duplicates >out 2>err ||
+    fail "import on a terminal: $(cat out err)"
+grep -qE 'import many.csv  looking for images  [0-9]+ found  [0-9]+/s' out ||
+    fail "import on a terminal: nothing is said of listing: $(head -c 2000 out)"
+grep -q 'many.nsd: 5,000 images' out || fail "import on a terminal: $(tail -c 2000 out)"
+
 # Pixels in a CSV file, as FER2013 has them; the line is named.
 (
     echo 'emotion,pixels,Usage'

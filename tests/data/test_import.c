@@ -149,28 +149,40 @@ static void test_a_label_may_not_lose_its_images(void **state) {
     ASSERT_REFUSED("bad", NS_ERR_INPUT, "'b' has 1 usable image;");
 }
 
-static bool count_progress(void *context, size_t done, size_t total) {
-    size_t *last = context;
-    assert_true(done == *last || done == *last + 1);
-    assert_int_equal(total, 100);
-    *last = done;
+/// Steps follow each other; each image is told of as packed, and headers are counted upwards.
+static bool count_progress(void *context, const data_progress *now) {
+    data_progress *last = context;
+    assert_true(now->step >= last->step);
+    const size_t done = now->step == last->step ? last->done : 0;
+    assert_int_equal(now->total, 100);
+    assert_true(now->done >= done);
+    assert_true(now->step == DATA_STEP_SURVEY ? now->done < 100 : now->done <= done + 1);
+    *last = *now;
     return true;
 }
 
-static bool stop_half_way(void *context, size_t done, size_t total) {
+static bool stop_half_way(void *context, const data_progress *now) {
     (void)context;
-    return done < total / 2;
+    return now->step != DATA_STEP_DECODE || now->done < now->total / 2;
 }
 
 /// When stop_when stops.
 typedef struct stop_point {
+    data_step step;
     size_t done, total;
-    int asked_count; // at this point, before it stops
+    const char *sentence;
+    bool stopped;
 } stop_point;
 
-static bool stop_when(void *context, size_t done, size_t total) {
+static bool stop_when(void *context, const data_progress *now) {
     stop_point *point = context;
-    return done != point->done || total != point->total || point->asked_count-- > 0;
+    assert_true(now->step <= point->step); // no later one is begun
+    if (now->step != point->step || now->done < point->done) {
+        return true;
+    }
+    assert_int_equal(now->total, point->total);
+    point->stopped = true;
+    return false;
 }
 
 /// A wish to stop is seen while listing, while reading headers, and before an image is decoded.
@@ -187,9 +199,11 @@ static void test_stopped_at_any_stage(void **state) {
     }
     put_file("many/set.csv", manifest, used);
     static const stop_point points[] = {
-        {0, 0, 1},          // at the second question of listing
-        {0, LINE_COUNT, 2}, // at the last one of the survey
-        {0, LINE_COUNT, 4}, // before the second image
+        {DATA_STEP_LIST, 1, 0, "was stopped while it was listed", false},
+        {DATA_STEP_LIST, 4097, 0, "was stopped while it was listed", false},
+        {DATA_STEP_SURVEY, 2500, LINE_COUNT, "after the headers of 2500 of 5000 images", false},
+        {DATA_STEP_DECODE, 0, LINE_COUNT, "was stopped after 0 of 5000 images", false},
+        {DATA_STEP_DECODE, 2, LINE_COUNT, "was stopped after 2 of 5000 images", false},
     };
     for (size_t i = 0; i < NS_COUNT_OF(points); i++) {
         stop_point point = points[i];
@@ -198,8 +212,9 @@ static void test_stopped_at_any_stage(void **state) {
         options.progress = stop_when;
         options.progress_context = &point;
         assert_refused("many/set.csv", &options, NS_ERR_STOPPED,
-                       (const char *const[]){"import of many/set.csv was stopped"}, 1);
-        assert_int_equal(point.asked_count, -1);
+                       (const char *const[]){"import of many/set.csv was stopped", point.sentence},
+                       2);
+        assert_true(point.stopped);
     }
 }
 
@@ -254,13 +269,14 @@ static void test_threads_do_not_show(void **state) {
     char first[NS_SHA256_HEX_MAX] = "";
     make_bad(3);
     for (int threads = 1; threads <= 4; threads++) {
-        size_t last = 0;
+        data_progress last = {0};
         data_import_options options = data_import_options_default();
         options.thread_count = threads;
         options.progress = count_progress;
         options.progress_context = &last;
         data_set *set = import_with("bad", &options);
-        assert_int_equal(last, 100);
+        assert_int_equal(last.step, DATA_STEP_DECODE);
+        assert_int_equal(last.done, 100);
         if (threads == 1) {
             (void)snprintf(first, sizeof(first), "%s", data_describe(set)->sha256);
         }
