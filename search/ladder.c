@@ -382,6 +382,18 @@ ns_status search__has_converged(const search__ladder *ladder, bool *converged, n
     return status;
 }
 
+ns_status search__end_reason(const search__ladder *ladder, const char **reason, ns_error *err) {
+    bool converged = false;
+    *reason = NULL;
+    NS_TRY(search__has_converged(ladder, &converged, err));
+    if (ladder->plan->rung_count > 0) {
+        *reason = converged              ? SEARCH__END_CONVERGED
+                  : ladder->is_exhausted ? SEARCH__END_EXHAUSTED
+                                         : SEARCH__END_BUDGET;
+    }
+    return NS_OK;
+}
+
 /* ---- of a run -------------------------------------------------------------------------------- */
 
 ns_status search__ladder_new(const search__run *run, const results_trial *trials, size_t count,

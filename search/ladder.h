@@ -49,6 +49,11 @@ void search__ladder_clear(search__ladder *ladder);
 ns_status search__ladder_next(const search__ladder *ladder, search__next *out, ns_error *err);
 /// Whether no more proposals are expected to pay.
 ns_status search__has_converged(const search__ladder *ladder, bool *converged, ns_error *err);
+#define SEARCH__END_CONVERGED "converged" // more trials were not expected to pay
+#define SEARCH__END_EXHAUSTED "exhausted" // there was nothing new to try
+#define SEARCH__END_BUDGET    "budget"    // its share was used
+/// Why a search with these trials, which is over, has ended: one of these words; NULL: there was none.
+ns_status search__end_reason(const search__ladder *ladder, const char **reason, ns_error *err);
 /// Seed of the confirmations numbered `index` from 0, the same for all networks.
 uint64_t search__confirm_seed(uint64_t study_seed, int index);
 /// Standard error of one trial's accuracy when networks are compared on the same images.

@@ -9,6 +9,7 @@
 // retraining begins: a resumed study retrains the same one from its checkpoint.
 
 #include <math.h>
+#include <string.h>
 
 #include "search/ladder.h"
 
@@ -74,23 +75,18 @@ static ns_status winner_find(const search__run *run, results_store *store,
     return status;
 }
 
-/// Why the search ended: "converged" when more trials were not expected to pay, "exhausted" when there
-/// was nothing new to try, "budget" when its share was used; null when there was none.
-static void end_note(const search__run *run, bool converged, ns_json *result) {
-    const bool exhausted = ns_json_bool(result, "search_exhausted", false);
-    const char *reason = converged ? "converged" : exhausted ? "exhausted" : "budget";
-    ns_json_set_bool(result, "search_converged", converged);
-    ns_json_set_string(result, "search_end", run->plan.rung_count > 0 ? reason : NULL);
-}
-
-static ns_status converged_note(const search__run *run, const results_trial *trials, size_t count,
-                                ns_json *result, ns_error *err) {
+/// So that a person learns why the search ended.
+static ns_status end_note(const search__run *run, const results_trial *trials, size_t count,
+                          ns_json *result, ns_error *err) {
     search__ladder ladder;
-    bool converged = false;
+    const char *reason = NULL;
     NS_TRY(search__ladder_new(run, trials, count, &ladder, err));
-    const ns_status status = search__has_converged(&ladder, &converged, err);
+    ladder.is_exhausted = ns_json_bool(result, "search_exhausted", false);
+    const ns_status status = search__end_reason(&ladder, &reason, err);
     search__ladder_clear(&ladder);
-    end_note(run, converged, result);
+    ns_json_set_bool(result, "search_converged",
+                     reason != NULL && strcmp(reason, SEARCH__END_CONVERGED) == 0);
+    ns_json_set_string(result, "search_end", reason);
     return status;
 }
 
@@ -101,7 +97,7 @@ static ns_status winner_choose(const search__run *run, results_store *store, ns_
     size_t count = 0;
     NS_TRY(results_trials(store, run->study_id, &trials, &count, err));
     ns_status status = winner_find(run, store, trials, count, result, number, err);
-    status = status == NS_OK ? converged_note(run, trials, count, result, err) : status;
+    status = status == NS_OK ? end_note(run, trials, count, result, err) : status;
     if (status == NS_OK && *number >= 0) {
         status = ns_json_parse(trials[*number].genotype, winner, err);
     } else if (status == NS_OK) {

@@ -43,4 +43,20 @@ expect 2 'another space: .*stage1_width' search set.nsd --budget 1tflop --study 
     --space space.json --warm-start "nightshift.db:$study"
 expect 1 'cold' status cold
 
+# Why the search ended: that one used its share, or was expected to find no more; a space of one point
+# is exhausted.
+expect_json 'd["search_end"] in ("budget", "converged")
+    and d["search_converged"] == (d["search_end"] == "converged")' status "$study" --json
+expect 0 '^search ended +(with its share of the budget|early: more trials)' status "$study"
+"$PROGRAM" space set.nsd --json >out && "$PYTHON" -c '
+import json
+anchor = json.load(open("out"))["space"]["anchor"]
+json.dump({"name": "lone", "genes": {gene: [choice] for gene, choice in anchor.items()}},
+          open("lone.json", "w"))'
+"$PROGRAM" search set.nsd --study lone --space lone.json --budget 160gflop --threads 2 >out 2>err ||
+    fail "search of one point: $(cat err)"
+expect_json 'd["search_end"] == "exhausted" and d["space"] == "lone" and not d["search_converged"]
+    and d["trials"]["COMPLETE"] == 1' status lone --json
+expect 0 '^search ended +early: nothing new was left to try' status lone
+
 finish

@@ -24,7 +24,8 @@ check_json 'd["study"] == "whole" and d["state"] == "COMPLETE" and d["phase"] ==
     and 0 < d["node_ms_used"] <= 12000 and abs(d["cost"] - d["node_ms_used"] / 1000) < 1e-6
     and 0 <= d["test_accuracy"] <= 1 and 0 <= d["best_val_accuracy"] <= 1
     and isinstance(d["winner"], dict) and len(d["weights_sha256"]) == 64
-    and isinstance(d["trials"], dict) and d["model"].endswith("/whole/model.nsm")' search
+    and isinstance(d["trials"], dict) and d["model"].endswith("/whole/model.nsm")
+    and d["search_end"] is None and not d["search_converged"]' search
 cp out whole.json
 expect 0 '^test accuracy' status whole
 expect 0 '^next: nightshift predict' status

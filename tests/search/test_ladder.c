@@ -192,6 +192,41 @@ static void test_convergence(void **state) {
     assert_true(longer > wide);
 }
 
+static void assert_end(const budget_plan *plan, history *past, bool exhausted, const char *wanted) {
+    search__ladder ladder = ladder_of(plan, past, plan->search_end_ms);
+    ns_error err = {0};
+    const char *reason = "nothing";
+    ladder.is_exhausted = exhausted;
+    assert_ok(search__end_reason(&ladder, &reason, &err), &err);
+    if (reason != wanted && (reason == NULL || wanted == NULL || strcmp(reason, wanted) != 0)) {
+        fail_msg("the search ended by %s, want %s", reason != NULL ? reason : "(no search)",
+                 wanted != NULL ? wanted : "(no search)");
+    }
+}
+
+/// Why a search ended; one that was expected to find no more has converged, whatever was left.
+static void test_end_reason(void **state) {
+    (void)state;
+    const budget_plan plan = plan_of(1, 1);
+    const budget_plan no_search = plan_of(0, 1);
+    history *past = history_new();
+    assert_end(&plan, past, false, "budget");
+    for (int i = 0; i < 9; i++) {
+        add(past, 0, -1, RESULTS_COMPLETE, 0.9);
+    }
+    assert_end(&plan, past, false, "budget"); // too few to tell
+    assert_end(&plan, past, true, "exhausted");
+    add(past, 0, -1, RESULTS_COMPLETE, 0.9);
+    assert_end(&plan, past, false, "converged");
+    assert_end(&plan, past, true, "converged");
+    assert_end(&no_search, past, false, NULL);
+    past->value[9] = 0.7; // far from the others: more is to be expected
+    past->value[3] = 0.99;
+    assert_end(&plan, past, false, "budget");
+    assert_end(&plan, past, true, "exhausted");
+    free(past);
+}
+
 static void test_converged_search_confirms(void **state) {
     (void)state;
     const budget_plan plan = plan_of(1, 1);
@@ -403,6 +438,7 @@ int main(void) {
         cmocka_unit_test(test_promotions_are_paid_before_proposals),
         cmocka_unit_test(test_expected_improvement),
         cmocka_unit_test(test_convergence),
+        cmocka_unit_test(test_end_reason),
         cmocka_unit_test(test_converged_search_confirms),
         cmocka_unit_test(test_confirmation_goes_by_seeds),
         cmocka_unit_test(test_anchor_competes_alone_while_trials_run),
