@@ -30,7 +30,7 @@ static ns_status parse_width(const char *text, void *value, ns_error *err) {
 }
 
 cli_bench_words cli__bench_words_default(void) {
-    return (cli_bench_words){.net = "r9", .width = 64, .batch_size = 128, .seconds = 10};
+    return (cli_bench_words){.width = 64, .batch_size = 128, .seconds = 10};
 }
 
 int cli__bench_options(cli_bench_words *words, cli_option *rows) {
@@ -47,12 +47,14 @@ int cli__bench_options(cli_bench_words *words, cli_option *rows) {
 
 int cli__bench_net_options(cli_bench_words *words, cli_option *rows) {
     const cli_option all[] = {
-        {"net", 0, "r9|anchor", "The net: a ResNet-9, or the search's anchor (default: r9)",
+        {"net", 0, "r9|anchor",
+         "The net: a ResNet-9, or the search's anchor (default: r9; anchor with --space)",
          cli__parse_text, &words->net},
         {"width", 0, "W", "Width of r9's first convolution (default: 64)", parse_width,
          &words->width},
         {"genotype", 0, "JSON", "Any net of the search space instead, for 28x28 grey images",
          cli__parse_text, &words->genotype},
+        CLI_BENCH_OPTION_SPACE(&words->space_path),
     };
     memcpy(rows, all, sizeof all);
     return (int)NS_COUNT_OF(all);
@@ -105,43 +107,59 @@ data_info cli__bench_info(void) {
     };
 }
 
-static ns_status decode_genotype(const char *text, nn_graph *graph, ns_error *err) {
+/// The genotype of the words, else the anchor.
+static ns_status decode_words(const cli_bench_words *words, search_space *space,
+                              search_candidate *candidate, ns_error *err) {
     const data_info info = cli__bench_info();
+    search_genotype genotype;
+    NS_TRY(search_space_load(words->space_path, &info, space, err));
+    search_genotype_anchor(space, &genotype);
+    if (words->genotype != NULL) {
+        ns_json *json = NULL;
+        NS_TRY(ns_json_parse(words->genotype, &json, err));
+        const ns_status status = search_genotype_from_hand(space, json, &genotype, err);
+        ns_json_free(json);
+        NS_TRY(status);
+    }
+    return search_decode(space, &genotype, candidate, err);
+}
+
+static ns_status decode_genotype(const cli_bench_words *words, nn_graph *graph, ns_error *err) {
     search_space *space = calloc(1, sizeof *space); // too big for the stack, as the candidate
     search_candidate *candidate = calloc(1, sizeof *candidate);
-    ns_json *json = NULL;
-    ns_status status = NS_OK;
-    if (space == NULL || candidate == NULL) {
-        status = ns_fail(err, NS_ERR_MEMORY, "cannot decode a genotype: out of memory");
-    } else {
-        search_genotype genotype;
-        search_space_default(&info, space);
-        search_genotype_anchor(space, &genotype);
-        if (text != NULL) {
-            status = ns_json_parse(text, &json, err);
-            status =
-                status == NS_OK ? search_genotype_from_hand(space, json, &genotype, err) : status;
-        }
-        status = status == NS_OK ? search_decode(space, &genotype, candidate, err) : status;
+    const ns_status status =
+        space == NULL || candidate == NULL
+            ? ns_fail(err, NS_ERR_MEMORY, "cannot decode a genotype: out of memory")
+            : decode_words(words, space, candidate, err);
+    if (status == NS_OK) {
         *graph = candidate->graph;
     }
-    ns_json_free(json);
     free(candidate);
     free(space);
     return status;
 }
 
+const char *cli__bench_net_name(const cli_bench_words *words) {
+    return words->genotype != NULL     ? "genotype"
+           : words->net != NULL        ? words->net
+           : words->space_path != NULL ? "anchor"
+                                       : "r9";
+}
+
 ns_status cli__bench_graph(const cli_bench_words *words, nn_graph *out, ns_error *err) {
+    const char *net = cli__bench_net_name(words);
     nn_graph_init(out);
-    if (words->genotype != NULL) {
-        return decode_genotype(words->genotype, out, err);
+    if (words->genotype != NULL || strcmp(net, "anchor") == 0) {
+        return decode_genotype(words, out, err);
     }
-    if (strcmp(words->net, "anchor") == 0) {
-        return decode_genotype(NULL, out, err);
-    }
-    if (strcmp(words->net, "r9") != 0) {
+    if (strcmp(net, "r9") != 0) {
         return ns_fail(err, NS_ERR_USAGE, "cannot use --net \"%.40s\": r9 or anchor is needed",
-                       words->net);
+                       net);
+    }
+    if (words->space_path != NULL) {
+        return ns_fail(err, NS_ERR_USAGE,
+                       "cannot use --space \"%.200s\" with --net r9, which is of no search space",
+                       words->space_path);
     }
     build_r9(out, words->width);
     return nn_graph_check(out, err);

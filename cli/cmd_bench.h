@@ -11,7 +11,9 @@
 #define CLI_BENCH_OPTIONS_MAX 12
 
 typedef struct cli_bench_words {
-    const char *net, *genotype; // genotype: NULL, or JSON that goes before `net`
+    const char *net;        // NULL: r9, or where a space is given its anchor
+    const char *genotype;   // NULL, or JSON that goes before `net`
+    const char *space_path; // that anchor and genotype are of; NULL: the default space
     int width;
     nn_dtype dtype;
     int batch_size, thread_count; // thread_count: 0 for all cores
@@ -25,7 +27,9 @@ int cli__bench_net_options(cli_bench_words *words, cli_option *rows);
 
 /// The images that the nets here are for.
 data_info cli__bench_info(void);
-/// NS_ERR_USAGE, NS_ERR_INPUT.
+/// What the net of `words` is called: "r9", "anchor" or "genotype".
+const char *cli__bench_net_name(const cli_bench_words *words);
+/// NS_ERR_USAGE, NS_ERR_INPUT, and what search_space_load() says.
 ns_status cli__bench_graph(const cli_bench_words *words, nn_graph *out, ns_error *err);
 nn_net_options cli__bench_net(const cli_bench_words *words);
 
@@ -51,6 +55,13 @@ double cli__samples_quantile(const cli_samples *samples, double fraction);
 
 /// Version, library, ISA, threads and batch into `json`.
 void cli__bench_machine_json(ns_json *json, const cli_bench_words *words);
+
+// A row that all have which build networks of a search space.
+#define CLI_BENCH_OPTION_SPACE(path)                                                               \
+    {                                                                                              \
+        "space", 0, "FILE.json", "Networks of this search space, a file as of search --space",     \
+            cli__parse_text, (path)                                                                \
+    }
 
 int cli__bench_train(int argc, char **argv);
 int cli__bench_ops(int argc, char **argv);

@@ -1,9 +1,10 @@
 // nightshift bench predict: is what nightshift expects of a network what happens?
 //
 // Random networks of the search space are trained for some steps each, in a process of its own, and
-// compared with what was predicted: the time of a step, by a model that was calibrated on other
-// networks; and the growth of the process's memory, by the memory plan. Children come first: only a
-// process that has no threads may fork some that want them.
+// compared with what was predicted: the time of a step, by a model that was calibrated on networks
+// drawn apart from them (of a small space they may be the same); and the growth of the process's
+// memory, by the memory plan. Children come first: only a process that has no threads may fork some
+// that want them.
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #define TRAIN_MANY 48000 // images: more than any batch
 
 typedef struct predict_words {
+    const char *space_path; // NULL: the default space
     int net_count, thread_count;
     int width, channels;
     nn_dtype dtype;
@@ -135,7 +137,7 @@ static ns_status draw(const predict_words *words, networks *nets, ns_error *err)
                             .height = words->width,
                             .label_count = LABELS,
                             .split_count = {TRAIN_MANY}};
-    search_space_default(&info, &nets->space);
+    NS_TRY(search_space_load(words->space_path, &info, &nets->space, err));
     for (int i = 0; i < words->net_count; i++) {
         search_genotype genotype;
         ns_rng rng = ns_rng_stream(words->seed, (uint64_t)i, "bench predict");
@@ -186,6 +188,7 @@ static ns_status print_json(const predict_words *words, const networks *nets, in
     const nn_platform platform = nn_platform_describe();
     ns_json_set_string(json, "library", platform.library);
     ns_json_set_string(json, "isa", platform.isa);
+    ns_json_set_string(json, "space_file", words->space_path);
     ns_json_set_string(json, "dtype", nn_dtype_name(words->dtype));
     ns_json_set_int(json, "threads", words->thread_count);
     ns_json_set_number(json, "calibration_s", words->calibration_seconds);
@@ -231,7 +234,7 @@ static ns_status print_table(const predict_words *words, const networks *nets,
     }
     NS_TRY(cli__table_print(table, err));
     (void)printf("step time: median error %.1f %%, worst %.1f %%, after %.1f s of calibration on "
-                 "%d other networks\nmemory:    median error %.1f %%, worst %.1f %%\n",
+                 "%d networks drawn apart\nmemory:    median error %.1f %%, worst %.1f %%\n",
                  100 * cli__samples_quantile(&nets->errors.time, 0.5),
                  100 * cli__samples_quantile(&nets->errors.time, 1), words->calibration_seconds,
                  calibration_count, 100 * cli__samples_quantile(&nets->errors.memory, 0.5),
@@ -301,6 +304,7 @@ int cli__bench_predict(int argc, char **argv) {
         {"calibration", 0, "S", "Time to calibrate in (default: 5)", parse_seconds,
          &words.calibration_seconds},
         {"seed", 0, "N", "Of the networks (default: 0)", cli__parse_seed, &words.seed},
+        CLI_BENCH_OPTION_SPACE(&words.space_path),
         CLI_OPTION_DTYPE(&words.dtype, CLI_DTYPE_TRAIN),
         CLI_OPTION_THREADS(&words.thread_count),
         CLI_OPTION_JSON(&words.json),

@@ -243,7 +243,8 @@ static ns_json *result_json(const train_bench *b) {
     const nn_counts counts = nn_graph_count(&b->graph);
     ns_json *json = ns_json_object_new();
     cli__bench_machine_json(json, &b->words);
-    ns_json_set_string(json, "net", b->words.genotype != NULL ? "genotype" : b->words.net);
+    ns_json_set_string(json, "net", cli__bench_net_name(&b->words));
+    ns_json_set_string(json, "space_file", b->words.space_path);
     ns_json_set_int(json, "width", b->words.width);
     ns_json_set_string(json, "dtype", nn_dtype_name(nn_dtype_resolve(b->words.dtype)));
     ns_json_set_int(json, "params", counts.params);

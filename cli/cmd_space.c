@@ -74,11 +74,7 @@ static ns_status show(const space_words *words, ns_error *err) {
         NS_TRY_OUT(data_open(words->set_path, &set, err));
     }
     const data_info *like = set != NULL ? data_describe(set) : &info;
-    if (words->space_path != NULL) {
-        NS_TRY_OUT(search_space_load(words->space_path, like, space, err));
-    } else {
-        search_space_default(like, space);
-    }
+    NS_TRY_OUT(search_space_load(words->space_path, like, space, err));
     status = words->json ? print_json(space, err) : print_table(space, err);
 out:
     data_close(set);

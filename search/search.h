@@ -61,7 +61,7 @@ void search_space_default(const data_info *info, search_space *out);
 /// naming the gene, for unknown keys and illegal choices.
 ns_status search_space_from_json(const data_info *info, const ns_json *json, search_space *out,
                                  ns_error *err);
-/// Reads such a file; the sentence names it.
+/// Reads such a file, whose sentence names it; `path` NULL: the default space.
 ns_status search_space_load(const char *path, const data_info *info, search_space *out,
                             ns_error *err);
 /// All genes and the anchor, to be read again; NULL when memory runs out.

@@ -318,6 +318,10 @@ ns_status search_space_load(const char *path, const data_info *info, search_spac
     uint8_t *text = NULL;
     size_t size_bytes = 0;
     ns_json *json = NULL;
+    if (path == NULL) {
+        search_space_default(info, out);
+        return NS_OK;
+    }
     NS_TRY(ns_file_read(path, FILE_BYTES_MAX, &text, &size_bytes, err));
     ns_status status = ns_json_parse((const char *)text, &json, err);
     if (status == NS_OK) {

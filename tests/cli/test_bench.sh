@@ -37,6 +37,25 @@ expect 0 '^batch_norm +forward +[0-9]' bench train --width 4 --dtype f32 $SHORT 
 expect_json 'd["net"] == "anchor" and d["params"] > 1000' \
     bench train --net anchor --dtype f32 $SHORT --json
 
+# A search space of a file
+echo '{"genes": {"stage1_width": [16], "activation": ["silu"]}}' >small.json
+echo '{"genes": {"stage1_width": [17]}}' >bad_space.json
+PARAMS=$("$PYTHON" -c 'import json; print(json.load(open("out"))["params"])') # the default anchor's
+expect_json "d['net'] == 'anchor' and d['space_file'] == 'small.json' and 1000 < d['params'] < $PARAMS" \
+    bench train --space small.json --dtype f32 $SHORT --json
+expect 1 'cannot use the space bad_space.json: genes: stage1_width cannot be 17' \
+    bench train --space bad_space.json
+expect 1 'cannot use the space bad_space.json' bench predict --space bad_space.json
+expect 1 'nosuch.json: No such file' bench predict --space nosuch.json
+expect 2 'cannot use --space "small.json" with --net r9' bench train --net r9 --space small.json
+expect_json 'd["space_file"] == "small.json" and len(d["genotypes"]) == 3
+    and {g["genotype"]["stage1_width"] for g in d["genotypes"]} == {16}
+    and {g["genotype"]["activation"] for g in d["genotypes"]} == {"silu"}' \
+    bench predict --space small.json --genotypes 3 --size 6 --seconds 0.01 --calibration 0.05 \
+    --threads 1 --json
+expect_json "d['net'] == 'genotype' and d['params'] > $PARAMS" \
+    bench train --space small.json --genotype '{"stage1_width": 80}' --dtype f32 $SHORT --json
+
 # Ops
 expect_json 'd["peak_gflop_per_s"]["f32"] > 0 and d["roofs"]["l2_gb_per_s"] > 0
     and {o["pass"] for o in d["ops"]} >= {"forward"} and len(d["ops"]) >= 8

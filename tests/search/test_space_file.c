@@ -2,6 +2,7 @@
 // have; and that what is printed reads as the same space.
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/search/search_test.h"
@@ -194,6 +195,23 @@ static void test_a_file_is_named(void **state) {
     assert_non_null(strstr(err.text, "/nowhere/x.json"));
 }
 
+static void test_no_file_is_the_default(void **state) {
+    (void)state;
+    search_space space, plain;
+    ns_error err = {0};
+    char *text[2] = {NULL};
+    search_space_default(&INFO, &plain);
+    assert_ok(search_space_load(NULL, &INFO, &space, &err), &err);
+    for (int i = 0; i < 2; i++) {
+        ns_json *json = search_space_to_json(i == 0 ? &plain : &space);
+        assert_ok(ns_json_print(json, false, &text[i], &err), &err);
+        ns_json_free(json);
+    }
+    assert_string_equal(text[0], text[1]);
+    free(text[0]);
+    free(text[1]);
+}
+
 /* ---- points ---------------------------------------------------------------------------------- */
 
 /// Everything fixed but what follows.
@@ -271,6 +289,7 @@ int main(void) {
         cmocka_unit_test(test_the_anchor_takes_what_is_near_or_named),
         cmocka_unit_test(test_what_is_printed_is_the_same_space),
         cmocka_unit_test(test_refusals_name_the_place_and_the_reason),
+        cmocka_unit_test(test_no_file_is_the_default),
         cmocka_unit_test(test_a_file_is_named),
         cmocka_unit_test(test_points_are_counted_once),
         cmocka_unit_test(test_points_are_different_networks),
