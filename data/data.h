@@ -151,7 +151,7 @@ typedef struct data_info {
     // Train images of the label that has most, over those of the one that has fewest but any; 1 when
     // balanced, and for multi-label sets; 0: not known.
     double train_imbalance;
-    const char *sha256;     // hex, of the whole content: the data set's identity
+    const char *sha256;     // hex, of all that a model can see: the data set's identity
     const char *source;     // as given to import, safe to print
     const char *provenance; // JSON text: how it was made; no part of the identity
 } data_info;
@@ -162,6 +162,11 @@ const data_info *data_describe(const data_set *set);
 const uint32_t *data_indices(const data_set *set, data_split split, size_t *count);
 /// (C, H, W) uint8.
 const uint8_t *data_pixels(const data_set *set, size_t index);
+/// What import called the image: its path below the source, or its line in a CSV file with pixels;
+/// safe to print, and not always its alone (several boxes of one photo). NULL when the pack does not
+/// say: of IDX files, of the demo set, and of packs made by versions before. Borrowed for the life of
+/// `set`; no part of the identity.
+const char *data_name(const data_set *set, size_t index);
 /// Of a multi-label set the first of the image's labels, -1 when it has none.
 int data_label(const data_set *set, size_t index);
 /// All labels of an image, ascending; `*count` of them. Borrowed for the life of `set`.

@@ -1,5 +1,5 @@
-// Private to data/: the pack's layout and writer, the listing that every source form is read into,
-// and the steps that import.c strings together.
+// Private to data/: the listing that every source form is read into, and the steps that import.c
+// strings together. The pack's layout and writer are in data/pack.h.
 //
 //   import_folder.c --+                   import.c
 //   import_pixels.c --+
@@ -13,102 +13,15 @@
 #include <omp.h>
 
 #include "data/data.h"
+#include "data/pack.h"
 
 /// The split of an image whose source names none; never in a finished pack.
 #define DATA__UNASSIGNED DATA_SPLIT_COUNT
 
-#define DATA__SIDE_MAX         4096        // px, of a packed image
-#define DATA__IMAGES_MAX       (1u << 31)  // of a pack
-#define DATA__IMAGE_LABELS_MAX 1024        // of an image of a multi-label pack
 #define DATA__FILE_BYTES_MAX   (1u << 28)  // of one image file or manifest
 #define DATA__IMAGE_SIDE_MAX   32768       // px, of a source image
 #define DATA__IMAGE_PIXELS_MAX (1ll << 28) // of a source image
 #define DATA__IMAGE_CPU_MAX_MS 60000       // of a core, to decode a source image
-
-/* ---- pack file ------------------------------------------------------------------------------- */
-
-// Layout, all numbers in the byte order of the machine that wrote them (checked by `order`):
-//
-//   0       header, one page of DATA__PAGE_BYTES, zeros after the struct
-//   4096    pixels: image_count * (C, H, W) uint8, then zeros up to a multiple of 8
-//   ...     tables: label of each image (uint16), split of each image (uint8), then strings that
-//           end in 0: label names, source, provenance (JSON), and file and reason of each dropped
-//           image
-//
-// In a multi-label pack, version 2, how many labels each image has stands in place of its label, and
-// behind that all images' labels (uint16), ascending an image.
-//
-// Each part has its own SHA-256, and no byte is outside them. `content_sha256` is the identity of
-// the data set: it covers what a model can see (sizes, label names, labels, splits, pixels) and not
-// where or how it was imported.
-
-#define DATA__PAGE_BYTES         4096
-#define DATA__PACK_MAGIC         "NSDPACK\n"
-#define DATA__PACK_VERSION       1
-#define DATA__PACK_VERSION_MULTI 2 // of multi-label packs
-#define DATA__PACK_ORDER         0x01020304u
-#define DATA__DIGEST_BYTES       64 // hex digits, without a final 0
-
-typedef struct data__pack_header {
-    char magic[8];
-    uint32_t version;
-    uint32_t order;
-    uint32_t channels, height, width;
-    uint32_t label_count;
-    uint64_t image_count;
-    uint64_t dropped_count;
-    uint64_t pixels_bytes; // with the padding
-    uint64_t tables_bytes;
-    float mean[DATA_CHANNELS_MAX];
-    float deviation[DATA_CHANNELS_MAX];
-    char content_sha256[DATA__DIGEST_BYTES];
-    char pixels_sha256[DATA__DIGEST_BYTES];
-    char tables_sha256[DATA__DIGEST_BYTES];
-    char header_sha256[DATA__DIGEST_BYTES]; // of the header's page, with zeros in this place
-} data__pack_header;
-
-/// Digest of the header's page (DATA__PAGE_BYTES), `header_sha256` taken as zeros.
-ns_status data__pack_header_digest(const uint8_t *page, char out[NS_SHA256_HEX_MAX], ns_error *err);
-
-typedef struct data__pack_spec {
-    int channels, height, width;
-    int label_count;
-    bool multi_label;
-    const char *const *labels; // copied
-    const char *source;        // copied, made safe to print (ns_text_escape)
-    const char *provenance;    // JSON text of the options used; copied; NULL: "{}"
-} data__pack_spec;
-
-/// Streams images into a pack: memory grows by 3 + 16 * channels bytes an image, whatever its size.
-typedef struct data__pack_writer data__pack_writer;
-
-ns_status data__pack_begin(const char *path, const data__pack_spec *spec, data__pack_writer **out,
-                           ns_error *err);
-/// Replaces the provenance, which is known in full at the end. Copied.
-ns_status data__pack_set_provenance(data__pack_writer *writer, const char *provenance,
-                                    ns_error *err);
-/// Appends one image, `pixels` (C, H, W). `split` may be DATA__UNASSIGNED until data__pack_split.
-ns_status data__pack_add(data__pack_writer *writer, const uint8_t *pixels, int label,
-                         data_split split, ns_error *err);
-/// The same for a multi-label pack: `labels`, `count` of them, ascending.
-ns_status data__pack_add_labels(data__pack_writer *writer, const uint8_t *pixels,
-                                const uint16_t *labels, size_t count, data_split split,
-                                ns_error *err);
-/// Records what was left out and why; `file` is made safe to print (ns_text_escape).
-ns_status data__pack_drop(data__pack_writer *writer, const char *file, const char *reason,
-                          ns_error *err);
-/// Gives every image its split: data__split_assign over all that was added.
-ns_status data__pack_split(data__pack_writer *writer, const int percent[DATA_SPLIT_COUNT],
-                           uint64_t seed, ns_error *err);
-size_t data__pack_count(const data__pack_writer *writer);
-/// Takes images out again, `indices` ascending; those behind them move up. Reads all pixels back, and
-/// writes those behind the first.
-ns_status data__pack_remove(data__pack_writer *writer, const uint32_t *indices, size_t count,
-                            ns_error *err);
-/// Writes tables and header, makes the file appear, and frees `writer` whatever the result.
-ns_status data__pack_finish(data__pack_writer *writer, ns_error *err);
-/// Drops the unfinished file; accepts NULL.
-void data__pack_abort(data__pack_writer *writer);
 
 /* ---- splits ---------------------------------------------------------------------------------- */
 

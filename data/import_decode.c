@@ -71,9 +71,10 @@ static void ask(batch *of) {
 static ns_status write_image(const data__import *run, const data__item *item, const uint8_t *pixels,
                              ns_error *err) {
     const data_split split = (data_split)item->split;
-    return run->listing.multi_label ? data__pack_add_labels(run->writer, pixels, item->labels,
+    NS_TRY(run->listing.multi_label ? data__pack_add_labels(run->writer, pixels, item->labels,
                                                             item->label_count, split, err)
-                                    : data__pack_add(run->writer, pixels, item->label, split, err);
+                                    : data__pack_add(run->writer, pixels, item->label, split, err));
+    return data__pack_name(run->writer, data__item_name(item), err);
 }
 
 static ns_status write_batch(const batch *of, data__import *run, ns_error *err) {

@@ -135,15 +135,15 @@ static ns_status mark_wanted(open_images *set, const char *list, ns_error *err) 
 static bool find_photo(const data__place *place, const char *id, uint8_t split,
                        char out[NS_PATH_MAX]) {
     static const char *const endings[] = {"jpg", "png", "jpeg"};
-    const char *name = split < DATA_SPLIT_COUNT ? data_split_name((data_split)split) : ".";
+    static const char *const split_folders[] = {"train/", "validation/", "test/", ""};
+    const char *name = split_folders[split];
     if (strpbrk(id, "/\\") != NULL) {
         return false;
     }
     for (size_t e = 0; e < NS_COUNT_OF(endings); e++) {
-        const char *const folders[][2] = {
-            {".", name}, {"images", name}, {"images", "."}, {".", "."}};
+        const char *const folders[][2] = {{"", name}, {"images/", name}, {"images/", ""}, {"", ""}};
         for (size_t f = 0; f < NS_COUNT_OF(folders); f++) {
-            (void)snprintf(out, NS_PATH_MAX, "%s/%s/%s.%s", folders[f][0], folders[f][1], id,
+            (void)snprintf(out, NS_PATH_MAX, "%s%s%s.%s", folders[f][0], folders[f][1], id,
                            endings[e]);
             if (place->holds(place, out)) {
                 return true;

@@ -4,7 +4,7 @@
 //
 // Checking reads the file instead of the map, and the tables stay in memory: a file that somebody
 // cuts off meanwhile is a short read, not a SIGBUS. Packs are only ever replaced whole (rename), so
-// the pixels under a map stay as they were checked unless somebody writes into the file by hand.
+// pixels and names under a map stay as they were checked unless somebody writes into the file by hand.
 
 #include <assert.h>
 #include <errno.h>
@@ -19,13 +19,6 @@
 
 #define BUFFER_BYTES ((size_t)1 << 20)
 
-/// The file being opened.
-typedef struct pack_file {
-    const char *path;
-    int fd;
-    size_t size_bytes;
-} pack_file;
-
 struct data_set {
     uint8_t *map; // the whole file
     size_t map_bytes;
@@ -35,6 +28,7 @@ struct data_set {
     char sha256[NS_SHA256_HEX_MAX];
     size_t image_bytes;
     const uint8_t *pixels;        // (image_count, C, H, W), in the map
+    const uint8_t *names;         // their section, in the map; NULL: there is none
     const uint16_t *image_labels; // (image_count), in the tables; multi-label: how many labels
     const uint16_t *label_lists;  // multi-label: all images' labels, in the tables
     uint64_t *list_ends;          // multi-label, (image_count + 1): where an image's list begins,
@@ -46,7 +40,7 @@ struct data_set {
     size_t *label_counts; // (DATA_SPLIT_COUNT, label_count)
 };
 
-static ns_status corrupt(const char *path, const char *reason, ns_error *err) {
+ns_status data__pack_corrupt(const char *path, const char *reason, ns_error *err) {
     return ns_fail(err, NS_ERR_CORRUPT, "cannot open data set %s: %s", path, reason);
 }
 
@@ -66,20 +60,19 @@ static ns_status open_file(const char *path, int *fd, size_t *size_bytes, ns_err
         return ns_fail(err, NS_ERR_IO, "cannot open data set %s: not a regular file", path);
     }
     if (info.st_size < DATA__PAGE_BYTES) {
-        return corrupt(path, "it is too short for a data set", err);
+        return data__pack_corrupt(path, "it is too short for a data set", err);
     }
     *size_bytes = (size_t)info.st_size;
     return NS_OK;
 }
 
-/// Reads `size_bytes` at `offset`, all of which the file had when it was opened.
-static ns_status read_at(const pack_file *file, void *out, size_t size_bytes, uint64_t offset,
-                         ns_error *err) {
+ns_status data__pack_read_at(const data__pack_file *file, void *out, size_t size_bytes,
+                             uint64_t offset, ns_error *err) {
     for (size_t done = 0; done < size_bytes;) {
         const ssize_t got =
             pread(file->fd, (uint8_t *)out + done, size_bytes - done, (off_t)(offset + done));
         if (got == 0) {
-            return corrupt(file->path, "it became shorter while it was read", err);
+            return data__pack_corrupt(file->path, "it became shorter while it was read", err);
         }
         if (got < 0 && errno != EINTR) {
             return ns_fail(err, NS_ERR_IO, "cannot read data set %s: %s", file->path,
@@ -92,21 +85,28 @@ static ns_status read_at(const pack_file *file, void *out, size_t size_bytes, ui
 
 static ns_status check_identity(const data__pack_header *header, const char *path, ns_error *err) {
     if (memcmp(header->magic, DATA__PACK_MAGIC, sizeof(header->magic)) != 0) {
-        return corrupt(path, "it is not a nightshift data set", err);
+        return data__pack_corrupt(path, "it is not a nightshift data set", err);
     }
     if (header->order != DATA__PACK_ORDER) {
-        return corrupt(path, "it was written on a machine with another byte order", err);
+        return data__pack_corrupt(path, "it was written on a machine with another byte order", err);
     }
-    if (header->version > DATA__PACK_VERSION_MULTI) {
+    if (header->version > DATA__PACK_VERSION_NAMED) {
         return ns_fail(err, NS_ERR_VERSION,
                        "cannot open data set %s: its format version is %u, this program reads up "
                        "to %d",
-                       path, header->version, DATA__PACK_VERSION_MULTI);
+                       path, header->version, DATA__PACK_VERSION_NAMED);
     }
     if (header->version == 0) {
-        return corrupt(path, "its format version is 0", err);
+        return data__pack_corrupt(path, "its format version is 0", err);
     }
     return NS_OK;
+}
+
+/// Names where the version has them, of a possible size.
+static bool names_size_is_sound(const data__pack_header *header) {
+    return header->version == DATA__PACK_VERSION_NAMED
+               ? header->multi_label <= 1 && data__pack_names_fit(header)
+               : header->names_bytes == 0;
 }
 
 /// Sizes within limits, and the parts together exactly as long as the file.
@@ -120,8 +120,9 @@ static bool sizes_are_sound(const data__pack_header *header, size_t file_bytes) 
     const uint64_t rest = file_bytes - DATA__PAGE_BYTES;
     const uint64_t image_bytes = (uint64_t)header->channels * header->height * header->width;
     const uint64_t pixels_bytes = (header->image_count * image_bytes + 7) / 8 * 8;
-    return header->pixels_bytes == pixels_bytes && pixels_bytes <= rest &&
-           header->tables_bytes == rest - pixels_bytes &&
+    return names_size_is_sound(header) && header->pixels_bytes == pixels_bytes &&
+           pixels_bytes <= rest && header->names_bytes <= rest - pixels_bytes &&
+           header->tables_bytes == rest - pixels_bytes - header->names_bytes &&
            header->tables_bytes >= 3 * header->image_count + header->label_count + 2 &&
            header->dropped_count <= header->tables_bytes / 2;
 }
@@ -137,50 +138,58 @@ static bool statistics_are_sound(const data__pack_header *header) {
     return true;
 }
 
-static ns_status read_header(data_set *set, const pack_file *file, ns_error *err) {
+static ns_status read_header(data_set *set, const data__pack_file *file, ns_error *err) {
     uint8_t page[DATA__PAGE_BYTES];
     char digest[NS_SHA256_HEX_MAX];
-    NS_TRY(read_at(file, page, sizeof(page), 0, err));
+    NS_TRY(data__pack_read_at(file, page, sizeof(page), 0, err));
     memcpy(&set->header, page, sizeof(set->header));
     NS_TRY(check_identity(&set->header, file->path, err));
     NS_TRY(data__pack_header_digest(page, digest, err));
     if (memcmp(digest, set->header.header_sha256, DATA__DIGEST_BYTES) != 0) {
-        return corrupt(file->path, "its header is damaged (checksums differ)", err);
+        return data__pack_corrupt(file->path, "its header is damaged (checksums differ)", err);
     }
     if (!sizes_are_sound(&set->header, file->size_bytes)) {
-        return corrupt(file->path, "its sizes disagree with the file's", err);
+        return data__pack_corrupt(file->path, "its sizes disagree with the file's", err);
     }
     return statistics_are_sound(&set->header)
                ? NS_OK
-               : corrupt(file->path, "its pixel statistics are impossible", err);
+               : data__pack_corrupt(file->path, "its pixel statistics are impossible", err);
 }
 
-static ns_status load_tables(data_set *set, const pack_file *file, ns_error *err) {
+static ns_status load_tables(data_set *set, const data__pack_file *file, ns_error *err) {
     const data__pack_header *header = &set->header;
     char digest[NS_SHA256_HEX_MAX];
     set->tables = malloc(header->tables_bytes);
     if (set->tables == NULL) {
         return no_memory(file->path, err);
     }
-    NS_TRY(read_at(file, set->tables, header->tables_bytes, DATA__PAGE_BYTES + header->pixels_bytes,
-                   err));
+    NS_TRY(data__pack_read_at(file, set->tables, header->tables_bytes,
+                              DATA__PAGE_BYTES + header->pixels_bytes + header->names_bytes, err));
     NS_TRY(ns_sha256_of(set->tables, header->tables_bytes, digest, err));
     return memcmp(digest, header->tables_sha256, DATA__DIGEST_BYTES) == 0
                ? NS_OK
-               : corrupt(file->path, "its label table is damaged (checksums differ)", err);
+               : data__pack_corrupt(file->path, "its label table is damaged (checksums differ)",
+                                    err);
 }
 
-static ns_status hash_pixels(const pack_file *file, uint64_t pixels_bytes, ns_sha256 *hash,
-                             ns_error *err) {
+/// A part of the file with a digest of its own.
+typedef struct pack_part {
+    uint64_t offset, size_bytes;
+    const char *sha256; // (DATA__DIGEST_BYTES)
+    const char *damage; // the reason when it has another
+} pack_part;
+
+static ns_status hash_part(const data__pack_file *file, const pack_part *part, ns_sha256 *hash,
+                           ns_error *err) {
     uint8_t *buffer = malloc(BUFFER_BYTES);
     if (buffer == NULL) {
         return no_memory(file->path, err);
     }
     ns_status status = NS_OK;
-    for (uint64_t done = 0; done < pixels_bytes && status == NS_OK; done += BUFFER_BYTES) {
-        const uint64_t left = pixels_bytes - done;
+    for (uint64_t done = 0; done < part->size_bytes && status == NS_OK; done += BUFFER_BYTES) {
+        const uint64_t left = part->size_bytes - done;
         const size_t size_bytes = left < BUFFER_BYTES ? (size_t)left : BUFFER_BYTES;
-        status = read_at(file, buffer, size_bytes, DATA__PAGE_BYTES + done, err);
+        status = data__pack_read_at(file, buffer, size_bytes, part->offset + done, err);
         if (status == NS_OK) {
             ns_sha256_update(hash, buffer, size_bytes);
         }
@@ -189,19 +198,35 @@ static ns_status hash_pixels(const pack_file *file, uint64_t pixels_bytes, ns_sh
     return status;
 }
 
-static ns_status check_pixels(const data_set *set, const pack_file *file, ns_error *err) {
+static ns_status check_part(const data__pack_file *file, const pack_part *part, ns_error *err) {
     ns_sha256 *hash = NULL;
     char digest[NS_SHA256_HEX_MAX];
     NS_TRY(ns_sha256_new(&hash, err));
-    const ns_status status = hash_pixels(file, set->header.pixels_bytes, hash, err);
+    const ns_status status = hash_part(file, part, hash, err);
     ns_sha256_finish(hash, digest);
     NS_TRY(status);
-    return memcmp(digest, set->header.pixels_sha256, DATA__DIGEST_BYTES) == 0
+    return memcmp(digest, part->sha256, DATA__DIGEST_BYTES) == 0
                ? NS_OK
-               : corrupt(file->path, "its pixel data is damaged (checksums differ)", err);
+               : data__pack_corrupt(file->path, part->damage, err);
 }
 
-static ns_status map_file(data_set *set, const pack_file *file, ns_error *err) {
+/// Pixels and names: what is mapped.
+static ns_status check_mapped(const data__pack_header *header, const data__pack_file *file,
+                              ns_error *err) {
+    const pack_part pixels = {DATA__PAGE_BYTES, header->pixels_bytes, header->pixels_sha256,
+                              "its pixel data is damaged (checksums differ)"};
+    const pack_part names = {DATA__PAGE_BYTES + header->pixels_bytes, header->names_bytes,
+                             header->names_sha256,
+                             "its table of file names is damaged (checksums differ)"};
+    NS_TRY(check_part(file, &pixels, err));
+    if (header->names_bytes == 0) {
+        return NS_OK;
+    }
+    NS_TRY(check_part(file, &names, err));
+    return data__pack_names_check(file, header, err);
+}
+
+static ns_status map_file(data_set *set, const data__pack_file *file, ns_error *err) {
     void *map = mmap(NULL, file->size_bytes, PROT_READ, MAP_SHARED, file->fd, 0);
     if (map == MAP_FAILED) {
         return ns_fail(err, NS_ERR_IO, "cannot map data set %s: %s", file->path, strerror(errno));
@@ -238,7 +263,7 @@ static ns_status read_strings(data_set *set, const char *path, const char *at, c
         set->dropped[i].reason = set->dropped[i].file != NULL ? take_string(&at, end) : NULL;
         sound = set->dropped[i].reason != NULL;
     }
-    return sound && at == end ? NS_OK : corrupt(path, "its strings are cut off", err);
+    return sound && at == end ? NS_OK : data__pack_corrupt(path, "its strings are cut off", err);
 }
 
 /// The labels of image `index`; `*count` of them.
@@ -268,7 +293,8 @@ static ns_status count_images(data_set *set, const char *path, ns_error *err) {
         size_t count = 0;
         const uint16_t *labels = labels_of(set, i, &count);
         if (!labels_are_sound(labels, count, header->label_count) || split >= DATA_SPLIT_COUNT) {
-            return corrupt(path, "an image has a label or split that does not exist", err);
+            return data__pack_corrupt(path, "an image has a label or split that does not exist",
+                                      err);
         }
         set->info.split_count[split]++;
         for (size_t k = 0; k < count; k++) {
@@ -307,7 +333,7 @@ static ns_status find_lists(data_set *set, const char *path, const uint8_t **res
     }
     const uint64_t list_bytes = set->list_ends[image_count] * sizeof(uint16_t);
     if (list_bytes > set->header.tables_bytes - 3 * image_count) {
-        return corrupt(path, "its lists of labels are cut off", err);
+        return data__pack_corrupt(path, "its lists of labels are cut off", err);
     }
     set->label_lists = set->image_labels + image_count;
     *rest += list_bytes;
@@ -323,7 +349,9 @@ static ns_status read_tables(data_set *set, const char *path, ns_error *err) {
     set->image_bytes = (size_t)header->channels * header->height * header->width;
     set->image_labels = (const uint16_t *)(const void *)tables;
     set->image_splits = tables + image_count * sizeof(uint16_t);
-    set->info.multi_label = header->version == DATA__PACK_VERSION_MULTI;
+    set->names = header->names_bytes > 0 ? set->pixels + header->pixels_bytes : NULL;
+    set->info.multi_label = header->version == DATA__PACK_VERSION_MULTI ||
+                            (header->version == DATA__PACK_VERSION_NAMED && header->multi_label);
     if (set->info.multi_label) {
         NS_TRY(find_lists(set, path, &set->image_splits, err));
     }
@@ -373,11 +401,11 @@ ns_status data_open(const char *path, data_set **out, ns_error *err) {
         return no_memory(path, err);
     }
     ns_status status = NS_OK;
-    pack_file file = {.path = path, .fd = -1};
+    data__pack_file file = {.path = path, .fd = -1};
     NS_TRY_OUT(open_file(path, &file.fd, &file.size_bytes, err));
     NS_TRY_OUT(read_header(set, &file, err));
     NS_TRY_OUT(load_tables(set, &file, err));
-    NS_TRY_OUT(check_pixels(set, &file, err));
+    NS_TRY_OUT(check_mapped(&set->header, &file, err));
     NS_TRY_OUT(map_file(set, &file, err));
     NS_TRY_OUT(read_tables(set, path, err));
     fill_info(set);
@@ -450,6 +478,11 @@ bool data_has_label(const data_set *set, size_t index, int label) {
 size_t data_label_count(const data_set *set, data_split split, int label) {
     assert(split < DATA_SPLIT_COUNT && label >= 0 && label < set->info.label_count);
     return set->label_counts[(size_t)split * (size_t)set->info.label_count + (size_t)label];
+}
+
+const char *data_name(const data_set *set, size_t index) {
+    assert(index < set->info.image_count);
+    return set->names != NULL ? data__pack_names_at(set->names, &set->header, index) : NULL;
 }
 
 size_t data_dropped_count(const data_set *set) {

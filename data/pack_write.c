@@ -1,5 +1,5 @@
-// Writes a pack (.nsd) as a stream: pixels go to the file as they come, only a label, a split and
-// the pixel sums of each image stay in memory, and the tables and the header follow at the end.
+// Writes a pack (.nsd) as a stream: pixels go to the file as they come, only a label, a split, the
+// pixel sums and the name of each image stay in memory; names, tables and header follow at the end.
 //
 // The statistics of the training pixels are sums of integers kept per image, so that they do not
 // depend on the order or the threads of decoding, and splits may be decided after the last image.
@@ -14,12 +14,6 @@
 #define BUFFER_BYTES  (1u << 20)
 #define SUMMED_PIXELS (1u << 16) // whose squares, 255 * 255 each, sum up to less than 2^32
 
-/// A growing run of bytes.
-typedef struct byte_run {
-    uint8_t *bytes;
-    size_t used, size;
-} byte_run;
-
 struct data__pack_writer {
     ns_atomic_file *file;
     ns_sha256 *pixels_hash;
@@ -28,11 +22,12 @@ struct data__pack_writer {
     char **labels;
     char *source, *provenance;
     size_t image_count, image_capacity;
-    uint16_t *image_labels; // (image_count); multi-label: how many labels
-    byte_run label_lists;   // multi-label: all images' labels (uint16)
-    uint8_t *image_splits;  // (image_count)
-    uint64_t *image_sums;   // (image_count, C, 2): sum of pixels, sum of their squares
-    byte_run dropped;       // file 0 reason 0 file 0 ...
+    uint16_t *image_labels;  // (image_count); multi-label: how many labels
+    data__bytes label_lists; // multi-label: all images' labels (uint16)
+    uint8_t *image_splits;   // (image_count)
+    uint64_t *image_sums;    // (image_count, C, 2): sum of pixels, sum of their squares
+    data__pack_names names;  // safe to print
+    data__bytes dropped;     // file 0 reason 0 file 0 ...
     size_t dropped_count;
     uint8_t *buffer; // (BUFFER_BYTES), pixels not yet written
     size_t buffered_bytes;
@@ -47,7 +42,8 @@ static size_t image_bytes(const data__pack_writer *writer) {
     return (size_t)writer->channels * (size_t)writer->height * (size_t)writer->width;
 }
 
-static ns_status run_append(byte_run *run, const void *bytes, size_t size_bytes, ns_error *err) {
+ns_status data__bytes_append(data__bytes *run, const void *bytes, size_t size_bytes,
+                             ns_error *err) {
     if (run->size - run->used < size_bytes) {
         const size_t size = 2 * (run->used + size_bytes);
         uint8_t *grown = realloc(run->bytes, size);
@@ -62,8 +58,8 @@ static ns_status run_append(byte_run *run, const void *bytes, size_t size_bytes,
     return NS_OK;
 }
 
-static ns_status run_append_string(byte_run *run, const char *text, ns_error *err) {
-    return run_append(run, text, strlen(text) + 1, err);
+ns_status data__bytes_append_string(data__bytes *run, const char *text, ns_error *err) {
+    return data__bytes_append(run, text, strlen(text) + 1, err);
 }
 
 /// A malloced copy of a name that is shown to people, or NULL.
@@ -95,6 +91,7 @@ static void writer_free(data__pack_writer *writer) {
     free(writer->label_lists.bytes);
     free(writer->image_splits);
     free(writer->image_sums);
+    free(writer->names.text.bytes);
     free(writer->dropped.bytes);
     free(writer->buffer);
     free(writer);
@@ -262,9 +259,14 @@ ns_status data__pack_add_labels(data__pack_writer *writer, const uint8_t *pixels
         assert(labels[i] < writer->label_count && (i == 0 || labels[i - 1] < labels[i]));
     }
     if (count > 0) {
-        NS_TRY(run_append(&writer->label_lists, labels, count * sizeof(*labels), err));
+        NS_TRY(data__bytes_append(&writer->label_lists, labels, count * sizeof(*labels), err));
     }
     return add_image(writer, pixels, (uint16_t)count, split, err);
+}
+
+ns_status data__pack_name(data__pack_writer *writer, const char *name, ns_error *err) {
+    assert(writer->image_count > writer->names.count);
+    return data__pack_names_put(&writer->names, writer->image_count - 1, name, err);
 }
 
 ns_status data__pack_drop(data__pack_writer *writer, const char *file, const char *reason,
@@ -273,10 +275,10 @@ ns_status data__pack_drop(data__pack_writer *writer, const char *file, const cha
     if (name == NULL) {
         return no_memory(err);
     }
-    const ns_status status = run_append_string(&writer->dropped, name, err);
+    const ns_status status = data__bytes_append_string(&writer->dropped, name, err);
     free(name);
     NS_TRY(status);
-    NS_TRY(run_append_string(&writer->dropped, reason, err));
+    NS_TRY(data__bytes_append_string(&writer->dropped, reason, err));
     writer->dropped_count++;
     return NS_OK;
 }
@@ -388,6 +390,7 @@ ns_status data__pack_remove(data__pack_writer *writer, const uint32_t *indices, 
         move_entries(writer, kept, first, end);
         kept += end - first;
     }
+    data__pack_names_remove(&writer->names, indices, count);
     writer->image_count = kept;
     writer->label_lists.used = places.to * sizeof(uint16_t);
     writer->pixels_bytes = kept * size;
@@ -422,20 +425,21 @@ static void channel_statistics(const data__pack_writer *writer, int c, float *me
     *deviation = variance > 1e-6 ? (float)sqrt(variance) : 1.0f;
 }
 
-static ns_status build_tables(const data__pack_writer *writer, byte_run *tables, ns_error *err) {
+static ns_status build_tables(const data__pack_writer *writer, data__bytes *tables, ns_error *err) {
     const size_t count = writer->image_count;
-    NS_TRY(run_append(tables, writer->image_labels, count * sizeof(uint16_t), err));
+    NS_TRY(data__bytes_append(tables, writer->image_labels, count * sizeof(uint16_t), err));
     if (writer->label_lists.used > 0) {
-        NS_TRY(run_append(tables, writer->label_lists.bytes, writer->label_lists.used, err));
+        NS_TRY(
+            data__bytes_append(tables, writer->label_lists.bytes, writer->label_lists.used, err));
     }
-    NS_TRY(run_append(tables, writer->image_splits, count, err));
+    NS_TRY(data__bytes_append(tables, writer->image_splits, count, err));
     for (int i = 0; i < writer->label_count; i++) {
-        NS_TRY(run_append_string(tables, writer->labels[i], err));
+        NS_TRY(data__bytes_append_string(tables, writer->labels[i], err));
     }
-    NS_TRY(run_append_string(tables, writer->source, err));
-    NS_TRY(run_append_string(tables, writer->provenance, err));
+    NS_TRY(data__bytes_append_string(tables, writer->source, err));
+    NS_TRY(data__bytes_append_string(tables, writer->provenance, err));
     if (writer->dropped.used > 0) {
-        NS_TRY(run_append(tables, writer->dropped.bytes, writer->dropped.used, err));
+        NS_TRY(data__bytes_append(tables, writer->dropped.bytes, writer->dropped.used, err));
     }
     return NS_OK;
 }
@@ -471,11 +475,14 @@ ns_status data__pack_header_digest(const uint8_t *page, char out[NS_SHA256_HEX_M
     return ns_sha256_of(copy, sizeof(copy), out, err);
 }
 
-static ns_status fill_header(data__pack_writer *writer, const byte_run *tables,
+static ns_status fill_header(data__pack_writer *writer, const data__bytes *tables,
                              data__pack_header *header, ns_error *err) {
     char digest[NS_SHA256_HEX_MAX];
     memcpy(header->magic, DATA__PACK_MAGIC, sizeof(header->magic));
-    header->version = writer->multi_label ? DATA__PACK_VERSION_MULTI : DATA__PACK_VERSION;
+    header->version = header->names_bytes > 0 ? DATA__PACK_VERSION_NAMED
+                      : writer->multi_label   ? DATA__PACK_VERSION_MULTI
+                                              : DATA__PACK_VERSION;
+    header->multi_label = header->names_bytes > 0 && writer->multi_label;
     header->order = DATA__PACK_ORDER;
     header->channels = (uint32_t)writer->channels;
     header->height = (uint32_t)writer->height;
@@ -504,7 +511,7 @@ static ns_status fill_header(data__pack_writer *writer, const byte_run *tables,
 
 ns_status data__pack_finish(data__pack_writer *writer, ns_error *err) {
     static const uint8_t zeros[8];
-    byte_run tables = {0};
+    data__bytes tables = {0};
     data__pack_header header = {0};
     ns_status status = NS_OK;
     for (size_t i = 0; i < writer->image_count; i++) {
@@ -516,6 +523,8 @@ ns_status data__pack_finish(data__pack_writer *writer, ns_error *err) {
     }
     NS_TRY_OUT(append_pixels(writer, zeros, (8 - writer->pixels_bytes % 8) % 8, err));
     NS_TRY_OUT(flush_pixels(writer, err));
+    NS_TRY_OUT(
+        data__pack_names_write(&writer->names, writer->image_count, writer->file, &header, err));
     NS_TRY_OUT(build_tables(writer, &tables, err));
     NS_TRY_OUT(ns_atomic_write(writer->file, tables.bytes, tables.used, err));
     NS_TRY_OUT(fill_header(writer, &tables, &header, err));

@@ -288,6 +288,15 @@ static inline data_set *import_and_open(const char *source, data_format format) 
     return set;
 }
 
+/// Image `index` must have this name.
+static inline void assert_name(const data_set *set, size_t index, const char *want) {
+    const char *name = data_name(set, index);
+    if (name == NULL || strcmp(name, want) != 0) {
+        fail_msg("image %zu is called \"%s\", want \"%s\"", index,
+                 name != NULL ? name : "(nothing)", want);
+    }
+}
+
 /// The import must fail with `status` and a sentence that holds all of `words`, and leave nothing.
 static inline void assert_refused(const char *source, const data_import_options *options,
                                   ns_status status, const char *const *words, size_t word_count) {

@@ -40,6 +40,7 @@ static void test_pack_holds_what_was_drawn(void **state) {
     assert_non_null(strstr(info->provenance, "{\"source\":\"demo\",\"program\":\"nightshift "));
     assert_string_equal(info->labels[0], "circle");
     assert_string_equal(info->labels[9], "wave");
+    assert_null(data_name(set, 0));
     for (size_t i = 0; i < info->image_count; i += 97) {
         uint8_t pixels[AREA];
         data__demo_draw(i, pixels);

@@ -121,6 +121,14 @@ static void test_the_test_split_keeps_its_copy(void **state) {
     assert_string_equal(reason_of(set, "val/b/in_test.png"),
                         "a duplicate of test/b/001.png in the test split");
     assert_non_null(strstr(data_describe(set)->provenance, "\"across_splits\":3"));
+    size_t count = 0;
+    const uint32_t *indices = data_indices(set, DATA_VALIDATION, &count);
+    for (size_t i = 0; i < count; i++) { // names moved up with their images
+        char name[64];
+        (void)snprintf(name, sizeof(name), "val/%s/%03zu.png", i < 3 ? "a" : "b", i % 3);
+        assert_int_equal(data_pixels(set, indices[i])[0], (i < 3 ? 40 : 60) + i % 3);
+        assert_name(set, indices[i], name);
+    }
     data_close(set);
 }
 

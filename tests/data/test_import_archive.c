@@ -104,6 +104,8 @@ static void test_splits(void **state) {
     assert_int_equal(data_describe(set)->split_count[DATA_TRAIN], 10);
     assert_int_equal(data_describe(set)->split_count[DATA_VALIDATION], 6);
     assert_int_equal(data_describe(set)->split_count[DATA_TEST], 4);
+    size_t count = 0;
+    assert_name(set, data_indices(set, DATA_TEST, &count)[1], "set/test/dog/001.png");
     assert_int_equal(data_dropped_count(set), 2);
     assert_string_equal(data_dropped_at(set, 0).file, "set/README");
     assert_string_equal(data_dropped_at(set, 1).file, "set/train/cat/deep/x.png");
@@ -166,6 +168,7 @@ static void test_pixels(void **state) {
     data_set *set = import_and_open("archive/a.tar", DATA_FORMAT_AUTO);
     assert_int_equal(data_describe(set)->image_count, 20);
     assert_int_equal(data_pixels(set, 7)[0], 7);
+    assert_name(set, 7, "line 9");
     data_close(set);
     file = tar_begin("archive/a.tar");
     static const char typo[] = "emotion,pixels,Usage\n0,1 2 3,Trainin\n";

@@ -38,6 +38,8 @@ static void test_partitions(void **state) {
         assert_int_equal(data_label(set, i), labels[i]);
         assert_int_equal(data_pixels(set, i)[0], values[i]);
     }
+    assert_name(set, 3, "images/003.png");
+    assert_name(set, 4, "more images/000.png");
     assert_int_equal(info->split_count[DATA_TRAIN], 5);
     assert_int_equal(info->split_count[DATA_VALIDATION], 2);
     assert_int_equal(info->split_count[DATA_TEST], 2);
@@ -77,6 +79,8 @@ static void test_absolute_paths(void **state) {
     put_manifest(text);
     data_set *set = import_and_open("csv/set.csv", DATA_FORMAT_CSV);
     assert_int_equal(data_describe(set)->image_count, 4);
+    assert_name(set, 0, path); // as the manifest has it
+    assert_name(set, 1, "images/001.png");
     data_close(set);
 }
 

@@ -30,6 +30,9 @@ static void test_labels_are_sorted_bytewise(void **state) {
     for (size_t i = 0; i < info->image_count; i++) {
         const int label = data_label(set, i);
         assert_int_equal(data_pixels(set, i)[0], first_value[label] + i % 10);
+        char name[64];
+        (void)snprintf(name, sizeof(name), "%s/%03zu.png", info->labels[label], i % 10);
+        assert_name(set, i, name);
     }
     for (int label = 0; label < 3; label++) {
         assert_int_equal(data_label_count(set, DATA_TRAIN, label), 8);
@@ -56,6 +59,8 @@ static void test_any_file_name_prints_safely(void **state) {
     put_text("strange/b/\x1b[2J\xff.txt", "text");
     data_set *set = import_and_open("strange", DATA_FORMAT_AUTO);
     assert_int_equal(data_describe(set)->image_count, 21);
+    assert_int_equal(data_pixels(set, 20)[0], 90);
+    assert_name(set, 20, "b/\\xe4.png");
     assert_int_equal(data_dropped_count(set), 1);
     assert_int_equal(dropped_with(set, "b/\\x1b[2J\\xff.txt", "it is no PNG"), 1);
     data_close(set);

@@ -63,6 +63,8 @@ static void test_boxes(void **state) {
             assert_int_equal(data_label(set, indices[i]), i);
             assert_int_equal(pixels[0], first[split][i]);
             assert_int_equal(pixels[5], first[split][i] + 9);
+            static const char *const names[] = {"train/a.png", "validation/v.png", "test/t.png"};
+            assert_name(set, indices[i], names[split]);
         }
     }
     assert_int_equal(data_dropped_count(set), 4);

@@ -54,6 +54,9 @@ static void check_fer(const char *path) {
         for (size_t p = 0; p < COUNT; p++) {
             assert_int_equal(data_pixels(set, i)[p], i + p);
         }
+        char name[32];
+        (void)snprintf(name, sizeof(name), "line %zu", i + 2); // behind the header
+        assert_name(set, i, name);
     }
     data_close(set);
 }

@@ -425,6 +425,9 @@ static void lie_in_header(const recipe *r) {
     lie.version = r->multi_label ? DATA__PACK_VERSION : DATA__PACK_VERSION_MULTI;
     put_header("lie.nsd", &lie);
     assert_damaged("lie.nsd", "a lie about the kind of labels", 0);
+    lie.version = DATA__PACK_VERSION_NAMED;
+    put_header("lie.nsd", &lie);
+    assert_damaged("lie.nsd", "a lie about names", 0);
 }
 
 /// Headers that lie, with checksums that fit.
@@ -440,10 +443,10 @@ static void test_newer_version(void **state) {
     data_set *set = NULL;
     make_pack("newer.nsd", &plain);
     data__pack_header header = get_header("newer.nsd");
-    header.version = DATA__PACK_VERSION_MULTI + 1;
+    header.version = DATA__PACK_VERSION_NAMED + 1;
     put_header("newer.nsd", &header);
     assert_status(data_open("newer.nsd", &set, &err), NS_ERR_VERSION);
-    assert_non_null(strstr(err.text, "version is 3"));
+    assert_non_null(strstr(err.text, "version is 4"));
 }
 
 static void test_what_is_no_pack(void **state) {

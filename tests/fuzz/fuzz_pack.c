@@ -20,10 +20,13 @@ static void forge(uint8_t *file, size_t size_bytes) {
     char digest[NS_SHA256_HEX_MAX];
     memcpy(&header, file, sizeof(header));
     const size_t rest = size_bytes - DATA__PAGE_BYTES;
-    if (header.pixels_bytes <= rest && header.tables_bytes <= rest - header.pixels_bytes) {
+    if (header.pixels_bytes <= rest && header.names_bytes <= rest - header.pixels_bytes &&
+        header.tables_bytes <= rest - header.pixels_bytes - header.names_bytes) {
         const uint8_t *pixels = file + DATA__PAGE_BYTES;
+        const uint8_t *names = pixels + header.pixels_bytes;
         put_digest(header.pixels_sha256, pixels, header.pixels_bytes);
-        put_digest(header.tables_sha256, pixels + header.pixels_bytes, header.tables_bytes);
+        put_digest(header.names_sha256, names, header.names_bytes);
+        put_digest(header.tables_sha256, names + header.names_bytes, header.tables_bytes);
     }
     memcpy(file, &header, sizeof(header));
     if (data__pack_header_digest(file, digest, NULL) == NS_OK) {
@@ -41,7 +44,9 @@ static size_t touch(const data_set *set) {
     for (size_t i = 0; i < info->image_count; i++) {
         const size_t image_bytes =
             (size_t)info->channels * (size_t)info->height * (size_t)info->width;
+        const char *name = data_name(set, i);
         sum += (size_t)data_label(set, i) + data_pixels(set, i)[image_bytes - 1];
+        sum += name != NULL ? strlen(name) : 0;
     }
     for (size_t i = 0; i < data_dropped_count(set); i++) {
         sum += strlen(data_dropped_at(set, i).file) + strlen(data_dropped_at(set, i).reason);
