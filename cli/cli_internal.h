@@ -143,6 +143,8 @@ ns_status cli__table_print(cli_table *table, ns_error *err);
 /// An opened pack as inspect and import print it; `path` is what it is called.
 ns_json *cli__set_json(const data_set *set, const char *path);
 ns_status cli__set_print(const data_set *set, const char *path, ns_error *err);
+/// What to call image `index`: by its name, or "image 12", which is put into `room`.
+const char *cli__image_name(const data_set *set, size_t index, char room[32]);
 /// The pack as a page to look at, in the file `out_path` (inspect_html.c).
 ns_status cli__set_page(const data_set *set, const char *path, const data_near_duplicates *near,
                         const char *out_path, ns_error *err);

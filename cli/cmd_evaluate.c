@@ -36,6 +36,9 @@ static ns_status judge(const evaluate_words *words, const nn_model *model, const
         status = search_judge_json(model, words->split, &predictions, words->threshold,
                                    words->thread_count, result, err);
     }
+    if (status == NS_OK) {
+        cli__surest_mistakes_set(model, set, words->split, &predictions, *result);
+    }
     if (status == NS_OK && words->predictions_path != NULL) {
         status = cli__predictions_write(model, set, words->split, &predictions, words->threshold,
                                         words->predictions_path, err);
@@ -88,7 +91,8 @@ int cli__evaluate(int argc, char **argv) {
         {"confusion", 0, "FILE.csv", "Write the confusion matrix, true labels down",
          cli__parse_text, &words.confusion_path},
         {"predictions", 0, "FILE.csv",
-         "Write what is said of each image: index, split, true and predicted label, probabilities",
+         "Write what is said of each image: index, file, split, true and predicted label, "
+         "probabilities",
          cli__parse_text, &words.predictions_path},
         CLI_OPTION_DTYPE(&words.dtype, CLI_DTYPE_INFER),
         CLI_OPTION_THREADS(&words.thread_count),

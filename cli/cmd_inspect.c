@@ -4,7 +4,8 @@
 
 #include "cli/cli_internal.h"
 
-#define PAIRS_LISTED_MAX 100
+#define PAIRS_LISTED_MAX  100 // as JSON
+#define PAIRS_PRINTED_MAX 5
 
 typedef struct inspect_options {
     const char *html_path; // NULL: no page
@@ -12,7 +13,7 @@ typedef struct inspect_options {
     int thread_count;
 } inspect_options;
 
-static ns_json *near_json(const data_near_duplicates *near) {
+static ns_json *near_json(const data_set *set, const data_near_duplicates *near) {
     ns_json *json = ns_json_object_new();
     ns_json_set_int(json, "pairs", (int64_t)near->count);
     ns_json_set_int(json, "across_splits", (int64_t)near->across_count);
@@ -23,18 +24,31 @@ static ns_json *near_json(const data_near_duplicates *near) {
         ns_json *example = ns_json_add(examples, ns_json_object_new());
         ns_json_set_int(example, "a", pair->a);
         ns_json_set_int(example, "b", pair->b);
+        ns_json_set_string(example, "a_file", data_name(set, pair->a));
+        ns_json_set_string(example, "b_file", data_name(set, pair->b));
         ns_json_set_bool(example, "across_splits", pair->across);
         ns_json_set_number(example, "difference", (double)pair->difference);
     }
     return json;
 }
 
-static void print_near(const data_near_duplicates *near) {
-    if (near->count > 0) {
-        (void)printf("\n%s%zu pair%s of images nearly the same, %zu across splits; inspect --html "
-                     "shows them\n",
-                     near->complete ? "" : "at least ", near->count, near->count == 1 ? "" : "s",
-                     near->across_count);
+static void print_near(const data_set *set, const data_near_duplicates *near) {
+    if (near->count == 0) {
+        return;
+    }
+    (void)printf("\n%s%zu pair%s of images nearly the same, %zu across splits; inspect --html "
+                 "shows them\n",
+                 near->complete ? "" : "at least ", near->count, near->count == 1 ? "" : "s",
+                 near->across_count);
+    for (size_t i = 0; i < near->count && i < PAIRS_PRINTED_MAX; i++) {
+        const data_near_pair *pair = &near->pairs[i];
+        char rooms[2][32];
+        (void)printf("  %s and %s%s\n", cli__image_name(set, pair->a, rooms[0]),
+                     cli__image_name(set, pair->b, rooms[1]),
+                     pair->across ? ", across splits" : "");
+    }
+    if (near->count > PAIRS_PRINTED_MAX) {
+        (void)printf("  and %zu more\n", near->count - PAIRS_PRINTED_MAX);
     }
 }
 
@@ -44,13 +58,13 @@ static ns_status show(const data_set *set, const char *path, const data_near_dup
     NS_TRY(ns_json_parse(data_describe(set)->provenance, &provenance, err));
     if (json) {
         ns_json *object = cli__set_json(set, path);
-        ns_json_set(object, "near_duplicates", near_json(near));
+        ns_json_set(object, "near_duplicates", near_json(set, near));
         ns_json_set(object, "provenance", provenance);
         return cli__print_json(object, err);
     }
     char *line = NULL;
     ns_status status = cli__set_print(set, path, err);
-    print_near(near);
+    print_near(set, near);
     if (status == NS_OK) {
         status = ns_json_print(provenance, false, &line, err);
     }

@@ -191,14 +191,17 @@ ns_status cli__predictions_write(const nn_model *model, const data_set *set, dat
     const uint32_t *indices = data_indices(set, split, &count);
     csv c;
     NS_TRY(csv_open(&c, path, err));
-    (void)fputs("image,split,true,predicted", c.line);
+    (void)fputs("image,file,split,true,predicted", c.line);
     for (int label = 0; label < label_count; label++) {
         (void)fputc(',', c.line);
         write_field(c.line, list.info->labels[label]);
     }
     csv_end_line(&c);
     for (size_t i = 0; i < predictions->count && i < count && c.status == NS_OK; i++) {
-        (void)fprintf(c.line, "%u,%s,", indices[i], data_split_name(split));
+        const char *name = data_name(set, indices[i]);
+        (void)fprintf(c.line, "%u,", indices[i]);
+        write_field(c.line, name != NULL ? name : "");
+        (void)fprintf(c.line, ",%s,", data_split_name(split));
         write_labels(c.line, &list, i, is_true);
         (void)fputc(',', c.line);
         write_labels(c.line, &list, i, is_said);

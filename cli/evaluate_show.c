@@ -1,4 +1,5 @@
-// A model's figures for people: headline with intervals, a table of the labels, the worst confusions.
+// A model's figures for people: headline with intervals, a table of the labels, the worst confusions,
+// the surest mistakes.
 
 #include <math.h>
 #include <stdlib.h>
@@ -134,9 +135,26 @@ static void print_worst(const ns_json *result) {
     }
 }
 
+/* ---- mistakes -------------------------------------------------------------------------------- */
+
+/// Where the set knows files: a number alone leads nobody to a picture.
+static void print_surest(const ns_json *result) {
+    const ns_json *first = ns_json_first(ns_json_get(result, "surest_mistakes"));
+    if (ns_json_string(first, "file", NULL) == NULL) {
+        return;
+    }
+    (void)printf("\nsurest mistakes:\n");
+    for (const ns_json *one = first; one != NULL; one = ns_json_next(one)) {
+        (void)printf("  %s: %s taken for %s, %.2f %%\n", ns_json_string(one, "file", "no name"),
+                     ns_json_string(one, "label", ""), ns_json_string(one, "predicted", ""),
+                     100 * ns_json_number(one, "confidence", (double)NAN));
+    }
+}
+
 ns_status cli__evaluate_print(const ns_json *result, ns_error *err) {
     print_headline(result);
     NS_TRY(print_labels(result, err));
     print_worst(result);
+    print_surest(result);
     return NS_OK;
 }

@@ -51,7 +51,7 @@ static ns_status shrink(const data_set *set, size_t index, uint8_t *out, int *he
     return status;
 }
 
-/// The image as an <img>, described by its number.
+/// The image as an <img>, described by its name and number.
 static ns_status put_picture(html_text *html, const data_set *set, size_t index, ns_error *err) {
     static const size_t room_bytes = (size_t)DATA_CHANNELS_MAX * SIDE_MAX * SIDE_MAX;
     int height = 0;
@@ -68,7 +68,12 @@ static ns_status put_picture(html_text *html, const data_set *set, size_t index,
     NS_TRY_OUT(data_png_encode(pixels, data_describe(set)->channels, height, width, &png,
                                &png_bytes, err));
     NS_TRY_OUT(ns_data_uri("image/png", png, png_bytes, &uri, err));
-    html_put(html, "<img alt=\"image %zu\" title=\"image %zu\" src=\"", index, index);
+    html_put(html, "<img alt=\"image %zu\" title=\"", index);
+    if (data_name(set, index) != NULL) {
+        html_escaped(html, data_name(set, index));
+        html_raw(html, ", ");
+    }
+    html_put(html, "image %zu\" src=\"", index);
     html_raw(html, uri); // base64 and nothing else
     html_raw(html, "\">");
 out:
@@ -225,6 +230,10 @@ static data_split split_of(const data_set *set, uint32_t image) {
 
 static void put_owner(html_text *html, const data_set *set, uint32_t image) {
     const int label = data_label(set, image);
+    char room[32];
+    html_raw(html, "<span class=\"file\">");
+    html_escaped(html, cli__image_name(set, image, room));
+    html_raw(html, "</span>");
     if (label >= 0) {
         html_escaped(html, data_describe(set)->labels[label]);
         html_raw(html, ", ");

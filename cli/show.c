@@ -146,6 +146,12 @@ ns_status cli__set_print(const data_set *set, const char *path, ns_error *err) {
     return NS_OK;
 }
 
+const char *cli__image_name(const data_set *set, size_t index, char room[32]) {
+    const char *name = data_name(set, index);
+    (void)snprintf(room, 32, "image %zu", index);
+    return name != NULL ? name : room;
+}
+
 /* ---- studies --------------------------------------------------------------------------------- */
 
 /// "validation accuracy  93.57 %", or what else the study's score is called.

@@ -91,6 +91,16 @@ static int picture_class(gallery *g, uint32_t image) {
 
 /* ---- strips ---------------------------------------------------------------------------------- */
 
+/// What the picture is called: by its file and by its number, which the answers' CSV has too.
+static void put_name(gallery *g, uint32_t image) {
+    const char *name = data_name(g->set, image);
+    if (name != NULL) {
+        html_escaped(g->out, name);
+        html_raw(g->out, ", ");
+    }
+    html_put(g->out, "image %u", image);
+}
+
 /// `caption` is the label to name below the picture, -1 for none.
 static void put_picture(gallery *g, const report__answer *answer, int caption) {
     const int class = picture_class(g, answer->image);
@@ -99,7 +109,9 @@ static void put_picture(gallery *g, const report__answer *answer, int caption) {
     }
     html_put(g->out, "<figure><i class=\"picture p%d\" role=\"img\" aria-label=\"", class);
     html_escaped(g->out, g->info->labels[answer->truth]);
-    html_put(g->out, "\" title=\"image %u: ", answer->image);
+    html_raw(g->out, "\" title=\"");
+    put_name(g, answer->image);
+    html_raw(g->out, ": ");
     html_escaped(g->out, g->info->labels[answer->truth]);
     html_raw(g->out, ", the model says ");
     html_escaped(g->out, g->info->labels[answer->guess]);
@@ -194,6 +206,25 @@ static int by_confidence(const void *a, const void *b) {
     return left > right ? -1 : left < right;
 }
 
+/// The mistakes by file, where the set knows files: to be copied, which no tooltip lets one do.
+static void put_files(gallery *g, const report__answer *answers, size_t count) {
+    if (data_name(g->set, answers[0].image) == NULL) {
+        return;
+    }
+    html_raw(g->out, "<details><summary>Their files</summary>\n<div class=\"scroll\"><table>"
+                     "<tr><th>file</th><th class=\"word\">label</th>"
+                     "<th class=\"word\">the model says</th><th>confidence</th></tr>\n");
+    for (size_t i = 0; i < count; i++) {
+        html_raw(g->out, "<tr><td class=\"wrap\">");
+        put_name(g, answers[i].image);
+        html_raw(g->out, "</td>");
+        report__cell_text(g->out, "word", g->info->labels[answers[i].truth]);
+        report__cell_text(g->out, "word", g->info->labels[answers[i].guess]);
+        html_put(g->out, "<td>%.1f %%</td></tr>\n", 100 * (double)answers[i].confidence);
+    }
+    html_raw(g->out, "</table></div></details>\n");
+}
+
 /// What the model is most wrong about, of all labels: the first of each kind of confusion are its
 /// surest, so no more of a kind are looked at than are shown.
 static void put_mistakes(gallery *g, const report__confusions *c) {
@@ -210,7 +241,9 @@ static void put_mistakes(gallery *g, const report__confusions *c) {
         html_raw(g->out, "<h3>The surest mistakes</h3>\n<p class=\"quiet\">Below, what the model "
                          "says; pointing at a picture tells what it is. Mistakes like these are "
                          "often mistakes in the labels.</p>\n");
-        put_strip(g, wrong, count < MISTAKES_MAX ? count : MISTAKES_MAX, NAME_GUESS);
+        count = count < MISTAKES_MAX ? count : MISTAKES_MAX;
+        put_strip(g, wrong, count, NAME_GUESS);
+        put_files(g, wrong, count);
     }
     free(wrong);
 }

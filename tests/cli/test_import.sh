@@ -50,12 +50,20 @@ expect_json 'd["images"] == 52 and d["dropped"] == []' \
     import copies -o all.nsd --keep-duplicates --json
 expect_json 'd["provenance"]["duplicates"]["conflicting_labels"] == 1
     and any("another label" in x for x in d["warnings"])
-    and d["near_duplicates"]["pairs"] >= 2' inspect all.nsd --json
+    and d["near_duplicates"]["pairs"] >= 2
+    and any((x["a_file"], x["b_file"]) == ("lying1/0.png", "lying1/<copy>.png")
+            for x in d["near_duplicates"]["examples"])' inspect all.nsd --json
+expect 0 '^  lying1/0.png and lying1/<copy>.png' inspect all.nsd
+expect 0 'page all.html' inspect all.nsd --html all.html
+grep -q '<span class="file">lying1/&lt;copy&gt;.png</span>' all.html ||
+    fail "inspect --html: the near-duplicate is not named"
 expect 0 'page copies.html' inspect copies.nsd --html copies.html
 grep -q '&lt;copy&gt;.png' copies.html || fail "inspect --html: the dropped file is not named"
+grep -q 'title="lying1/[0-9]*.png, image ' copies.html || fail "inspect --html: no picture is named"
 grep -q 'src="data:image/png;base64,' copies.html || fail "inspect --html: no picture"
 ! grep -qE '(src|href)="https?:' copies.html || fail "inspect --html: it needs the network"
 "$PYTHON" -B "$HERE/check_page.py" copies.html 375 1600 2>err || fail "inspect --html: $(cat err)"
+"$PYTHON" -B "$HERE/check_page.py" all.html 375 1600 2>err || fail "inspect --html: $(cat err)"
 
 # Few images of a label are warned of.
 make_images scarce/rare1 4

@@ -80,7 +80,7 @@ expect_json 'd["intervals"]["accuracy"][0] <= d["accuracy"] <= d["intervals"]["a
     and d["decided_by"] == "most likely label" and len(d["curves"]["threshold"]) == 101
     and all(0 <= l["threshold"] <= 1 and "f1" in l["at_threshold"] for l in d["per_label"])' \
     evaluate m.nsm set.nsd --json --predictions p.csv
-[ "$(head -n 1 p.csv)" = 'image,split,true,predicted,"lying1","upright"' ] ||
+[ "$(head -n 1 p.csv)" = 'image,file,split,true,predicted,"lying1","upright"' ] ||
     fail "p.csv: $(head -n 1 p.csv)"
 "$PYTHON" - <<'PYTHON' || fail "p.csv and the accuracy differ"
 import csv, json
@@ -88,10 +88,25 @@ rows = list(csv.DictReader(open("p.csv")))
 right = sum(row["true"] == row["predicted"] for row in rows)
 assert len(rows) == 30 and right / 30 == json.load(open("out"))["accuracy"], right
 assert all(abs(float(row["lying1"]) + float(row["upright"]) - 1) < 1e-6 for row in rows)
+assert all(row["file"].startswith(row["true"] + "/") for row in rows), rows[0]
 PYTHON
 expect_json 'd["threshold"] == 0 and d["accuracy"] == 0 and d["micro"]["recall"] == 1' \
     evaluate m.nsm set.nsd --json --threshold 0
 expect 2 'threshold' evaluate m.nsm set.nsd --threshold 1.5
+
+# Wrong labels are found among the surest mistakes, by file.
+printf 'TEST,source/lying1/%d.png,upright\n' {0..9} >swapped.csv
+printf 'TEST,source/upright/%d.png,lying1\n' {0..9} >>swapped.csv
+printf 'TRAIN,source/lying1/%d.png,upright\n' {10..19} >>swapped.csv
+printf 'TRAIN,source/upright/%d.png,lying1\n' {10..19} >>swapped.csv
+"$PROGRAM" import swapped.csv -o swapped.nsd >/dev/null 2>&1 || fail "import of wrong labels"
+expect_json 'len(d["surest_mistakes"]) == 10
+    and all(m["file"].split("/")[1] == m["predicted"] != m["label"] for m in d["surest_mistakes"])
+    and [m["confidence"] for m in d["surest_mistakes"]] ==
+        sorted((m["confidence"] for m in d["surest_mistakes"]), reverse=True)' \
+    evaluate m.nsm swapped.nsd --json
+expect 0 '^  source/(lying1|upright)/[0-9].png: (lying1|upright) taken for [a-z1]+, [0-9.]+ %$' \
+    evaluate m.nsm swapped.nsd
 
 # Labelling: the one that cannot be read is named, the others are labelled.
 expect_json 'len(d["predictions"]) == 2 and d["predictions"][0]["file"] == "source/lying1/0.png"

@@ -169,6 +169,8 @@ static void test_whole_page(void **state) {
     assert_has(page, "href=\"#c0-1\"");
     assert_has(page, "id=\"c0-1\"");
     assert_has(page, "data:image/png;base64,");
+    assert_has(page, "title=\"plain/"); // pictures are called by their files
+    assert_has(page, "<summary>Their files</summary>");
     free(page);
     clear_study(&study);
 }
@@ -182,6 +184,8 @@ static void test_nothing_hostile_gets_through(void **state) {
     assert_lacks(page, "'<set>");
     assert_has(page, "&lt;img src=x onerror=alert(1)&gt;");
     assert_has(page, "it&#39;s &quot;round&quot; &amp; flat");
+    assert_has(page, "title=\"&lt;img src=x onerror=alert(1)&gt;/");
+    assert_has(page, "<td class=\"wrap\">it&#39;s &quot;round&quot; &amp; flat/");
     free(page);
     clear_study(&study);
 }
