@@ -40,7 +40,7 @@ static size_t find_surest(const search_predictions *predictions,
 
 void cli__surest_mistakes_set(const nn_model *model, const data_set *set, data_split split,
                               const search_predictions *predictions, ns_json *result) {
-    sure_mistake surest[CLI_SUREST_MAX];
+    sure_mistake surest[CLI_SUREST_MAX] = {0};
     const char *const *labels = nn_model_describe(model)->labels;
     size_t image_count = 0;
     const uint32_t *images = data_indices(set, split, &image_count);

@@ -1,6 +1,6 @@
-// The names of a pack's images, so that people can be told of a file and not of image 4711: a section
-// between pixels and tables that is never loaded, only mapped, so that a million names cost a million
-// images' training nothing.
+// The names of a pack's images, so that people are told of a file and not of image 4711: a section
+// between pixels and tables. Once data_open has checked it, it is only mapped: a million names take no
+// memory of their own, and nothing at all while nobody asks for them.
 //
 //   starts  (image_count + 1) uint64: where each name begins in the text, and where the last one ends
 //   text    the names, each with a final 0; "" for an image without one

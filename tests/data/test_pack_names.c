@@ -282,7 +282,8 @@ static void assert_damaged(const char *what, size_t at, const char *why) {
         fail_msg("%s at %zu: got \"%s\"", what, at, ns_status_text(status));
     }
     if (strstr(err.text, "forged.nsd") == NULL || (why != NULL && strstr(err.text, why) == NULL)) {
-        fail_msg("%s at %zu: \"%s\" does not say \"%s\"", what, at, err.text, why);
+        fail_msg("%s at %zu: \"%s\" does not say \"%s\"", what, at, err.text,
+                 why != NULL ? why : "forged.nsd");
     }
 }
 
