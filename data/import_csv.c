@@ -6,8 +6,9 @@
 // image may also have none: its line ends behind the path. A label named twice on a line counts
 // once; empty fields at a line's end are nothing, as spreadsheets write them.
 //
-// Paths are relative to the manifest's own folder. It is read twice: once to check every line and
-// once to list them, so that a mistake on the last of millions of lines costs no memory.
+// Paths are relative to the manifest's own folder. It is read three times, so that a mistake on the
+// last of millions of lines costs no memory: to check every line by itself, which is quick; to look
+// for every file, which takes several times as long; and to list them.
 
 #include <strings.h>
 
@@ -47,21 +48,6 @@ static ns_status parse_split(const manifest *m, const char *text, uint8_t *out) 
     return complain(m, reason);
 }
 
-static ns_status check_file(const manifest *m, const char *name) {
-    char reason[NS_ERROR_TEXT_MAX];
-    if (m->file->place->holds(m->file->place, name)) {
-        return NS_OK;
-    }
-    if (strncasecmp(name, "gs://", 5) == 0) {
-        (void)snprintf(reason, sizeof(reason),
-                       "'%.200s' is in cloud storage, which is not read: copy it to this machine",
-                       name);
-    } else {
-        (void)snprintf(reason, sizeof(reason), "there is no file '%.300s'", name);
-    }
-    return complain(m, reason);
-}
-
 static ns_status check_field_count(const manifest *m) {
     char reason[120];
     const size_t field_count = data__csv_field_count(m->csv);
@@ -76,6 +62,23 @@ static ns_status check_field_count(const manifest *m) {
         return complain(m, reason);
     }
     return NS_OK;
+}
+
+static ns_status check_file(manifest *m) {
+    char reason[NS_ERROR_TEXT_MAX];
+    NS_TRY(check_field_count(m));
+    const char *name = data__csv_field(m->csv, FIELD_PATH);
+    if (m->file->place->holds(m->file->place, name)) {
+        return NS_OK;
+    }
+    if (strncasecmp(name, "gs://", 5) == 0) {
+        (void)snprintf(reason, sizeof(reason),
+                       "'%.200s' is in cloud storage, which is not read: copy it to this machine",
+                       name);
+    } else {
+        (void)snprintf(reason, sizeof(reason), "there is no file '%.300s'", name);
+    }
+    return complain(m, reason);
 }
 
 /// What a line says beside its path; the labels ascend in no order yet.
@@ -132,7 +135,7 @@ static ns_status check_record(manifest *m) {
     }
     m->listing->multi_label =
         m->listing->multi_label || are_several(record.labels, record.label_count);
-    return check_file(m, data__csv_field(m->csv, FIELD_PATH));
+    return NS_OK;
 }
 
 static ns_status list_record(manifest *m) {
@@ -184,6 +187,7 @@ ns_status data__csv_list(const data__file *file, data__listing *listing, ns_erro
         return ns_fail(err, NS_ERR_INPUT, "cannot import %s: line %zu: the label is empty",
                        file->shown, m.bare_line);
     }
+    NS_TRY(walk(&m, check_file));
     return walk(&m, list_record);
 }
 

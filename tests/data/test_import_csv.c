@@ -180,6 +180,8 @@ static void test_refusals(void **state) {
     ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 2", "1 fields instead of 3");
     put_manifest("TRAIN,images/000.png,a\nTRAIN,images/lost.png,b\n");
     ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 2", "no file 'images/lost.png'");
+    put_manifest("TRAIN,images/lost.png,a\nTRIAN,images/000.png,b\n"); // files come last
+    ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 2", "'TRIAN'");
     put_manifest("TRAIN,gs://bucket/1.png,a\n");
     ASSERT_REFUSED("csv/set.csv", NS_ERR_INPUT, "line 1", "gs://bucket/1.png", "cloud storage");
     put_manifest("TRAIN,images/000.png,\n");
