@@ -191,7 +191,7 @@ int cli__import(int argc, char **argv) {
                "TRAIN|VALIDATION|TEST|UNASSIGNED,path,label[,label...] lines, a CSV file that "
                "holds the pixels (label,pixels,Usage or label,pixel0,pixel1,...), a folder of IDX "
                "files, a folder of Open Images (class descriptions, box annotations and images), "
-               "or a zip, tar or tar.gz file of a folder or CSV file.",
+               "or a zip, tar or tar.gz file of any of these.",
         .options = rows,
         .operand_count_min = 1,
         .operand_count_max = 1,

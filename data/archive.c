@@ -2,8 +2,8 @@
 // nothing is ever unpacked to disk, whatever the names of the entries are.
 //
 // What an archive says of itself is not believed. Limits hold for what was really read: the number
-// of entries, their names, and all bytes together, which may not be more than RATIO_MAX times the
-// archive's own (deflate reaches 1,032, images and tables 30), beyond some that are always allowed.
+// of entries, their names, and all bytes together, those included that were unpacked once more from
+// an entry, against those of the archive that were read for them (data__unpacked_check).
 //
 // libarchive turns names into the thread's locale; it is UTF-8 while a call of ours lasts.
 
@@ -15,20 +15,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "data/data_internal.h"
+#include "data/import_archive.h"
 
 #define BLOCK_BYTES     (256u << 10)
 #define ENTRIES_MAX     (1u << 22)
 #define NAMES_BYTES_MAX (256ull << 20)
-#define RATIO_MAX       250
-#define FREE_BYTES      (256ull << 20) // that are allowed whatever the ratio
 
 struct data__archive {
     const char *path; // borrowed
     struct archive *handle;
     locale_t locale;
-    uint64_t unpacked_bytes_max;
-    uint64_t unpacked_bytes; // of the entries read so far
+    uint64_t unpacked_bytes; // of the entries read so far, and from these
     uint64_t name_bytes;
     size_t entry_count;
     bool in_entry;
@@ -41,16 +38,22 @@ static ns_status damaged(const data__archive *archive, ns_error *err) {
                    text != NULL ? text : "no reason is known");
 }
 
+/// How many bytes came out of a filter: out of the last one (0), or of the file itself (-1).
+static uint64_t position(const data__archive *archive, int filter) {
+    const int64_t bytes = archive_filter_bytes(archive->handle, filter);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
 static ns_status check_amount(const data__archive *archive, ns_error *err) {
-    const int64_t streamed = archive_filter_bytes(archive->handle, 0);
-    const uint64_t out_bytes = streamed > 0 && (uint64_t)streamed > archive->unpacked_bytes
-                                   ? (uint64_t)streamed
-                                   : archive->unpacked_bytes;
-    if (out_bytes <= archive->unpacked_bytes_max) {
-        return NS_OK;
-    }
-    return ns_fail(err, NS_ERR_LIMIT,
-                   "it unpacks to more than %d times its size, as a zip bomb does", RATIO_MAX);
+    const uint64_t streamed = position(archive, 0);
+    return data__unpacked_check(
+        position(archive, -1),
+        streamed > archive->unpacked_bytes ? streamed : archive->unpacked_bytes, err);
+}
+
+ns_status data__archive_unpacked(data__archive *archive, size_t size_bytes, ns_error *err) {
+    archive->unpacked_bytes += size_bytes;
+    return check_amount(archive, err);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -64,7 +67,6 @@ static ns_status open_handle(data__archive *archive, ns_error *err) {
     if (!S_ISREG(info.st_mode)) {
         return ns_fail(err, NS_ERR_INPUT, "it is not a regular file");
     }
-    archive->unpacked_bytes_max = FREE_BYTES + RATIO_MAX * (uint64_t)info.st_size;
     archive->handle = archive_read_new();
     archive->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     if (archive->handle == NULL) {
@@ -181,14 +183,27 @@ ns_status data__archive_next(data__archive *archive, data__archive_entry *out, b
     return status == NS_OK ? check_amount(archive, err) : status;
 }
 
+ns_status data__archive_go_to(data__archive *archive, size_t *next, size_t ordinal, ns_error *err) {
+    while (*next <= ordinal) {
+        data__archive_entry entry;
+        bool at_end = false;
+        NS_TRY(data__archive_next(archive, &entry, &at_end, err));
+        if (at_end) {
+            return ns_fail(err, NS_ERR_CORRUPT, "it changed while it was read");
+        }
+        (*next)++;
+    }
+    return NS_OK;
+}
+
 ns_status data__archive_read(data__archive *archive, void *out, size_t size_bytes, size_t *got,
                              ns_error *err) {
-    const la_ssize_t now = archive_read_data(archive->handle, out, size_bytes);
+    const size_t wanted = size_bytes < BLOCK_BYTES ? size_bytes : BLOCK_BYTES; // between two checks
+    const la_ssize_t now = archive_read_data(archive->handle, out, wanted);
     if (now < 0) {
         return damaged(archive, err);
     }
     *got = (size_t)now;
     archive->in_entry = now > 0;
-    archive->unpacked_bytes += (uint64_t)now;
-    return check_amount(archive, err);
+    return data__archive_unpacked(archive, *got, err);
 }

@@ -59,10 +59,8 @@ ns_status data__csv_open(data__stream *stream, data__csv **out, ns_error *err) {
 
 ns_status data__csv_open_file(const data__file *file, data__csv **out, ns_error *err) {
     data__stream *stream = NULL;
-    ns_status status = file->place->open(file->place, file->name, &stream, err);
-    if (status == NS_OK) {
-        status = data__csv_open(stream, out, err);
-    }
+    NS_TRY(data__file_open(file, &stream, err));
+    const ns_status status = data__csv_open(stream, out, err);
     if (status != NS_OK) {
         ns_error_prefix(err, "cannot import %s", file->shown);
     }

@@ -1,11 +1,12 @@
 // Private to data/: the listing that every source form is read into, and the steps that import.c
 // strings together. The pack's layout and writer are in data/pack.h.
 //
-//   import_folder.c --+                   import.c
-//   import_pixels.c --+
-//   import_csv.c -----+--> data__listing --> import_survey.c --> import_decode.c --+
-//   import_idx.c ------------------------------------------------------------------+-> pack_write.c
-//   demo.c ------------------------------------------------------------------------+
+//   import_folder.c ------+                   import.c
+//   import_pixels.c ------+
+//   import_csv.c ---------+
+//   import_openimages.c --+--> data__listing --> import_survey.c --> import_decode.c --+
+//   import_idx.c ----------------------------------------------------------------------+-> pack_write.c
+//   demo.c ----------------------------------------------------------------------------+
 
 #ifndef NS_DATA_DATA_INTERNAL_H
 #define NS_DATA_DATA_INTERNAL_H
@@ -71,20 +72,31 @@ typedef struct data__image_header {
     int width, height, channels; // channels: 1 grey, 3 colour, as data_image_decode would give
 } data__image_header;
 
+/// A part of an image, as fractions of its sides: 0 <= left < right <= 1, 0 <= top < bottom <= 1.
+typedef struct data__box {
+    double left, right, top, bottom;
+} data__box;
+
+/// Gives `header`, of a whole image, the sides of the box: at least a pixel, and inside.
+void data__box_header(const data__box *box, data__image_header *header);
+/// Cuts the box out of `image`. The reason in `err` names no file. NS_ERR_MEMORY.
+ns_status data__box_crop(const data__box *box, data_image *image, ns_error *err);
+
 /// An image on its way in: the bytes of a file, or pixels where there is no file to decode.
 typedef struct data__content {
     uint8_t *bytes; // malloced; NULL: the image is decoded
     size_t size_bytes;
-    bool cut;           // there are more bytes than were asked for
-    data_image image;   // when `bytes` is NULL
-    int64_t cpu_max_ms; // of decoding it; 0: DATA__IMAGE_CPU_MAX_MS
+    bool cut;             // there are more bytes than were asked for
+    data_image image;     // when `bytes` is NULL
+    const data__box *box; // borrowed: what counts of the image in `bytes`; NULL: all of it
+    int64_t cpu_max_ms;   // of decoding it; 0: DATA__IMAGE_CPU_MAX_MS
 } data__content;
 
 void data__content_free(data__content *content);
 /// The first `bytes_max` bytes of the regular file `path`. The reason in `err` names no file.
 ns_status data__content_read(const char *path, size_t bytes_max, data__content *out, ns_error *err);
-/// What the beginning of an image says; of a cut one NS_ERR_INPUT may mean that more is needed. The
-/// reason in `err` names no file.
+/// What the beginning of an image says, of its box where it has one; of a cut one NS_ERR_INPUT may
+/// mean that more is needed. The reason in `err` names no file.
 ns_status data__content_header(const data__content *content, data__image_header *out,
                                ns_error *err);
 /// As data_image_decode, but the reason in `err` names no file. Pixels move out of `content`.
@@ -144,6 +156,8 @@ struct data__stream {
     /// Up to `size_bytes` into `out`; `*got` is 0 only at the end.
     ns_status (*read)(data__stream *stream, void *out, size_t size_bytes, size_t *got,
                       ns_error *err);
+    /// Told how many bytes were unpacked from those that it gave. NS_ERR_LIMIT: too many.
+    ns_status (*unpacked)(data__stream *stream, size_t size_bytes, ns_error *err);
     void (*close)(data__stream *stream);
 };
 
@@ -156,26 +170,8 @@ ns_status data__stream_read(data__stream *stream, void *out, size_t size_bytes, 
                             ns_error *err);
 void data__stream_close(data__stream *stream);
 
-/// A zip, tar or tar.gz file being read from its beginning to its end. The reasons in `err` name no
-/// file; NS_ERR_CORRUPT: it is damaged or cut off; NS_ERR_LIMIT: it is far larger than it looks.
-typedef struct data__archive data__archive;
-
-typedef struct data__archive_entry {
-    const char *name; // as the archive has it; lent until the next entry
-    bool is_folder;
-    const char *refused; // why it is no plain file; NULL: it is one
-} data__archive_entry;
-
-/// Borrows `path`.
-ns_status data__archive_open(const char *path, data__archive **out, ns_error *err);
-ns_status data__archive_next(data__archive *archive, data__archive_entry *out, bool *at_end,
-                             ns_error *err);
-/// Reads on in the entry; `*got` is 0 at its end.
-ns_status data__archive_read(data__archive *archive, void *out, size_t size_bytes, size_t *got,
-                             ns_error *err);
-void data__archive_close(data__archive *archive);
-/// Whether the file begins as an archive.
-bool data__archive_is(const char *path);
+/// NS_ERR_LIMIT when `unpacked_bytes` are far more than `packed_bytes` should hold.
+ns_status data__unpacked_check(uint64_t packed_bytes, uint64_t unpacked_bytes, ns_error *err);
 
 /// Where the files of a source are: a folder, or an archive, from which nothing is ever unpacked.
 typedef struct data__place data__place;
@@ -184,12 +180,39 @@ struct data__place {
     ns_status (*open)(const data__place *place, const char *name, data__stream **out,
                       ns_error *err);
     bool (*holds)(const data__place *place, const char *name);
-    const char *dir; // of a folder
-    void *archive;   // of an archive
+    /// The names in it, as data__dir_names. The sentence names the place.
+    ns_status (*names)(const data__place *place, char ***names, size_t *count, ns_error *err);
+    const char *dir;   // where its files are: what an item's path begins with
+    const char *shown; // the same as people are told of it
+    void *archive;     // of an archive; NULL: it is a folder
 };
 
 /// The folder `dir` (borrowed); absolute names stand alone.
 data__place data__place_folder(const char *dir);
+
+#define DATA__SHOWN_MAX (2 * NS_PATH_MAX)
+
+/// How people are told of the file `name`.
+void data__place_show(const data__place *place, const char *name, char out[DATA__SHOWN_MAX]);
+
+/// A file that a source consists of: to open it, and as people are told of it. All borrowed.
+typedef struct data__file {
+    const data__place *place;
+    const char *name; // NULL where all in the place is meant
+    const char *shown;
+} data__file;
+
+/// A file below no archive; holds what its `file` borrows, but for the path.
+typedef struct data__disk_file {
+    char dir[NS_PATH_MAX];
+    data__place place;
+    data__file file;
+} data__disk_file;
+
+/// Borrows `path`; `disk` must stay where it is.
+void data__disk_file_set(data__disk_file *disk, const char *path);
+/// Opens the file. The sentence names it.
+ns_status data__file_open(const data__file *file, data__stream **out, ns_error *err);
 
 /// A CSV file being read: memory is bounded by its longest record, at most 64 MiB of text.
 typedef struct data__csv data__csv;
@@ -204,23 +227,25 @@ size_t data__csv_field_count(const data__csv *csv);
 const char *data__csv_field(const data__csv *csv, size_t index);
 void data__csv_close(data__csv *csv);
 
-/// One image that a source names.
+/// One image that a source names. There may be millions: 64 bytes each.
 typedef struct data__item {
-    char *path;         // to open it
-    size_t name_at;     // where in `path` the name begins that people are shown
-    int label;          // index into the listing's labels once data__listing_finish has sorted
-                        // them; of several the first
-    uint16_t *labels;   // in a multi-label listing all of them, ascending; else NULL
-    size_t label_count; // of `labels`
-    uint8_t split;      // data_split or DATA__UNASSIGNED
-    char *reason;       // why it is left out; NULL: it is not
-    bool bad;           // left out as a bad image, not as something else
+    char *path;                // to open it
+    uint16_t *labels;          // in a multi-label listing all of them, ascending; else NULL
+    char *reason;              // why it is left out; NULL: it is not
+    data__box *box;            // what counts of the image; NULL: all of it
     data__image_header header; // read by the survey, unless the source gave it: kind is not OTHER
+    int label;                 // index into the listing's labels once data__listing_finish has
+                               // sorted them; of several the first
+    uint16_t label_count;      // of `labels`
+    uint16_t name_at;          // where in `path` the name begins that people are shown
+    uint8_t split;             // data_split or DATA__UNASSIGNED
+    bool bad;                  // left out as a bad image, not as something else
 } data__item;
 
 typedef struct data__listing data__listing;
 
-/// Gives the image of item `index`, of its bytes at least the first `bytes_max` (SIZE_MAX: all).
+/// Gives the image of item `index`, all its bytes (`bytes_max`: SIZE_MAX), or for its header at
+/// least the first `bytes_max`, marked as cut.
 /// NS_ERR_MEMORY, NS_ERR_LIMIT, NS_ERR_CORRUPT and NS_ERR_STOPPED end the import with their sentence, which names
 /// the source; any other failure leaves the item out, with a reason that names no file. Called by
 /// several threads at once, unless the listing is `in_order`.
@@ -241,8 +266,8 @@ struct data__listing {
     void *reader;       // for `read`
     void (*reader_free)(void *reader);
     // A source that can only be read from its beginning to its end: `read` is asked by one thread at
-    // a time for ascending items (those with a reason left out), always for all bytes; a smaller
-    // item than the last begins a new pass.
+    // a time for ascending items (those with a reason left out), once each; a smaller item than the
+    // last begins a new pass. For a header it gives all that the header takes, never marked as cut.
     bool in_order;
 };
 
@@ -255,6 +280,8 @@ ns_status data__listing_add(data__listing *listing, const char *dir, const char 
 /// The same with any number of labels, of which it takes a copy, each once.
 ns_status data__listing_add_labels(data__listing *listing, const char *dir, const char *name,
                                    const int *labels, size_t count, uint8_t split, ns_error *err);
+/// Of the item added last only this part counts. NS_ERR_MEMORY.
+ns_status data__listing_crop(data__listing *listing, const data__box *box, ns_error *err);
 /// Adds something that is no image, with the reason; `label` does not matter.
 ns_status data__listing_skip(data__listing *listing, const char *name, const char *reason,
                              ns_error *err);
@@ -271,6 +298,9 @@ ns_status data__listing_read(const data__listing *listing, size_t index, size_t 
 /// The names in the folder `path`, bytewise ascending, without hidden files and what file managers
 /// leave behind. `*names` and each name are malloced; free with data__names_free.
 ns_status data__dir_names(const char *path, char ***names, size_t *count, ns_error *err);
+/// Appends a copy of `name`; all of `*names`, `*count` and `*capacity` begin as zeros.
+ns_status data__names_add(char ***names, size_t *count, size_t *capacity, const char *name,
+                          ns_error *err);
 void data__names_free(char **names, size_t count);
 
 ns_status data__folder_list(const char *source, data__listing *listing, ns_error *err);
@@ -278,22 +308,6 @@ ns_status data__folder_list(const char *source, data__listing *listing, ns_error
 ns_status data__folder_stranger(const char *source, const char *name, ns_error *err);
 /// Whether the name is a hidden one, or of what file managers leave behind.
 bool data__is_litter(const char *name);
-/// A file that a source consists of: to open it, and as people are told of it. All borrowed.
-typedef struct data__file {
-    const data__place *place;
-    const char *name;
-    const char *shown;
-} data__file;
-
-/// A file below no archive; holds what its `file` borrows, but for the path.
-typedef struct data__disk_file {
-    char dir[NS_PATH_MAX];
-    data__place place;
-    data__file file;
-} data__disk_file;
-
-/// Borrows `path`; `disk` must stay where it is.
-void data__disk_file_set(data__disk_file *disk, const char *path);
 
 ns_status data__csv_list(const data__file *file, data__listing *listing, ns_error *err);
 /// Whether the file begins as a manifest.
@@ -305,24 +319,13 @@ bool data__pixels_is(const data__file *file);
 /// Opens the file as CSV. The sentence names it.
 ns_status data__csv_open_file(const data__file *file, data__csv **out, ns_error *err);
 
-/// The names in an archive, and its files and images by them.
-typedef struct data__archive_index data__archive_index;
-
-/// Borrows `source`.
-ns_status data__archive_scan(const char *source, const data_import_options *options,
-                             data__archive_index **out, ns_error *err);
-/// The form of what it holds: folder, CSV, pixels or IDX.
-data_format data__archive_form(data__archive_index *index);
-/// Lists what it holds in this form; the listing borrows `index`.
-ns_status data__archive_list(data__archive_index *index, data_format form, data__listing *listing,
-                             ns_error *err);
-void data__archive_index_free(data__archive_index *index);
-
-/// Lists a folder in the form of Open Images; borrows `source` for the life of the listing.
-ns_status data__openimages_list(const char *source, data__listing *listing, ns_error *err);
+/// Lists the boxes of a place in the form of Open Images.
+ns_status data__openimages_list(const data__place *place, data__listing *listing, ns_error *err);
 /// Whether the name is that of its class descriptions.
 bool data__openimages_is_classes(const char *name);
 bool data__format_is_csv(const char *name);
+/// The form that the names of the files in a place show; DATA_FORMAT_AUTO when they show none.
+data_format data__format_of_names(char *const *entries, size_t count);
 /// `wanted`, or the form that the source itself shows.
 ns_status data__format_detect(const char *source, data_format wanted, data_format *out,
                               ns_error *err);
@@ -367,6 +370,7 @@ ns_status data__pictures_take(data__pictures *set, const data__picture *seen, da
 
 /// How an import deals with copies of one picture.
 typedef struct data__hygiene {
+    bool only_counts; // every copy stays
     data__pictures pictures;
     uint32_t *removed; // (removed_count) places in the pack of images that must go after all
     size_t removed_count, removed_capacity;
@@ -380,7 +384,7 @@ void data__hygiene_free(data__hygiene *hygiene);
 /// Counts without dropping: `seen` as for data__pictures_take.
 ns_status data__hygiene_count(data__hygiene *hygiene, const data__picture *seen, ns_error *err);
 /// Gives `hygiene` its place in `json`, a pack's provenance.
-void data__hygiene_report(const data__hygiene *hygiene, bool dropped, ns_json *json);
+void data__hygiene_report(const data__hygiene *hygiene, ns_json *json);
 
 /* ---- import ---------------------------------------------------------------------------------- */
 
@@ -426,8 +430,9 @@ void data__pass_begin(data__pass *pass, data__import *run, size_t first, size_t 
 /// What ended the import, or NS_OK.
 ns_status data__pass_end(data__pass *pass, ns_error *err);
 
-/// Takes the next item that is not left out and reads up to `bytes_max` bytes of its image; false at
-/// the end or after a failure that ends the import. What is wrong with the item alone goes into its
+/// Takes the next item that is not left out and reads its image; false at the end or after a failure
+/// that ends the import. With a `bytes_max` below SIZE_MAX only the header is wanted: see data__read_fn;
+/// items whose header is known are passed over. What is wrong with the item alone goes into its
 /// reason, and `*content` is empty then.
 bool data__pass_next(data__pass *pass, size_t bytes_max, size_t *index, data__content *content);
 /// Leaves item `index` out, or ends the import: what a data__read_fn's failure does.
@@ -436,8 +441,9 @@ void data__pass_leave_out(data__pass *pass, size_t index, ns_status status, cons
 /// Ends the import, when it was not ended yet.
 void data__pass_fail(data__pass *pass, ns_status status, const char *sentence);
 
-/// The whole import of IDX files.
-ns_status data__idx_import(const char *path, const char *out_path,
+/// The whole import of IDX files: the set of which `source->name` is one, or the only set of the place
+/// when it is NULL; `format` is the source's.
+ns_status data__idx_import(const data__file *source, data_format format, const char *out_path,
                            const data_import_options *options, ns_error *err);
 /// Tells the caller's progress function; NS_ERR_STOPPED when it wants no more.
 ns_status data__import_tell(const data_import_options *options, const char *source,

@@ -13,8 +13,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "data/data_internal.h"
+#include "data/import_archive.h"
 
 ns_status data_conflicts_parse(const char *text, data_conflicts *out, ns_error *err) {
     static const char *const names[] = {"drop", "first", "error"};
@@ -65,20 +66,29 @@ typedef struct opened_source {
     data_format form;             // the same, or of what an archive holds
     data__archive_index *archive; // NULL: it is none
     data__disk_file disk;
+    data__place folder;
+    data__file files; // what it consists of: with a name the one file, else all in the place
 } opened_source;
+
+/// Sets the files of a source that is no archive.
+static void find_files(const data__import *run, opened_source *source) {
+    struct stat info;
+    data__disk_file_set(&source->disk, run->source);
+    source->folder = data__place_folder(run->source);
+    source->files = source->disk.file;
+    if (stat(run->source, &info) == 0 && S_ISDIR(info.st_mode)) {
+        source->files = (data__file){.place = &source->folder, .shown = run->source};
+    }
+}
 
 static ns_status open_source(const data__import *run, opened_source *source, ns_error *err) {
     NS_TRY(data__format_detect(run->source, run->options->format, &source->format, err));
-    data__disk_file_set(&source->disk, run->source);
+    find_files(run, source);
     source->form = source->format;
     if (source->format == DATA_FORMAT_ARCHIVE) {
         NS_TRY(data__archive_scan(run->source, run->options, &source->archive, err));
-        source->form = data__archive_form(source->archive);
-    }
-    if (source->archive != NULL && source->form == DATA_FORMAT_IDX) {
-        return ns_fail(err, NS_ERR_INPUT,
-                       "cannot import %s: IDX files inside an archive are not read; unpack it",
-                       run->source);
+        NS_TRY(data__archive_form(source->archive, &source->form, err));
+        source->files = (data__file){.place = &source->archive->place, .shown = run->source};
     }
     if (run->options->multi_label && source->form != DATA_FORMAT_CSV) {
         return ns_fail(err, NS_ERR_USAGE,
@@ -99,7 +109,7 @@ static ns_status list(data__import *run, const opened_source *source, ns_error *
     case DATA_FORMAT_PIXELS:
         return data__pixels_list(&source->disk.file, &run->listing, err);
     case DATA_FORMAT_OPENIMAGES:
-        return data__openimages_list(run->source, &run->listing, err);
+        return data__openimages_list(&source->folder, &run->listing, err);
     default:
         return data__folder_list(run->source, &run->listing, err);
     }
@@ -156,13 +166,15 @@ ns_status data_import(const char *source, const char *out_path, const data_impor
         .source = source,
         .options = options,
         .listing = {.source = source, .options = options},
+        .hygiene = {.only_counts = options->keep_duplicates},
         .thread_count = options->thread_count > 0 ? options->thread_count : ns_cpu_count(),
     };
     opened_source opened = {0};
     ns_status status = open_source(&run, &opened, err);
     if (status == NS_OK) {
-        status = opened.form == DATA_FORMAT_IDX ? data__idx_import(source, out_path, options, err)
-                                                : import_listing(&run, &opened, out_path, err);
+        status = opened.form == DATA_FORMAT_IDX
+                     ? data__idx_import(&opened.files, opened.format, out_path, options, err)
+                     : import_listing(&run, &opened, out_path, err);
     }
     data__pack_abort(run.writer);
     data__listing_free(&run.listing);

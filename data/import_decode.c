@@ -37,14 +37,22 @@ static ns_status decode_and_fit(const data__import *run, data__content *content,
     return status;
 }
 
+/// Whether decoding takes very much memory: of a small box the whole image is decoded, too.
+static bool is_large(const data__image_header *known, const data__content *content) {
+    data__content whole = *content;
+    data__image_header header = *known;
+    whole.box = NULL;
+    return (content->box == NULL || data__content_header(&whole, &header, NULL) == NS_OK) &&
+           (long long)header.width * header.height > LARGE_PIXELS;
+}
+
 static void decode_item(batch *of, size_t index, data__content *content) {
     const data__import *run = of->pass.run;
-    const data__image_header *header = &run->listing.items[index].header;
     uint8_t *out = of->pixels + (index - of->first) * of->image_bytes;
     data__print *print = &of->prints[index - of->first];
     ns_error reason;
     ns_status status;
-    if ((long long)header->width * header->height > LARGE_PIXELS) {
+    if (is_large(&run->listing.items[index].header, content)) {
 #pragma omp critical(data_large_image)
         status = decode_and_fit(run, content, out, print, &reason);
     } else {

@@ -44,9 +44,9 @@ ns_status data__hygiene_count(data__hygiene *hygiene, const data__picture *seen,
     return NS_OK;
 }
 
-void data__hygiene_report(const data__hygiene *hygiene, bool dropped, ns_json *json) {
+void data__hygiene_report(const data__hygiene *hygiene, ns_json *json) {
     ns_json *report = ns_json_set(json, "duplicates", ns_json_object_new());
-    ns_json_set_bool(report, "dropped", dropped);
+    ns_json_set_bool(report, "dropped", !hygiene->only_counts);
     ns_json_set_int(report, "repeated_pictures", (int64_t)hygiene->repeated_count);
     ns_json_set_int(report, "same_label", (int64_t)hygiene->duplicate_count);
     ns_json_set_int(report, "conflicting_labels", (int64_t)hygiene->conflict_count);
@@ -175,8 +175,8 @@ ns_status data__import_admit(data__import *run, size_t index, const data__print 
     };
     data__picture *picture = NULL;
     bool is_new = false;
-    *admitted = run->options->keep_duplicates;
-    if (run->options->keep_duplicates) {
+    *admitted = run->hygiene.only_counts;
+    if (run->hygiene.only_counts) {
         return data__hygiene_count(&run->hygiene, &copy, err);
     }
     NS_TRY(data__pictures_take(&run->hygiene.pictures, &copy, &picture, &is_new, err));

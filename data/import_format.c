@@ -5,7 +5,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "data/data_internal.h"
+#include "data/import_archive.h"
 
 static const char *const names[DATA_FORMAT_COUNT] = {
     [DATA_FORMAT_AUTO] = "auto",
@@ -31,19 +31,25 @@ ns_status data_format_parse(const char *text, data_format *out, ns_error *err) {
     return ns_fail(err, NS_ERR_USAGE, "unknown format '%s' (" DATA_FORMAT_NAMES ")", text);
 }
 
+data_format data__format_of_names(char *const *entries, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (data__idx_is_images(entries[i])) {
+            return DATA_FORMAT_IDX;
+        }
+        if (data__openimages_is_classes(entries[i])) {
+            return DATA_FORMAT_OPENIMAGES;
+        }
+    }
+    return DATA_FORMAT_AUTO;
+}
+
 /// The form of a folder, by the names in it.
 static ns_status detect_folder(const char *source, data_format *out, ns_error *err) {
     char **entries = NULL;
     size_t count = 0;
     NS_TRY(data__dir_names(source, &entries, &count, err));
-    *out = DATA_FORMAT_FOLDER;
-    for (size_t i = 0; i < count; i++) {
-        if (data__idx_is_images(entries[i])) {
-            *out = DATA_FORMAT_IDX;
-        } else if (data__openimages_is_classes(entries[i])) {
-            *out = DATA_FORMAT_OPENIMAGES;
-        }
-    }
+    const data_format form = data__format_of_names(entries, count);
+    *out = form != DATA_FORMAT_AUTO ? form : DATA_FORMAT_FOLDER;
     data__names_free(entries, count);
     return NS_OK;
 }

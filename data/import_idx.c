@@ -1,85 +1,112 @@
 // IDX files, the form of MNIST and its family: images in one file, labels in another, each maybe
-// gzipped. The source is the folder that holds them, or one of them.
+// gzipped. The source is the folder or archive that holds them, or one of them.
 //
 //   train-images-idx3-ubyte[.gz]   train-labels-idx1-ubyte[.gz]
 //   t10k-images-idx3-ubyte[.gz]    t10k-labels-idx1-ubyte[.gz]     (or "test" for "t10k")
 //
 // A file: 0, 0, type (8: uint8), number of dimensions, each dimension as a big-endian 32-bit
 // number, then the bytes (http://yann.lecun.com/exdb/mnist). What is not exactly as long as its
-// header says is refused. Labels are named by their numbers; numbers that never occur are left out.
+// header says is refused. Labels are named by their numbers; numbers that never occur are left out:
+// label files are read once to know which occur, and again beside the images, so that memory holds
+// one image, whatever the headers claim.
 //
 // Copies of one picture are counted and kept: such files are published benchmarks, whose figures are
 // only comparable over exactly the images that everybody has.
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <zlib.h>
 
 #include "data/data_internal.h"
 
 #define PAIRS_MAX    8
 #define DIMS_MAX     3
 #define LABEL_VALUES 256
-#define GZ_BUFFER    (256u << 10)
-#define CHUNK_BYTES  (64u << 10)
+#define BUFFER_BYTES (64u << 10)
+#define CHUNK_BYTES  4096 // of labels
+
+/// The name of an IDX file, and how people are told of it.
+typedef struct idx_name {
+    char name[NS_PATH_MAX];
+    char shown[DATA__SHOWN_MAX];
+} idx_name;
 
 /// One IDX file being read.
 typedef struct idx_file {
-    const char *path;
-    gzFile gz;
+    const idx_name *name;
+    data__stream *stream;
+    uint8_t *buffer; // (BUFFER_BYTES), of which [at, end) is still to be taken
+    size_t at, end;
     size_t dims[DIMS_MAX]; // those after dim_count are 1
 } idx_file;
 
 /// Two files that belong together.
 typedef struct idx_pair {
-    char images[NS_PATH_MAX];
-    char labels[NS_PATH_MAX];
-    uint8_t split;   // data_split or DATA__UNASSIGNED
-    uint8_t *values; // (count) label numbers
-    size_t count;
+    idx_name images, labels;
+    uint8_t split; // data_split or DATA__UNASSIGNED
+    size_t count;  // of images, and of labels
 } idx_pair;
 
 typedef struct idx_source {
+    const data__file *file; // see data__idx_import
     idx_pair pairs[PAIRS_MAX];
     int pair_count;
     char names[LABEL_VALUES][4];             // decimal
     const char *labels[LABEL_VALUES];        // names of those that occur
-    int label_of[LABEL_VALUES], label_count; // value -> label
+    int label_of[LABEL_VALUES], label_count; // value -> label, or -1
 } idx_source;
 
-static ns_status refuse(const char *path, const char *reason, ns_error *err) {
-    return ns_fail(err, NS_ERR_INPUT, "cannot import %s: %s", path, reason);
+static ns_status refuse(const idx_file *file, const char *reason, ns_error *err) {
+    return ns_fail(err, NS_ERR_INPUT, "cannot import %s: %s", file->name->shown, reason);
 }
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
+/// Fills the buffer, which is empty; it stays so only at the file's end.
+static ns_status idx_fill(idx_file *file, ns_error *err) {
+    file->at = 0;
+    file->end = 0;
+    const ns_status status =
+        data__stream_read(file->stream, file->buffer, BUFFER_BYTES, &file->end, err);
+    if (status != NS_OK) {
+        ns_error_prefix(err, "cannot import %s", file->name->shown);
+    }
+    return status;
+}
+
 /// Reads exactly `size_bytes`, or says what stopped it.
-static ns_status idx_read(const idx_file *file, void *out, size_t size_bytes, ns_error *err) {
-    const int got = gzread(file->gz, out, (unsigned)size_bytes);
-    if (got >= 0 && (size_t)got == size_bytes) {
-        return NS_OK;
+static ns_status idx_read(idx_file *file, uint8_t *out, size_t size_bytes, ns_error *err) {
+    while (size_bytes > 0) {
+        if (file->at == file->end) {
+            NS_TRY(idx_fill(file, err));
+        }
+        if (file->at == file->end) {
+            return refuse(file, "it is cut off: its header promises more than it holds", err);
+        }
+        const size_t held = file->end - file->at;
+        const size_t now = size_bytes < held ? size_bytes : held;
+        memcpy(out, file->buffer + file->at, now);
+        file->at += now;
+        out += now;
+        size_bytes -= now;
     }
-    int code = Z_OK;
-    const char *text = gzerror(file->gz, &code);
-    if (got < 0 && code != Z_BUF_ERROR) {
-        return refuse(file->path, code == Z_ERRNO ? strerror(errno) : text, err);
-    }
-    return refuse(file->path, "it is cut off: its header promises more than it holds", err);
+    return NS_OK;
 }
 
 static ns_status read_header(idx_file *file, int dim_count, ns_error *err) {
     uint8_t bytes[4 + 4 * DIMS_MAX];
+    NS_TRY(idx_fill(file, err));
+    if (file->end == 0) {
+        return refuse(file, "it is empty", err);
+    }
     NS_TRY(idx_read(file, bytes, 4, err));
     if (bytes[0] != 0 || bytes[1] != 0) {
-        return refuse(file->path, "it is not an IDX file", err);
+        return refuse(file, "it is not an IDX file", err);
     }
     if (bytes[2] != 8 || bytes[3] != dim_count) {
         return ns_fail(err, NS_ERR_INPUT,
                        "cannot import %s: it has type 0x%02x and %d dimensions instead of 0x08 "
                        "(bytes) and %d",
-                       file->path, bytes[2], bytes[3], dim_count);
+                       file->name->shown, bytes[2], bytes[3], dim_count);
     }
     NS_TRY(idx_read(file, bytes + 4, 4 * (size_t)dim_count, err));
     for (int i = 0; i < DIMS_MAX; i++) {
@@ -92,29 +119,22 @@ static ns_status read_header(idx_file *file, int dim_count, ns_error *err) {
 }
 
 static void idx_close(idx_file *file) {
-    if (file->gz != NULL) {
-        (void)gzclose(file->gz);
-    }
+    data__stream_close(file->stream);
+    free(file->buffer);
     *file = (idx_file){0};
 }
 
-static ns_status idx_open(idx_file *file, const char *path, int dim_count, ns_error *err) {
-    struct stat info;
-    *file = (idx_file){.path = path};
-    if (stat(path, &info) != 0) {
-        return ns_fail(err, errno == ENOENT ? NS_ERR_NOT_FOUND : NS_ERR_IO, "cannot import %s: %s",
-                       path, strerror(errno));
+static ns_status idx_open(idx_file *file, const idx_source *source, const idx_name *name,
+                          int dim_count, ns_error *err) {
+    const data__file named = {source->file->place, name->name, name->shown};
+    ns_status status = NS_OK;
+    *file = (idx_file){.name = name, .buffer = malloc(BUFFER_BYTES)};
+    if (file->buffer == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", name->shown);
     }
-    if (!S_ISREG(info.st_mode)) {
-        return refuse(path, "it is not a regular file", err);
-    }
-    file->gz = gzopen(path, "rb");
-    if (file->gz == NULL) {
-        return ns_fail(err, NS_ERR_IO, "cannot import %s: %s", path, strerror(errno));
-    }
-    (void)gzbuffer(file->gz, GZ_BUFFER);
-    const ns_status status =
-        info.st_size == 0 ? refuse(path, "it is empty", err) : read_header(file, dim_count, err);
+    NS_TRY_OUT(data__file_open(&named, &file->stream, err));
+    NS_TRY_OUT(read_header(file, dim_count, err));
+out:
     if (status != NS_OK) {
         idx_close(file);
     }
@@ -122,38 +142,11 @@ static ns_status idx_open(idx_file *file, const char *path, int dim_count, ns_er
 }
 
 /// The end of the file must be here. Reading up to it also checks gzip's own checksum.
-static ns_status idx_end(const idx_file *file, ns_error *err) {
-    uint8_t byte;
-    const int got = gzread(file->gz, &byte, 1);
-    if (got > 0) {
-        return refuse(file->path, "it holds more than its header says", err);
+static ns_status idx_end(idx_file *file, ns_error *err) {
+    if (file->at == file->end) {
+        NS_TRY(idx_fill(file, err));
     }
-    int code = Z_OK;
-    const char *text = gzerror(file->gz, &code);
-    return code == Z_OK || code == Z_STREAM_END ? NS_OK : refuse(file->path, text, err);
-}
-
-/// All bytes of a file of one dimension; memory grows with what is really there.
-static ns_status read_values(const idx_file *file, uint8_t **out, ns_error *err) {
-    const size_t count = file->dims[0];
-    uint8_t *values = NULL;
-    for (size_t used = 0; used < count;) {
-        const size_t now = count - used < CHUNK_BYTES ? count - used : CHUNK_BYTES;
-        uint8_t *grown = realloc(values, used + now);
-        if (grown == NULL) {
-            free(values);
-            return ns_fail(err, NS_ERR_MEMORY, "out of memory while reading %s", file->path);
-        }
-        values = grown;
-        const ns_status status = idx_read(file, values + used, now, err);
-        if (status != NS_OK) {
-            free(values);
-            return status;
-        }
-        used += now;
-    }
-    *out = values;
-    return NS_OK;
+    return file->at == file->end ? NS_OK : refuse(file, "it holds more than its header says", err);
 }
 
 /* ---- which files ----------------------------------------------------------------------------- */
@@ -210,119 +203,134 @@ static void labels_name(const char *images, char out[NS_PATH_MAX]) {
     *at = 0;
 }
 
-static ns_status find_labels(const char *dir, const char *images, char out[NS_PATH_MAX],
+static void set_name(const data__place *place, const char *name, idx_name *out) {
+    (void)snprintf(out->name, sizeof(out->name), "%s", name);
+    data__place_show(place, name, out->shown);
+}
+
+static ns_status find_labels(const data__place *place, const idx_name *images, idx_name *out,
                              ns_error *err) {
     char name[NS_PATH_MAX];
-    char zipped[NS_PATH_MAX + 4];
-    labels_name(images, name);
-    NS_TRY(ns_path_join(dir, name, out, err));
-    if (ns_file_exists(out)) {
-        return NS_OK;
+    char zipped[NS_PATH_MAX];
+    labels_name(images->name, name);
+    (void)snprintf(zipped, sizeof(zipped), "%.*s.gz", (int)sizeof(zipped) - 4, name);
+    const char *const names[] = {name, zipped};
+    for (size_t i = 0; i < NS_COUNT_OF(names); i++) {
+        if (place->holds(place, names[i])) {
+            set_name(place, names[i], out);
+            return NS_OK;
+        }
     }
-    (void)snprintf(zipped, sizeof(zipped), "%s.gz", name);
-    NS_TRY(ns_path_join(dir, zipped, out, err));
-    if (ns_file_exists(out)) {
-        return NS_OK;
-    }
-    return ns_fail(err, NS_ERR_NOT_FOUND, "cannot import %s/%s: its labels, %s[.gz], are missing",
-                   dir, images, name);
+    return ns_fail(err, NS_ERR_NOT_FOUND, "cannot import %s: its labels, %s[.gz], are missing",
+                   images->shown, name);
 }
 
 /// Whether "NAME.gz" lies unpacked beside itself.
-static bool is_unpacked(const char *dir, const char *name) {
-    char path[NS_PATH_MAX];
-    if (!ends_in_gz(name) || ns_path_join(dir, name, path, NULL) != NS_OK) {
+static bool is_unpacked(const data__place *place, const char *name) {
+    char unpacked[NS_PATH_MAX];
+    if (!ends_in_gz(name)) {
         return false;
     }
-    path[strlen(path) - 3] = 0;
-    return ns_file_exists(path);
+    (void)snprintf(unpacked, sizeof(unpacked), "%.*s", (int)strlen(name) - 3, name);
+    return place->holds(place, unpacked);
 }
 
-static ns_status add_pair(idx_source *source, const char *dir, const char *name, ns_error *err) {
+static ns_status add_pair(idx_source *source, const char *name, ns_error *err) {
+    const data__place *place = source->file->place;
     if (source->pair_count == PAIRS_MAX) {
         return ns_fail(err, NS_ERR_INPUT, "cannot import %s: it holds more than %d IDX image files",
-                       dir, PAIRS_MAX);
+                       source->file->shown, PAIRS_MAX);
     }
     idx_pair *pair = &source->pairs[source->pair_count];
     (void)split_word(name, &pair->split);
-    NS_TRY(ns_path_join(dir, name, pair->images, err));
-    NS_TRY(find_labels(dir, name, pair->labels, err));
+    set_name(place, name, &pair->images);
+    NS_TRY(find_labels(place, &pair->images, &pair->labels, err));
     source->pair_count++;
     return NS_OK;
 }
 
-/// Picks the image files among `names` whose data set is called `wanted` (NULL: whatever comes
-/// first; then another is an error).
-static ns_status pick_pairs(idx_source *source, const char *dir, const char *wanted, char **names,
-                            size_t count, ns_error *err) {
-    char set[NS_PATH_MAX] = "";
+/// The name of the data set of which `name` is a file.
+static void set_of(const char *name, char out[NS_PATH_MAX]) {
+    uint8_t split;
+    (void)snprintf(out, NS_PATH_MAX, "%.*s", (int)(split_word(name, &split) - name), name);
+}
+
+/// Picks the image files among `names` of the wanted data set; where none is named there may only
+/// be one.
+static ns_status pick_pairs(idx_source *source, char **names, size_t count, ns_error *err) {
+    const data__file *file = source->file;
+    char wanted[NS_PATH_MAX] = "";
+    bool is_known = file->name != NULL;
+    if (is_known) {
+        set_of(file->name, wanted);
+    }
     for (size_t i = 0; i < count; i++) {
-        uint8_t split;
-        if (!data__idx_is_images(names[i]) || is_unpacked(dir, names[i])) {
+        char set[NS_PATH_MAX];
+        if (!data__idx_is_images(names[i]) || is_unpacked(file->place, names[i])) {
             continue;
         }
-        char name[NS_PATH_MAX];
-        (void)snprintf(name, sizeof(name), "%.*s", (int)(split_word(names[i], &split) - names[i]),
-                       names[i]);
-        if (wanted != NULL && strcmp(name, wanted) != 0) {
-            continue;
+        set_of(names[i], set);
+        if (!is_known) {
+            memcpy(wanted, set, sizeof(wanted));
+            is_known = true;
         }
-        if (source->pair_count > 0 && strcmp(name, set) != 0) {
+        if (strcmp(set, wanted) == 0) {
+            NS_TRY(add_pair(source, names[i], err));
+        } else if (file->name == NULL) {
             return ns_fail(err, NS_ERR_INPUT,
-                           "cannot import %s: it holds several data sets; name one of the files",
-                           dir);
+                           "cannot import %s: it holds several data sets; %s one of the files",
+                           file->shown,
+                           file->place->archive != NULL ? "unpack it and name" : "name");
         }
-        memcpy(set, name, sizeof(set));
-        NS_TRY(add_pair(source, dir, names[i], err));
     }
     return NS_OK;
 }
 
-static ns_status find_pairs(idx_source *source, const char *path, ns_error *err) {
-    struct stat info;
-    char dir[NS_PATH_MAX];
-    char wanted[NS_PATH_MAX];
-    const bool is_dir = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-    (void)snprintf(dir, sizeof(dir), "%s", path);
-    if (!is_dir) {
-        uint8_t split;
-        const char *slash = strrchr(path, '/');
-        const char *name = slash != NULL ? slash + 1 : path;
-        (void)snprintf(wanted, sizeof(wanted), "%.*s", (int)(split_word(name, &split) - name),
-                       name);
-        (void)snprintf(dir, sizeof(dir), "%.*s", slash != NULL ? (int)(name - path) : 1,
-                       slash != NULL ? path : ".");
-    }
+static ns_status find_pairs(idx_source *source, ns_error *err) {
+    const data__file *file = source->file;
     char **names = NULL;
     size_t count = 0;
-    NS_TRY(data__dir_names(dir, &names, &count, err));
-    const ns_status status = pick_pairs(source, dir, is_dir ? NULL : wanted, names, count, err);
+    NS_TRY(file->place->names(file->place, &names, &count, err));
+    const ns_status status = pick_pairs(source, names, count, err);
     data__names_free(names, count);
     NS_TRY(status);
-    return source->pair_count > 0 ? NS_OK
-                                  : refuse(path, "no IDX files (*-images-idx3-ubyte) there", err);
+    return source->pair_count > 0
+               ? NS_OK
+               : ns_fail(err, NS_ERR_INPUT,
+                         "cannot import %s: no IDX files (*-images-idx3-ubyte) there", file->shown);
 }
 
 /* ---- import ---------------------------------------------------------------------------------- */
 
-static ns_status read_labels(idx_source *source, ns_error *err) {
+/// Reads a label file to its end: how many labels it has, and which occur.
+static ns_status survey_labels(const idx_source *source, idx_pair *pair, bool *occurs,
+                               ns_error *err) {
+    idx_file file;
+    uint8_t values[CHUNK_BYTES];
+    ns_status status = NS_OK;
+    NS_TRY(idx_open(&file, source, &pair->labels, 1, err));
+    pair->count = file.dims[0];
+    for (size_t left = pair->count; left > 0;) {
+        const size_t now = left < sizeof(values) ? left : sizeof(values);
+        NS_TRY_OUT(idx_read(&file, values, now, err));
+        for (size_t i = 0; i < now; i++) {
+            occurs[values[i]] = true;
+        }
+        left -= now;
+    }
+    status = idx_end(&file, err);
+out:
+    idx_close(&file);
+    return status;
+}
+
+static ns_status find_label_names(idx_source *source, ns_error *err) {
     bool occurs[LABEL_VALUES] = {false};
     for (int p = 0; p < source->pair_count; p++) {
-        idx_pair *pair = &source->pairs[p];
-        idx_file file;
-        NS_TRY(idx_open(&file, pair->labels, 1, err));
-        pair->count = file.dims[0];
-        ns_status status = read_values(&file, &pair->values, err);
-        if (status == NS_OK) {
-            status = idx_end(&file, err);
-        }
-        idx_close(&file);
-        NS_TRY(status);
-        for (size_t i = 0; i < pair->count; i++) {
-            occurs[pair->values[i]] = true;
-        }
+        NS_TRY(survey_labels(source, &source->pairs[p], occurs, err));
     }
     for (int value = 0; value < LABEL_VALUES; value++) {
+        source->label_of[value] = -1;
         if (occurs[value]) {
             (void)snprintf(source->names[value], sizeof(source->names[value]), "%d", value);
             source->label_of[value] = source->label_count;
@@ -332,18 +340,19 @@ static ns_status read_labels(idx_source *source, ns_error *err) {
     return NS_OK;
 }
 
-static ns_status open_images(const idx_pair *pair, idx_file *file, ns_error *err) {
-    NS_TRY(idx_open(file, pair->images, 3, err));
+static ns_status open_images(const idx_source *source, const idx_pair *pair, idx_file *file,
+                             ns_error *err) {
+    NS_TRY(idx_open(file, source, &pair->images, 3, err));
     ns_status status = NS_OK;
     if (file->dims[0] != pair->count) {
         status =
             ns_fail(err, NS_ERR_INPUT, "cannot import %s: it holds %zu images, but %s %zu labels",
-                    pair->images, file->dims[0], pair->labels, pair->count);
+                    pair->images.shown, file->dims[0], pair->labels.shown, pair->count);
     } else if (file->dims[1] == 0 || file->dims[1] > DATA__SIDE_MAX || file->dims[2] == 0 ||
                file->dims[2] > DATA__SIDE_MAX) {
         status =
             ns_fail(err, NS_ERR_INPUT, "cannot import %s: images of %zux%zu pixels are not read",
-                    pair->images, file->dims[2], file->dims[1]);
+                    pair->images.shown, file->dims[2], file->dims[1]);
     }
     if (status != NS_OK) {
         idx_close(file);
@@ -374,44 +383,67 @@ static ns_status look_at(idx_sink *sink, const data_image *image, int label, uin
     return data__hygiene_count(&sink->hygiene, &seen, err);
 }
 
-static ns_status copy_images(idx_sink *sink, const idx_pair *pair, const idx_file *file,
-                             data_image *image, uint8_t *fitted, ns_error *err) {
-    const size_t image_bytes = (size_t)image->width * (size_t)image->height;
-    for (size_t i = 0; i < pair->count; i++) {
-        const int label = sink->source->label_of[pair->values[i]];
-        NS_TRY(idx_read(file, image->pixels, image_bytes, err));
-        NS_TRY(look_at(sink, image, label, pair->split, err));
-        NS_TRY(data_image_fit(image, sink->spec.channels, sink->spec.height, sink->spec.width,
-                              fitted, err));
-        NS_TRY(data__pack_add(sink->writer, fitted, label, (data_split)pair->split, err));
-        sink->done++;
-        NS_TRY(data__import_tell(sink->options, sink->spec.source,
-                                 (data_progress){DATA_STEP_DECODE, sink->done, sink->total}, err));
+/// Two files being read side by side, and one image of them.
+typedef struct idx_reading {
+    const idx_pair *pair;
+    idx_file images, labels;
+    data_image image;
+    uint8_t *fitted; // (C, H, W) of the pack
+} idx_reading;
+
+static ns_status copy_image(idx_sink *sink, idx_reading *from, ns_error *err) {
+    data_image *image = &from->image;
+    uint8_t value = 0;
+    NS_TRY(idx_read(&from->labels, &value, 1, err));
+    NS_TRY(
+        idx_read(&from->images, image->pixels, (size_t)image->width * (size_t)image->height, err));
+    const int label = sink->source->label_of[value];
+    if (label < 0) {
+        return refuse(&from->labels, "it changed while it was read", err);
     }
-    return idx_end(file, err);
+    NS_TRY(look_at(sink, image, label, from->pair->split, err));
+    NS_TRY(data_image_fit(image, sink->spec.channels, sink->spec.height, sink->spec.width,
+                          from->fitted, err));
+    NS_TRY(data__pack_add(sink->writer, from->fitted, label, (data_split)from->pair->split, err));
+    sink->done++;
+    return data__import_tell(sink->options, sink->spec.source,
+                             (data_progress){DATA_STEP_DECODE, sink->done, sink->total}, err);
+}
+
+static ns_status copy_images(idx_sink *sink, idx_reading *from, ns_error *err) {
+    const size_t *dims = from->images.dims;
+    from->image = (data_image){.width = (int)dims[2], .height = (int)dims[1], .channels = 1};
+    from->image.pixels = malloc(dims[1] * dims[2]);
+    from->fitted =
+        malloc((size_t)sink->spec.channels * (size_t)sink->spec.height * (size_t)sink->spec.width);
+    if (from->image.pixels == NULL || from->fitted == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s",
+                       from->pair->images.shown);
+    }
+    for (size_t i = 0; i < from->pair->count; i++) {
+        NS_TRY(copy_image(sink, from, err));
+    }
+    return idx_end(&from->images, err);
 }
 
 static ns_status import_pair(idx_sink *sink, const idx_pair *pair, ns_error *err) {
-    idx_file file;
-    NS_TRY(open_images(pair, &file, err));
-    data_image image = {.width = (int)file.dims[2], .height = (int)file.dims[1], .channels = 1};
-    image.pixels = malloc(file.dims[1] * file.dims[2]);
-    uint8_t *fitted =
-        malloc((size_t)sink->spec.channels * (size_t)sink->spec.height * (size_t)sink->spec.width);
-    const ns_status status =
-        image.pixels == NULL || fitted == NULL
-            ? ns_fail(err, NS_ERR_MEMORY, "out of memory while reading %s", pair->images)
-            : copy_images(sink, pair, &file, &image, fitted, err);
-    free(image.pixels);
-    free(fitted);
-    idx_close(&file);
+    idx_reading from = {.pair = pair};
+    ns_status status = NS_OK;
+    NS_TRY_OUT(open_images(sink->source, pair, &from.images, err));
+    NS_TRY_OUT(idx_open(&from.labels, sink->source, &pair->labels, 1, err));
+    status = copy_images(sink, &from, err);
+out:
+    data_image_free(&from.image);
+    free(from.fitted);
+    idx_close(&from.images);
+    idx_close(&from.labels);
     return status;
 }
 
 /// Sizes of the pack: as asked, else as the first image file has them.
 static ns_status choose_sizes(idx_sink *sink, ns_error *err) {
     idx_file file;
-    NS_TRY(open_images(&sink->source->pairs[0], &file, err));
+    NS_TRY(open_images(sink->source, &sink->source->pairs[0], &file, err));
     const data_import_options *options = sink->options;
     sink->spec.channels = options->channels != 0 ? options->channels : 1;
     sink->spec.height = options->height != 0 ? options->height : (int)file.dims[1];
@@ -420,20 +452,20 @@ static ns_status choose_sizes(idx_sink *sink, ns_error *err) {
     return NS_OK;
 }
 
-static ns_status import_pairs(idx_sink *sink, const char *path, const char *out_path,
+static ns_status import_pairs(idx_sink *sink, data_format format, const char *out_path,
                               ns_error *err) {
     const idx_source *source = sink->source;
     const data_import_options *options = sink->options;
     for (int p = 0; p < source->pair_count; p++) {
         sink->total += source->pairs[p].count;
     }
+    sink->spec.source = source->file->shown;
     if (sink->total == 0) {
-        return refuse(path, "it holds no image", err);
+        return ns_fail(err, NS_ERR_INPUT, "cannot import %s: it holds no image", sink->spec.source);
     }
     NS_TRY(choose_sizes(sink, err));
     sink->spec.labels = source->labels;
     sink->spec.label_count = source->label_count;
-    sink->spec.source = path;
     NS_TRY(data__pack_begin(out_path, &sink->spec, &sink->writer, err));
     for (int p = 0; p < source->pair_count; p++) {
         NS_TRY(import_pair(sink, &source->pairs[p], err));
@@ -441,31 +473,29 @@ static ns_status import_pairs(idx_sink *sink, const char *path, const char *out_
     const ns_status status =
         data__pack_split(sink->writer, options->split_percent, options->seed, err);
     if (status != NS_OK) {
-        ns_error_prefix(err, "cannot import %s", path);
+        ns_error_prefix(err, "cannot import %s", sink->spec.source);
         return status;
     }
-    NS_TRY(data__provenance(options, DATA_FORMAT_IDX, &sink->hygiene, sink->writer, err));
+    NS_TRY(data__provenance(options, format, &sink->hygiene, sink->writer, err));
     data__pack_writer *writer = sink->writer;
     sink->writer = NULL;
     return data__pack_finish(writer, err);
 }
 
-ns_status data__idx_import(const char *path, const char *out_path,
+ns_status data__idx_import(const data__file *file, data_format format, const char *out_path,
                            const data_import_options *options, ns_error *err) {
     idx_source *source = calloc(1, sizeof(*source));
-    idx_sink sink = {.source = source, .options = options};
+    idx_sink sink = {.source = source, .options = options, .hygiene = {.only_counts = true}};
     ns_status status = NS_OK;
     if (source == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", path);
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", file->shown);
     }
-    NS_TRY_OUT(find_pairs(source, path, err));
-    NS_TRY_OUT(read_labels(source, err));
-    status = import_pairs(&sink, path, out_path, err);
+    source->file = file;
+    NS_TRY_OUT(find_pairs(source, err));
+    NS_TRY_OUT(find_label_names(source, err));
+    status = import_pairs(&sink, format, out_path, err);
 out:
     data__pack_abort(sink.writer);
-    for (int p = 0; p < PAIRS_MAX; p++) {
-        free(source->pairs[p].values);
-    }
     free(source);
     data__hygiene_free(&sink.hygiene);
     return status;

@@ -1,5 +1,5 @@
-// A folder in the form of Open Images (Kuznetsova et al. 2020): boxes in photographs, each of which
-// becomes an image.
+// The form of Open Images (Kuznetsova et al. 2020), in a folder or an archive: boxes in photographs,
+// each of which becomes an image.
 //
 //   class-descriptions-boxable.csv      /m/01yrx,Cat        no header
 //   train-annotations-bbox.csv          ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,...
@@ -9,61 +9,64 @@
 // Edges of boxes are fractions of the photograph's sides. A box that is degenerate or whose
 // photograph is missing is listed as left out. With several boxes, a photograph is decoded for each.
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "data/data_internal.h"
 
-#define TOLD_BOXES   2048 // between two questions whether to go on
-#define HEADER_BYTES 4096 // read of a photograph, when that is enough
+#define TOLD_BOXES 2048 // between two questions whether to go on
 
 typedef struct class_row {
     char *id, *name;
     bool wanted;
 } class_row;
 
-typedef struct box {
-    double left, right, top, bottom; // in [0, 1]
-} box;
-
 enum { COLUMN_IMAGE, COLUMN_LABEL, COLUMN_LEFT, COLUMN_RIGHT, COLUMN_TOP, COLUMN_BOTTOM, COLUMNS };
 
 typedef struct open_images {
-    const char *source;
+    const data__place *place;
+    data__listing *listing;
     class_row *classes; // ascending by id
     size_t class_count, class_capacity;
-    size_t columns[COLUMNS];
-    box *boxes; // of the listing's items
-    size_t box_capacity;
 } open_images;
 
-static ns_status no_memory(const open_images *set, ns_error *err) {
-    return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", set->source);
+static ns_status no_memory(ns_error *err) {
+    return ns_fail(err, NS_ERR_MEMORY, "out of memory");
 }
 
-/// What is done with each record of a CSV file; `context` is the caller's.
+/// What is done with each record of a CSV file; `context` is the caller's. The reason names neither
+/// file nor line.
 typedef ns_status (*record_fn)(void *context, const data__csv *csv, ns_error *err);
 
-static ns_status each_record(const char *path, record_fn use, void *context, ns_error *err) {
-    data__disk_file disk;
-    data__csv *csv = NULL;
-    data__disk_file_set(&disk, path);
-    NS_TRY(data__csv_open_file(&disk.file, &csv, err));
-    ns_status status = NS_OK;
-    while (status == NS_OK) {
+static ns_status use_records(data__csv *csv, record_fn use, void *context, ns_error *err) {
+    for (;;) {
         bool at_end = false;
-        status = data__csv_next(csv, &at_end, err);
-        if (status != NS_OK) {
-            ns_error_prefix(err, "cannot import %s", path);
-        } else if (at_end) {
-            break;
-        } else {
-            status = use(context, csv, err);
+        NS_TRY(data__csv_next(csv, &at_end, err));
+        if (at_end) {
+            return NS_OK;
         }
+        const ns_status status = use(context, csv, err);
+        if (status == NS_ERR_INPUT) {
+            ns_error_prefix(err, "line %zu", data__csv_line(csv));
+        }
+        NS_TRY(status);
     }
+}
+
+/// Reads the CSV file `name` to its end.
+static ns_status each_record(const data__place *place, const char *name, record_fn use,
+                             void *context, ns_error *err) {
+    char shown[DATA__SHOWN_MAX];
+    data__csv *csv = NULL;
+    data__place_show(place, name, shown);
+    const data__file file = {place, name, shown};
+    NS_TRY(data__csv_open_file(&file, &csv, err));
+    const ns_status status = use_records(csv, use, context, err);
     data__csv_close(csv);
+    if (status != NS_OK && status != NS_ERR_STOPPED) {
+        ns_error_prefix(err, "cannot import %s", shown);
+    }
     return status;
 }
 
@@ -76,16 +79,14 @@ bool data__openimages_is_classes(const char *name) {
 static ns_status add_class(void *context, const data__csv *csv, ns_error *err) {
     open_images *set = context;
     if (data__csv_field_count(csv) != 2) {
-        return ns_fail(err, NS_ERR_INPUT,
-                       "cannot import %s: line %zu of its class descriptions has "
-                       "%zu fields instead of 2 (LabelName,DisplayName)",
-                       set->source, data__csv_line(csv), data__csv_field_count(csv));
+        return ns_fail(err, NS_ERR_INPUT, "%zu fields instead of 2 (LabelName,DisplayName)",
+                       data__csv_field_count(csv));
     }
     if (set->class_count == set->class_capacity) {
         const size_t capacity = set->class_capacity == 0 ? 64 : 2 * set->class_capacity;
         class_row *grown = realloc(set->classes, capacity * sizeof(*grown));
         if (grown == NULL) {
-            return no_memory(set, err);
+            return no_memory(err);
         }
         set->classes = grown;
         set->class_capacity = capacity;
@@ -93,7 +94,7 @@ static ns_status add_class(void *context, const data__csv *csv, ns_error *err) {
     class_row *row = &set->classes[set->class_count++];
     *row =
         (class_row){.id = strdup(data__csv_field(csv, 0)), .name = strdup(data__csv_field(csv, 1))};
-    return row->id != NULL && row->name != NULL ? NS_OK : no_memory(set, err);
+    return row->id != NULL && row->name != NULL ? NS_OK : no_memory(err);
 }
 
 static int compare_classes(const void *a, const void *b) {
@@ -120,7 +121,7 @@ static ns_status mark_wanted(open_images *set, const char *list, ns_error *err) 
         }
         if (!found) {
             return ns_fail(err, NS_ERR_INPUT, "cannot import %s: it has no class '%.*s'",
-                           set->source, (int)length, at);
+                           set->listing->source, (int)length, at);
         }
     }
     for (size_t i = 0; i < set->class_count; i++) {
@@ -131,17 +132,32 @@ static ns_status mark_wanted(open_images *set, const char *list, ns_error *err) 
 
 /* ---- photographs ----------------------------------------------------------------------------- */
 
-/// The path of the photograph `id` below the source; false when there is none.
-static bool find_photo(const data__place *place, const char *id, uint8_t split,
-                       char out[NS_PATH_MAX]) {
+typedef struct annotations {
+    open_images *set;
+    const char *name; // of the file
+    uint8_t split;
+    size_t columns[COLUMNS];
+    size_t column_count;  // 0: the header is still to come
+    char id[NS_PATH_MAX]; // of the photograph that was looked for last, "" at first; boxes of one
+                          // come one after the other
+    char photo[NS_PATH_MAX];
+    bool has_photo;
+} annotations;
+
+/// The name of the photograph `id`; false when there is none.
+static bool find_photo(const annotations *of, const char *id, char out[NS_PATH_MAX]) {
     static const char *const endings[] = {"jpg", "png", "jpeg"};
-    static const char *const split_folders[] = {"train/", "validation/", "test/", ""};
-    const char *name = split_folders[split];
+    const data__place *place = of->set->place;
+    char below[32] = "";
     if (strpbrk(id, "/\\") != NULL) {
         return false;
     }
+    if (of->split < DATA_SPLIT_COUNT) {
+        (void)snprintf(below, sizeof(below), "%s/", data_split_name((data_split)of->split));
+    }
     for (size_t e = 0; e < NS_COUNT_OF(endings); e++) {
-        const char *const folders[][2] = {{"", name}, {"images/", name}, {"images/", ""}, {"", ""}};
+        const char *const folders[][2] = {
+            {"", below}, {"images/", below}, {"images/", ""}, {"", ""}};
         for (size_t f = 0; f < NS_COUNT_OF(folders); f++) {
             (void)snprintf(out, NS_PATH_MAX, "%s%s%s.%s", folders[f][0], folders[f][1], id,
                            endings[e]);
@@ -153,81 +169,16 @@ static bool find_photo(const data__place *place, const char *id, uint8_t split,
     return false;
 }
 
-static ns_status read_header(const char *path, data__image_header *out, ns_error *err) {
-    for (size_t bytes_max = HEADER_BYTES;; bytes_max = SIZE_MAX) {
-        data__content content = {0};
-        NS_TRY(data__content_read(path, bytes_max, &content, err));
-        const ns_status status = data__content_header(&content, out, err);
-        const bool again = status == NS_ERR_INPUT && content.cut && bytes_max != SIZE_MAX;
-        data__content_free(&content);
-        if (!again) {
-            return status;
-        }
+/// The same, kept for the boxes that come.
+static bool look_for_photo(annotations *of, const char *id) {
+    if (id[0] == 0 || strcmp(id, of->id) != 0) {
+        (void)snprintf(of->id, sizeof(of->id), "%s", id);
+        of->has_photo = find_photo(of, of->id, of->photo);
     }
-}
-
-/// The box in pixels of an image with these sides: at least one, and inside.
-typedef struct pixel_box {
-    int left, top, width, height;
-} pixel_box;
-
-static pixel_box to_pixels(const box *from, int width, int height) {
-    const int left = data__clamp((int)floor(from->left * width), 0, width - 1);
-    const int top = data__clamp((int)floor(from->top * height), 0, height - 1);
-    return (pixel_box){
-        .left = left,
-        .top = top,
-        .width = data__clamp((int)ceil(from->right * width), left + 1, width) - left,
-        .height = data__clamp((int)ceil(from->bottom * height), top + 1, height) - top,
-    };
-}
-
-static ns_status crop(data_image *image, const box *from, ns_error *err) {
-    const pixel_box at = to_pixels(from, image->width, image->height);
-    const size_t pixel_bytes = (size_t)image->channels;
-    const size_t row_bytes = pixel_bytes * (size_t)at.width;
-    uint8_t *pixels = malloc(row_bytes * (size_t)at.height);
-    if (pixels == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "out of memory");
-    }
-    for (size_t y = 0; y < (size_t)at.height; y++) {
-        const size_t first = ((size_t)at.top + y) * (size_t)image->width + (size_t)at.left;
-        memcpy(pixels + y * row_bytes, image->pixels + first * pixel_bytes, row_bytes);
-    }
-    free(image->pixels);
-    image->pixels = pixels;
-    image->width = at.width;
-    image->height = at.height;
-    return NS_OK;
-}
-
-static ns_status read_box(const data__listing *listing, size_t index, size_t bytes_max,
-                          data__content *out, ns_error *err) {
-    const open_images *set = listing->reader;
-    data__content photo = {0};
-    (void)bytes_max;
-    NS_TRY(data__content_read(listing->items[index].path, SIZE_MAX, &photo, err));
-    ns_status status = data__content_decode(&photo, &out->image, err);
-    if (status == NS_OK) {
-        status = crop(&out->image, &set->boxes[index], err);
-    }
-    data__content_free(&photo);
-    if (status != NS_OK) {
-        data_image_free(&out->image);
-    }
-    return status;
+    return of->has_photo;
 }
 
 /* ---- annotations ----------------------------------------------------------------------------- */
-
-typedef struct annotations {
-    open_images *set;
-    data__listing *listing;
-    const data__place *place;
-    const char *name; // of the file
-    uint8_t split;
-    size_t column_count; // 0: the header is still to come
-} annotations;
 
 static ns_status read_columns(annotations *of, const data__csv *csv, ns_error *err) {
     static const char *const names[COLUMNS] = {"ImageID", "LabelName", "XMin",
@@ -239,22 +190,21 @@ static ns_status read_columns(annotations *of, const data__csv *csv, ns_error *e
             i++;
         }
         if (i == of->column_count) {
-            return ns_fail(err, NS_ERR_INPUT, "cannot import %s/%s: its header has no column '%s'",
-                           of->set->source, of->name, names[c]);
+            return ns_fail(err, NS_ERR_INPUT, "its header has no column '%s'", names[c]);
         }
-        of->set->columns[c] = i;
+        of->columns[c] = i;
     }
     return NS_OK;
 }
 
 static bool read_edge(const annotations *of, const data__csv *csv, int column, double *out) {
-    const char *text = data__csv_field(csv, of->set->columns[column]);
+    const char *text = data__csv_field(csv, of->columns[column]);
     char *end = NULL;
     *out = strtod(text, &end);
     return end != text && *end == 0 && *out >= 0 && *out <= 1;
 }
 
-static bool parse_box(const annotations *of, const data__csv *csv, box *out) {
+static bool parse_box(const annotations *of, const data__csv *csv, data__box *out) {
     return read_edge(of, csv, COLUMN_LEFT, &out->left) &&
            read_edge(of, csv, COLUMN_RIGHT, &out->right) &&
            read_edge(of, csv, COLUMN_TOP, &out->top) &&
@@ -266,75 +216,43 @@ static ns_status leave_out(const annotations *of, const data__csv *csv, const ch
                            ns_error *err) {
     char name[NS_PATH_MAX];
     (void)snprintf(name, sizeof(name), "%s line %zu (%s)", of->name, data__csv_line(csv),
-                   data__csv_field(csv, of->set->columns[COLUMN_IMAGE]));
-    return data__listing_skip(of->listing, name, reason, err);
+                   data__csv_field(csv, of->columns[COLUMN_IMAGE]));
+    return data__listing_skip(of->set->listing, name, reason, err);
 }
 
-/// Keeps the box of the item that was added last, and what its image will be.
-static ns_status keep_box(const annotations *of, const box *from, const data__image_header *photo,
-                          ns_error *err) {
-    open_images *set = of->set;
-    const size_t index = of->listing->item_count - 1;
-    if (index >= set->box_capacity) {
-        const size_t capacity = 2 * (index + 32);
-        box *grown = realloc(set->boxes, capacity * sizeof(*grown));
-        if (grown == NULL) {
-            return no_memory(set, err);
-        }
-        set->boxes = grown;
-        set->box_capacity = capacity;
-    }
-    set->boxes[index] = *from;
-    const pixel_box at = to_pixels(from, photo->width, photo->height);
-    of->listing->items[index].header = (data__image_header){.kind = DATA__KIND_PIXELS,
-                                                            .width = at.width,
-                                                            .height = at.height,
-                                                            .channels = photo->channels};
-    return NS_OK;
-}
-
-static ns_status add_box(const annotations *of, const data__csv *csv, const class_row *class,
+static ns_status add_box(annotations *of, const data__csv *csv, const class_row *class,
                          ns_error *err) {
-    char name[NS_PATH_MAX];
-    char path[NS_PATH_MAX];
-    box from;
+    data__listing *listing = of->set->listing;
+    data__box box;
     int label;
-    data__image_header photo = {0};
-    ns_error reason;
-    if (!parse_box(of, csv, &from)) {
+    if (!parse_box(of, csv, &box)) {
         return leave_out(of, csv, "its box is degenerate or outside of the image", err);
     }
-    if (!find_photo(of->place, data__csv_field(csv, of->set->columns[COLUMN_IMAGE]), of->split,
-                    name)) {
+    if (!look_for_photo(of, data__csv_field(csv, of->columns[COLUMN_IMAGE]))) {
         return leave_out(of, csv, "its image is missing", err);
     }
-    NS_TRY(ns_path_join(of->set->source, name, path, err));
-    if (read_header(path, &photo, &reason) != NS_OK) {
-        return leave_out(of, csv, reason.text, err);
-    }
-    NS_TRY(data__listing_label(of->listing, class->name, &label, err));
-    NS_TRY(data__listing_add(of->listing, of->set->source, name, label, of->split, err));
-    return keep_box(of, &from, &photo, err);
+    NS_TRY(data__listing_label(listing, class->name, &label, err));
+    NS_TRY(data__listing_add(listing, of->set->place->dir, of->photo, label, of->split, err));
+    return data__listing_crop(listing, &box, err);
 }
 
 static ns_status take_record(void *context, const data__csv *csv, ns_error *err) {
     annotations *of = context;
+    const data__listing *listing = of->set->listing;
     if (of->column_count == 0) {
         return read_columns(of, csv, err);
     }
     if (data__csv_field_count(csv) != of->column_count) {
-        return ns_fail(err, NS_ERR_INPUT,
-                       "cannot import %s/%s: line %zu: %zu fields instead of %zu", of->set->source,
-                       of->name, data__csv_line(csv), data__csv_field_count(csv), of->column_count);
+        return ns_fail(err, NS_ERR_INPUT, "%zu fields instead of %zu", data__csv_field_count(csv),
+                       of->column_count);
     }
-    const char *id = data__csv_field(csv, of->set->columns[COLUMN_LABEL]);
-    const class_row *class = find_class(of->set, id);
+    const class_row *class = find_class(of->set, data__csv_field(csv, of->columns[COLUMN_LABEL]));
     if (class == NULL) {
         return leave_out(of, csv, "its class has no description", err);
     }
     if (data__csv_line(csv) % TOLD_BOXES == 0) {
-        NS_TRY(data__import_tell(of->listing->options, of->set->source,
-                                 (data_progress){DATA_STEP_LIST, of->listing->item_count, 0}, err));
+        NS_TRY(data__import_tell(listing->options, listing->source,
+                                 (data_progress){DATA_STEP_LIST, listing->item_count, 0}, err));
     }
     return class->wanted ? add_box(of, csv, class, err) : NS_OK;
 }
@@ -346,78 +264,52 @@ static uint8_t split_of(const char *name) {
                                                 : DATA__UNASSIGNED;
 }
 
-/* ---- the folder ------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 static ns_status read_classes(open_images *set, char **names, size_t count, ns_error *err) {
     for (size_t i = 0; i < count; i++) {
-        char path[NS_PATH_MAX];
         if (data__openimages_is_classes(names[i])) {
-            NS_TRY(ns_path_join(set->source, names[i], path, err));
-            NS_TRY(each_record(path, add_class, set, err));
+            NS_TRY(each_record(set->place, names[i], add_class, set, err));
         }
     }
     if (set->class_count == 0) {
         return ns_fail(err, NS_ERR_INPUT, "cannot import %s: it holds no class-descriptions*.csv",
-                       set->source);
+                       set->listing->source);
     }
     qsort(set->classes, set->class_count, sizeof(*set->classes), compare_classes);
-    return NS_OK;
+    return mark_wanted(set, set->listing->options->classes, err);
 }
 
-static ns_status read_boxes(open_images *set, data__listing *listing, char **names, size_t count,
-                            ns_error *err) {
-    const data__place place = data__place_folder(set->source);
+static ns_status read_boxes(open_images *set, char **names, size_t count, ns_error *err) {
     for (size_t i = 0; i < count; i++) {
-        char path[NS_PATH_MAX];
         if (strstr(names[i], "annotations-bbox") == NULL || !data__format_is_csv(names[i])) {
             continue;
         }
-        annotations of = {.set = set,
-                          .listing = listing,
-                          .place = &place,
-                          .name = names[i],
-                          .split = split_of(names[i])};
-        NS_TRY(ns_path_join(set->source, names[i], path, err));
-        NS_TRY(each_record(path, take_record, &of, err));
+        annotations of = {.set = set, .name = names[i], .split = split_of(names[i])};
+        NS_TRY(each_record(set->place, names[i], take_record, &of, err));
     }
-    return listing->label_count > 0
+    return set->listing->label_count > 0
                ? NS_OK
                : ns_fail(err, NS_ERR_INPUT,
                          "cannot import %s: no *annotations-bbox*.csv there has a usable box of "
                          "these classes",
-                         set->source);
+                         set->listing->source);
 }
 
-static void set_free(void *reader) {
-    open_images *set = reader;
-    for (size_t i = 0; i < set->class_count; i++) {
-        free(set->classes[i].id);
-        free(set->classes[i].name);
-    }
-    free(set->classes);
-    free(set->boxes);
-    free(set);
-}
-
-ns_status data__openimages_list(const char *source, data__listing *listing, ns_error *err) {
+ns_status data__openimages_list(const data__place *place, data__listing *listing, ns_error *err) {
     char **names = NULL;
     size_t count = 0;
-    open_images *set = calloc(1, sizeof(*set));
-    if (set == NULL) {
-        return ns_fail(err, NS_ERR_MEMORY, "out of memory while importing %s", source);
-    }
-    set->source = source;
-    listing->read = read_box;
-    listing->reader = set;
-    listing->reader_free = set_free;
-    NS_TRY(data__dir_names(source, &names, &count, err));
-    ns_status status = read_classes(set, names, count, err);
+    open_images set = {.place = place, .listing = listing};
+    NS_TRY(place->names(place, &names, &count, err));
+    ns_status status = read_classes(&set, names, count, err);
     if (status == NS_OK) {
-        status = mark_wanted(set, listing->options->classes, err);
+        status = read_boxes(&set, names, count, err);
     }
-    if (status == NS_OK) {
-        status = read_boxes(set, listing, names, count, err);
+    for (size_t i = 0; i < set.class_count; i++) {
+        free(set.classes[i].id);
+        free(set.classes[i].name);
     }
+    free(set.classes);
     data__names_free(names, count);
     return status;
 }

@@ -2,7 +2,8 @@
 //
 // Files are claimed one by one and read side by side. A source that can only be read in order (an
 // archive) is read by one thread at a time, under the pass's lock, while the others decode what they
-// have: memory holds no more than one image a thread.
+// have: memory holds no more than one image a thread. Where only headers are wanted, such a source
+// reads as much of an image as its header takes.
 
 #include <omp.h>
 #include <string.h>
@@ -11,10 +12,12 @@
 
 ns_status data__listing_read(const data__listing *listing, size_t index, size_t bytes_max,
                              data__content *out, ns_error *err) {
+    const data__item *item = &listing->items[index];
     *out = (data__content){0};
-    return listing->read != NULL
-               ? listing->read(listing, index, bytes_max, out, err)
-               : data__content_read(listing->items[index].path, bytes_max, out, err);
+    NS_TRY(listing->read != NULL ? listing->read(listing, index, bytes_max, out, err)
+                                 : data__content_read(item->path, bytes_max, out, err));
+    out->box = item->box;
+    return NS_OK;
 }
 
 void data__pass_begin(data__pass *pass, data__import *run, size_t first, size_t end) {
@@ -67,10 +70,12 @@ void data__pass_leave_out(data__pass *pass, size_t index, ns_status status, cons
     omp_unset_lock(&pass->lock);
 }
 
-/// With the lock held: the next item that is not left out.
-static bool claim(data__pass *pass, size_t *index) {
+/// With the lock held: the next item that is not left out, or the next one without a header.
+static bool claim(data__pass *pass, bool for_header, size_t *index) {
     const data__item *items = pass->run->listing.items;
-    while (pass->next < pass->end && items[pass->next].reason != NULL) {
+    while (pass->next < pass->end &&
+           (items[pass->next].reason != NULL ||
+            (for_header && items[pass->next].header.kind != DATA__KIND_OTHER))) {
         pass->next++;
     }
     *index = pass->next;
@@ -83,9 +88,9 @@ bool data__pass_next(data__pass *pass, size_t bytes_max, size_t *index, data__co
         ns_error reason;
         ns_status status = NS_OK;
         omp_set_lock(&pass->lock);
-        const bool claimed = claim(pass, index);
+        const bool claimed = claim(pass, bytes_max != SIZE_MAX, index);
         if (claimed && listing->in_order) {
-            status = data__listing_read(listing, *index, SIZE_MAX, content, &reason);
+            status = data__listing_read(listing, *index, bytes_max, content, &reason);
         }
         omp_unset_lock(&pass->lock);
         if (!claimed) {

@@ -38,7 +38,7 @@ ns_status data__provenance(const data_import_options *options, data_format forma
     ns_json_set_int(json, "seed", (int64_t)options->seed);
     ns_json_set_int(json, "imported_unix_ms", ns_clock_unix_ms());
     ns_json_set_string(json, "program", "nightshift " NS_VERSION);
-    data__hygiene_report(hygiene, format != DATA_FORMAT_IDX && !options->keep_duplicates, json);
+    data__hygiene_report(hygiene, json);
     char *text = NULL;
     ns_status status = ns_json_print(json, false, &text, err);
     ns_json_free(json);

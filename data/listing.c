@@ -126,7 +126,7 @@ ns_status data__listing_add(data__listing *listing, const char *dir, const char 
     if (path == NULL) {
         return no_memory(err);
     }
-    const size_t name_at = strlen(path) - strlen(name);
+    const uint16_t name_at = (uint16_t)(strlen(path) - strlen(name)); // below NS_PATH_MAX
     return append(listing, path, (data__item){.name_at = name_at, .label = label, .split = split},
                   err);
 }
@@ -164,7 +164,17 @@ ns_status data__listing_add_labels(data__listing *listing, const char *dir, cons
         return status;
     }
     listing->items[listing->item_count - 1].labels = copy;
-    listing->items[listing->item_count - 1].label_count = kept;
+    listing->items[listing->item_count - 1].label_count = (uint16_t)kept;
+    return NS_OK;
+}
+
+ns_status data__listing_crop(data__listing *listing, const data__box *box, ns_error *err) {
+    data__box *copy = malloc(sizeof(*copy));
+    if (copy == NULL) {
+        return no_memory(err);
+    }
+    *copy = *box;
+    listing->items[listing->item_count - 1].box = copy;
     return NS_OK;
 }
 
@@ -201,7 +211,7 @@ static void rank_item(data__item *item, const int *rank) {
         item->labels[k] = (uint16_t)rank[item->labels[k]];
     }
     if (item->label_count > 0) {
-        item->label_count = sort_labels(item->labels, item->label_count);
+        item->label_count = (uint16_t)sort_labels(item->labels, item->label_count);
         item->label = item->labels[0];
     }
 }
@@ -237,6 +247,7 @@ void data__listing_free(data__listing *listing) {
         free(listing->items[i].path);
         free(listing->items[i].labels);
         free(listing->items[i].reason);
+        free(listing->items[i].box);
     }
     for (int i = 0; i < listing->label_count; i++) {
         free(listing->labels[i]);
@@ -259,6 +270,17 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+ns_status data__names_add(char ***names, size_t *count, size_t *capacity, const char *name,
+                          ns_error *err) {
+    NS_TRY(grow((void **)names, *count, capacity, sizeof(**names), err));
+    (*names)[*count] = strdup(name);
+    if ((*names)[*count] == NULL) {
+        return no_memory(err);
+    }
+    (*count)++;
+    return NS_OK;
+}
+
 ns_status data__dir_names(const char *path, char ***names, size_t *count, ns_error *err) {
     DIR *dir = opendir(path);
     if (dir == NULL) {
@@ -274,13 +296,7 @@ ns_status data__dir_names(const char *path, char ***names, size_t *count, ns_err
         if (data__is_litter(entry->d_name)) {
             continue;
         }
-        NS_TRY_OUT(grow((void **)&found, found_count, &capacity, sizeof(*found), err));
-        found[found_count] = strdup(entry->d_name);
-        if (found[found_count] == NULL) {
-            status = no_memory(err);
-            goto out;
-        }
-        found_count++;
+        NS_TRY_OUT(data__names_add(&found, &found_count, &capacity, entry->d_name, err));
     }
     if (errno != 0) {
         status = ns_fail(err, NS_ERR_IO, "cannot read folder %s: %s", path, strerror(errno));

@@ -1,8 +1,11 @@
-// Bytes read from front to back, wherever they come from: a file, what gzip packed, later an
-// archive's entry. A reader of a source form takes a stream and neither knows nor asks.
+// Bytes read from front to back, wherever they come from: a file, what gzip packed, an archive's
+// entry. A reader of a source form takes a stream and neither knows nor asks.
 //
-// Nothing here reads a whole file: a stream's memory is one buffer, however long it is. Sentences
-// give the reason alone; whoever opened the stream knows its name.
+// Nothing here reads a whole file: a stream's memory is one buffer, however long it is. What is
+// unpacked may not be more than RATIO_MAX times what it was unpacked from (deflate reaches 1,032,
+// images and tables 30), beyond some that is always allowed; both are counted as they are read, in
+// an archive over everything in it. Sentences give the reason alone; whoever opened the stream knows
+// its name.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +19,16 @@
 
 #define BUFFER_BYTES (64u << 10)
 #define GZIP_WINDOW  (15 + 16) // of zlib: the largest window, and gzip's header alone
+#define RATIO_MAX    250
+#define FREE_BYTES   (64u << 20) // that are allowed whatever the ratio
+
+ns_status data__unpacked_check(uint64_t packed_bytes, uint64_t unpacked_bytes, ns_error *err) {
+    return unpacked_bytes <= FREE_BYTES + RATIO_MAX * packed_bytes
+               ? NS_OK
+               : ns_fail(err, NS_ERR_LIMIT,
+                         "it unpacks to more than %d times its size, as a zip bomb does",
+                         RATIO_MAX);
+}
 
 ns_status data__stream_read(data__stream *stream, void *out, size_t size_bytes, size_t *got,
                             ns_error *err) {
@@ -46,19 +59,28 @@ static ns_status no_memory(ns_error *err) {
 typedef struct file_stream {
     data__stream base;
     int fd;
+    uint64_t read_bytes, unpacked_bytes;
 } file_stream;
 
-static ns_status file_read(data__stream *stream, void *out, size_t size_bytes, size_t *got,
+static ns_status file_read(data__stream *base, void *out, size_t size_bytes, size_t *got,
                            ns_error *err) {
+    file_stream *stream = (file_stream *)base;
     ssize_t now;
     do {
-        now = read(((file_stream *)stream)->fd, out, size_bytes);
+        now = read(stream->fd, out, size_bytes);
     } while (now < 0 && errno == EINTR);
     if (now < 0) {
         return ns_fail(err, NS_ERR_IO, "reading failed: %s", strerror(errno));
     }
     *got = (size_t)now;
+    stream->read_bytes += *got;
     return NS_OK;
+}
+
+static ns_status file_unpacked(data__stream *base, size_t size_bytes, ns_error *err) {
+    file_stream *stream = (file_stream *)base;
+    stream->unpacked_bytes += size_bytes;
+    return data__unpacked_check(stream->read_bytes, stream->unpacked_bytes, err);
 }
 
 static void file_close(data__stream *stream) {
@@ -90,7 +112,8 @@ ns_status data__stream_open(const char *path, data__stream **out, ns_error *err)
         close(fd);
         return no_memory(err);
     }
-    *stream = (file_stream){.base = {.read = file_read, .close = file_close}, .fd = fd};
+    *stream = (file_stream){
+        .base = {.read = file_read, .unpacked = file_unpacked, .close = file_close}, .fd = fd};
     return data__stream_unpacked(&stream->base, out, err);
 }
 
@@ -163,7 +186,7 @@ static ns_status gzip_read(data__stream *base, void *out, size_t size_bytes, siz
         NS_TRY(gzip_judge(stream, inflate(&stream->zlib, Z_NO_FLUSH), err));
     }
     *got = wanted - stream->zlib.avail_out;
-    return NS_OK;
+    return stream->packed->unpacked(stream->packed, *got, err);
 }
 
 static void gzip_close(data__stream *base) {
@@ -211,8 +234,23 @@ static bool folder_holds(const data__place *place, const char *name) {
     return ns_path_join(place->dir, name, path, NULL) == NS_OK && stat(path, &info) == 0;
 }
 
+static ns_status folder_names(const data__place *place, char ***names, size_t *count,
+                              ns_error *err) {
+    return data__dir_names(place->dir, names, count, err);
+}
+
 data__place data__place_folder(const char *dir) {
-    return (data__place){.open = folder_open, .holds = folder_holds, .dir = dir};
+    return (data__place){.open = folder_open,
+                         .holds = folder_holds,
+                         .names = folder_names,
+                         .dir = dir,
+                         .shown = dir};
+}
+
+void data__place_show(const data__place *place, const char *name, char out[DATA__SHOWN_MAX]) {
+    const size_t length = strlen(place->shown);
+    const bool has_slash = length > 0 && place->shown[length - 1] == '/';
+    (void)snprintf(out, DATA__SHOWN_MAX, "%s%s%s", place->shown, has_slash ? "" : "/", name);
 }
 
 void data__disk_file_set(data__disk_file *disk, const char *path) {
@@ -225,4 +263,12 @@ void data__disk_file_set(data__disk_file *disk, const char *path) {
     disk->place = data__place_folder(disk->dir);
     disk->file = (data__file){
         .place = &disk->place, .name = slash == NULL ? path : slash + 1, .shown = path};
+}
+
+ns_status data__file_open(const data__file *file, data__stream **out, ns_error *err) {
+    const ns_status status = file->place->open(file->place, file->name, out, err);
+    if (status != NS_OK) {
+        ns_error_prefix(err, "cannot import %s", file->shown);
+    }
+    return status;
 }

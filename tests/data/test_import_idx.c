@@ -1,6 +1,6 @@
 // IDX files: small ones made here, plain and gzipped, whole and damaged; and Fashion-MNIST itself.
 
-#include "tests/data/sources.h"
+#include "tests/data/tar.h"
 
 enum {
     SIDE_X = 5,
@@ -92,6 +92,89 @@ static void test_plain_and_gzipped(void **state) {
     }
     put_good("idx/train", 40, false); // both forms of one file count once
     check_small_set("idx");
+}
+
+/// Packs the folder "idx" into a tar file, below another folder.
+static void tar_idx(const char *path) {
+    char **names = NULL;
+    size_t count = 0;
+    ns_error err = {0};
+    assert_ok(data__dir_names("idx", &names, &count, &err), &err);
+    FILE *file = tar_begin(path);
+    for (size_t i = count; i-- > 0;) { // not in the order in which they are read
+        char name[NS_PATH_MAX];
+        char from[NS_PATH_MAX];
+        (void)snprintf(name, sizeof(name), "./mnist/%s", names[i]);
+        assert_ok(ns_path_join("idx", names[i], from, &err), &err);
+        tar_add_file(file, name, from);
+    }
+    tar_end(file);
+    data__names_free(names, count);
+}
+
+/// The same pack whether a set is in a folder or an archive, and gzipped or not.
+static void test_in_an_archive(void **state) {
+    (void)state;
+    char want[NS_SHA256_HEX_MAX] = "";
+    for (int gzipped = 0; gzipped < 2; gzipped++) {
+        fresh_dir("idx");
+        put_good("idx/train", 40, gzipped);
+        put_good("idx/t10k", 6, gzipped);
+        tar_idx("idx.tar");
+        gzip_file("idx.tar", "idx.tar.gz");
+        const char *const sources[] = {"idx", "idx.tar", "idx.tar.gz"};
+        for (size_t i = 0; i < NS_COUNT_OF(sources); i++) {
+            check_small_set(sources[i]);
+            data_set *set = import_and_open(sources[i], DATA_FORMAT_AUTO);
+            if (want[0] == 0) {
+                (void)snprintf(want, sizeof(want), "%s", data_describe(set)->sha256);
+            }
+            assert_string_equal(data_describe(set)->sha256, want);
+            data_close(set);
+        }
+    }
+}
+
+static void test_refused_in_an_archive(void **state) {
+    (void)state;
+    fresh_dir("idx");
+    put_good("idx/a-train", 40, false);
+    put_good("idx/b-train", 40, true);
+    tar_idx("idx.tar");
+    ASSERT_REFUSED("idx.tar", NS_ERR_INPUT, "idx.tar", "several data sets", "unpack it");
+    assert_int_equal(unlink("idx/a-train-images-idx3-ubyte"), 0);
+    assert_int_equal(unlink("idx/b-train-labels-idx1-ubyte.gz"), 0);
+    tar_idx("idx.tar");
+    ASSERT_REFUSED("idx.tar", NS_ERR_NOT_FOUND, "idx.tar/mnist/b-train-images-idx3-ubyte.gz",
+                   "b-train-labels-idx1-ubyte[.gz], are missing");
+    fresh_dir("idx");
+    put_idx(&(idx_spec){"idx/train", 40, 40, 39, 40, true});
+    tar_idx("idx.tar");
+    ASSERT_REFUSED("idx.tar", NS_ERR_INPUT, "idx.tar/mnist/train-labels-idx1-ubyte.gz", "cut off");
+}
+
+/// Labels that unpack to a thousand times their size, in a folder and in an archive.
+static void test_bomb(void **state) {
+    (void)state;
+    enum { TIMES = 112 };
+    static uint8_t zeros[1 << 20];
+    uint8_t header[8] = {0, 0, 8, 1};
+    fresh_dir("idx");
+    put_good("idx/train", 40, true);
+    put_32(header + 4, (uint32_t)(TIMES * sizeof(zeros)));
+    gzFile packed = gzopen("idx/train-labels-idx1-ubyte.gz", "wb");
+    assert_non_null(packed);
+    assert_int_equal(gzwrite(packed, header, sizeof(header)), sizeof(header));
+    for (int i = 0; i < TIMES; i++) {
+        assert_int_equal(gzwrite(packed, zeros, sizeof(zeros)), sizeof(zeros));
+    }
+    assert_int_equal(gzclose(packed), Z_OK);
+    tar_idx("idx.tar");
+    ASSERT_REFUSED("idx", NS_ERR_LIMIT, "idx/train-labels-idx1-ubyte.gz", "zip bomb");
+    ASSERT_REFUSED("idx.tar", NS_ERR_LIMIT, "idx.tar/mnist/train-labels-idx1-ubyte.gz", "zip bomb");
+    remove_tree("idx");
+    (void)unlink("idx.tar");
+    (void)unlink("idx.tar.gz");
 }
 
 static void test_several_sets_in_one_folder(void **state) {
@@ -203,6 +286,9 @@ int main(void) {
         cmocka_unit_test(test_counts_that_disagree),
         cmocka_unit_test(test_missing_and_foreign_files),
         cmocka_unit_test(test_cut_gzip),
+        cmocka_unit_test(test_in_an_archive),
+        cmocka_unit_test(test_refused_in_an_archive),
+        cmocka_unit_test(test_bomb),
         cmocka_unit_test(test_fashion_mnist),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,9 @@
-// An archive: its names, the form they show, its listing, and the last image in it.
+// An archive: its names, the form they show, its listing, and the last image in it; of IDX files the
+// whole import.
 
 #include <unistd.h>
 
-#include "data/data_internal.h"
+#include "data/import_archive.h"
 #include "tests/fuzz/fuzz.h"
 
 static void list_and_read(data__archive_index *index, data_format form, data__listing *listing) {
@@ -29,9 +30,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size_bytes) {
     data__archive_index *index = NULL;
     data__listing listing = {.options = &options, .source = path};
     if (data__archive_is(path) && data__archive_scan(path, &options, &index, &err) == NS_OK) {
-        const data_format form = data__archive_form(index);
-        if (form != DATA_FORMAT_IDX) {
+        data_format form = DATA_FORMAT_AUTO;
+        const data__file files = {.place = &index->place, .shown = path};
+        if (data__archive_form(index, &form, &err) == NS_OK && form != DATA_FORMAT_IDX) {
             list_and_read(index, form, &listing);
+        } else if (form == DATA_FORMAT_IDX) {
+            (void)data__idx_import(&files, DATA_FORMAT_ARCHIVE, "fuzz_archive.nsd", &options, &err);
         }
     }
     data__listing_free(&listing);
