@@ -12,22 +12,16 @@ import os
 import pathlib
 import statistics
 import tempfile
-import time
+
+from measure import measure
 
 
 def import_once(program, source, threads, out):
     """(wall s, CPU s, peak MB) of one import in a process of its own."""
-    child = os.fork()
-    if child == 0:
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.execv(program, [program, "import", source, "-o", out, "--threads", str(threads)])
-    start = time.monotonic()
-    _, status, used = os.wait4(child, 0)
-    wall = time.monotonic() - start
-    if status != 0:
+    code, *figures = measure([program, "import", source, "-o", out, "--threads", str(threads)])
+    if code != 0:
         raise SystemExit(f"import of {source} failed")
-    return wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return figures
 
 
 def main():
