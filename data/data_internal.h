@@ -79,24 +79,24 @@ typedef struct data__box {
 
 /// Gives `header`, of a whole image, the sides of the box: at least a pixel, and inside.
 void data__box_header(const data__box *box, data__image_header *header);
-/// Cuts the box out of `image`. The reason in `err` names no file. NS_ERR_MEMORY.
-ns_status data__box_crop(const data__box *box, data_image *image, ns_error *err);
+/// Copies the box out of `image`. The reason in `err` names no file. NS_ERR_MEMORY.
+ns_status data__box_crop(const data__box *box, const data_image *image, data_image *out,
+                         ns_error *err);
 
 /// An image on its way in: the bytes of a file, or pixels where there is no file to decode.
 typedef struct data__content {
     uint8_t *bytes; // malloced; NULL: the image is decoded
     size_t size_bytes;
-    bool cut;             // there are more bytes than were asked for
-    data_image image;     // when `bytes` is NULL
-    const data__box *box; // borrowed: what counts of the image in `bytes`; NULL: all of it
-    int64_t cpu_max_ms;   // of decoding it; 0: DATA__IMAGE_CPU_MAX_MS
+    bool cut;           // there are more bytes than were asked for
+    data_image image;   // when `bytes` is NULL
+    int64_t cpu_max_ms; // of decoding it; 0: DATA__IMAGE_CPU_MAX_MS
 } data__content;
 
 void data__content_free(data__content *content);
 /// The first `bytes_max` bytes of the regular file `path`. The reason in `err` names no file.
 ns_status data__content_read(const char *path, size_t bytes_max, data__content *out, ns_error *err);
-/// What the beginning of an image says, of its box where it has one; of a cut one NS_ERR_INPUT may
-/// mean that more is needed. The reason in `err` names no file.
+/// What the beginning of an image says; of a cut one NS_ERR_INPUT may mean that more is needed. The
+/// reason in `err` names no file.
 ns_status data__content_header(const data__content *content, data__image_header *out,
                                ns_error *err);
 /// As data_image_decode, but the reason in `err` names no file. Pixels move out of `content`.
@@ -425,19 +425,25 @@ typedef struct data__pass {
     ns_error sentence;
 } data__pass;
 
+/// Items of one image, that follow each other: several where it has several boxes.
+typedef struct data__claim {
+    size_t index; // of the first
+    size_t count;
+} data__claim;
+
 /// Over the items [first, end).
 void data__pass_begin(data__pass *pass, data__import *run, size_t first, size_t end);
 /// What ended the import, or NS_OK.
 ns_status data__pass_end(data__pass *pass, ns_error *err);
 
-/// Takes the next item that is not left out and reads its image; false at the end or after a failure
-/// that ends the import. With a `bytes_max` below SIZE_MAX only the header is wanted: see data__read_fn;
-/// items whose header is known are passed over. What is wrong with the item alone goes into its
-/// reason, and `*content` is empty then.
-bool data__pass_next(data__pass *pass, size_t bytes_max, size_t *index, data__content *content);
-/// Leaves item `index` out, or ends the import: what a data__read_fn's failure does.
-void data__pass_leave_out(data__pass *pass, size_t index, ns_status status, const char *reason,
-                          bool bad);
+/// Takes the next items that are not left out and reads their image; false at the end or after a
+/// failure that ends the import. With a `bytes_max` below SIZE_MAX only the header is wanted: see
+/// data__read_fn; items whose header is known are passed over. What cannot be read is left out.
+bool data__pass_next(data__pass *pass, size_t bytes_max, data__claim *claim,
+                     data__content *content);
+/// Leaves the items out, or ends the import: what a data__read_fn's failure does.
+void data__pass_leave_out(data__pass *pass, const data__claim *claim, ns_status status,
+                          const char *reason, bool bad);
 /// Ends the import, when it was not ended yet.
 void data__pass_fail(data__pass *pass, ns_status status, const char *sentence);
 

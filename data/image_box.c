@@ -31,7 +31,8 @@ void data__box_header(const data__box *box, data__image_header *header) {
     header->height = at.height;
 }
 
-ns_status data__box_crop(const data__box *box, data_image *image, ns_error *err) {
+ns_status data__box_crop(const data__box *box, const data_image *image, data_image *out,
+                         ns_error *err) {
     const pixel_box at = to_pixels(box, image->width, image->height);
     const size_t pixel_bytes = (size_t)image->channels;
     const size_t row_bytes = pixel_bytes * (size_t)at.width;
@@ -43,9 +44,7 @@ ns_status data__box_crop(const data__box *box, data_image *image, ns_error *err)
         const size_t first = ((size_t)at.top + y) * (size_t)image->width + (size_t)at.left;
         memcpy(pixels + y * row_bytes, image->pixels + first * pixel_bytes, row_bytes);
     }
-    free(image->pixels);
-    image->pixels = pixels;
-    image->width = at.width;
-    image->height = at.height;
+    *out = (data_image){
+        .width = at.width, .height = at.height, .channels = image->channels, .pixels = pixels};
     return NS_OK;
 }

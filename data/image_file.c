@@ -101,8 +101,8 @@ void data__content_free(data__content *content) {
     *content = (data__content){0};
 }
 
-/// What the beginning of the whole image says.
-static ns_status read_header(const data__content *content, data__image_header *out, ns_error *err) {
+ns_status data__content_header(const data__content *content, data__image_header *out,
+                               ns_error *err) {
     if (content->bytes == NULL) {
         const data_image *image = &content->image;
         *out =
@@ -123,27 +123,13 @@ static ns_status read_header(const data__content *content, data__image_header *o
     }
 }
 
-ns_status data__content_header(const data__content *content, data__image_header *out,
-                               ns_error *err) {
-    NS_TRY(read_header(content, out, err));
-    if (content->box != NULL) {
-        data__box_header(content->box, out);
-    }
-    return NS_OK;
-}
-
 ns_status data__content_decode(data__content *content, data_image *out, ns_error *err) {
     if (content->bytes == NULL) {
         *out = content->image;
         content->image = (data_image){0};
         return NS_OK;
     }
-    NS_TRY(decode(content->bytes, content->size_bytes, content->cpu_max_ms, out, err));
-    const ns_status status = content->box != NULL ? data__box_crop(content->box, out, err) : NS_OK;
-    if (status != NS_OK) {
-        data_image_free(out);
-    }
-    return status;
+    return decode(content->bytes, content->size_bytes, content->cpu_max_ms, out, err);
 }
 
 /// The size of the regular file `fd`; a pipe or device would block or never end.

@@ -23,43 +23,56 @@ typedef struct batch {
     data__print *prints; // (images)
 } batch;
 
-static ns_status decode_and_fit(const data__import *run, data__content *content, uint8_t *out,
-                                data__print *print, ns_error *err) {
-    data_image image = {0};
-    ns_status status = data__content_decode(content, &image, err);
-    if (status == NS_OK) {
-        status = data__print_of(&image, print, err);
+/// Brings item `index` to its place: the part of `image` that it is.
+static ns_status fit_item(const batch *of, size_t index, const data_image *image, ns_error *err) {
+    const data__import *run = of->pass.run;
+    const data__box *box = run->listing.items[index].box;
+    const size_t place = index - of->first;
+    data_image part = {0};
+    if (box != NULL) {
+        NS_TRY(data__box_crop(box, image, &part, err));
+        image = &part;
     }
+    ns_status status = data__print_of(image, &of->prints[place], err);
     if (status == NS_OK) {
-        status = data_image_fit(&image, run->channels, run->height, run->width, out, err);
+        status = data_image_fit(image, run->channels, run->height, run->width,
+                                of->pixels + place * of->image_bytes, err);
     }
-    data_image_free(&image);
+    data_image_free(&part);
     return status;
 }
 
+static void decode_image(batch *of, const data__claim *claim, data__content *content) {
+    data_image image = {0};
+    ns_error reason;
+    ns_status status = data__content_decode(content, &image, &reason);
+    if (status != NS_OK) {
+        data__pass_leave_out(&of->pass, claim, status, reason.text, true);
+        return;
+    }
+    for (size_t i = 0; i < claim->count; i++) {
+        const data__claim one = {.index = claim->index + i, .count = 1};
+        status = fit_item(of, one.index, &image, &reason);
+        if (status != NS_OK) {
+            data__pass_leave_out(&of->pass, &one, status, reason.text, true);
+        }
+    }
+    data_image_free(&image);
+}
+
 /// Whether decoding takes very much memory: of a small box the whole image is decoded, too.
-static bool is_large(const data__image_header *known, const data__content *content) {
-    data__content whole = *content;
-    data__image_header header = *known;
-    whole.box = NULL;
-    return (content->box == NULL || data__content_header(&whole, &header, NULL) == NS_OK) &&
+static bool is_large(const data__item *item, const data__content *content) {
+    data__image_header header = item->header;
+    return (item->box == NULL || data__content_header(content, &header, NULL) == NS_OK) &&
            (long long)header.width * header.height > LARGE_PIXELS;
 }
 
-static void decode_item(batch *of, size_t index, data__content *content) {
-    const data__import *run = of->pass.run;
-    uint8_t *out = of->pixels + (index - of->first) * of->image_bytes;
-    data__print *print = &of->prints[index - of->first];
-    ns_error reason;
-    ns_status status;
-    if (is_large(&run->listing.items[index].header, content)) {
+static void decode_claim(batch *of, const data__claim *claim, data__content *content) {
+    if (is_large(&of->pass.run->listing.items[claim->index], content)) {
 #pragma omp critical(data_large_image)
-        status = decode_and_fit(run, content, out, print, &reason);
+        decode_image(of, claim, content);
     } else {
-        status = decode_and_fit(run, content, out, print, &reason);
-    }
-    if (status != NS_OK) {
-        data__pass_leave_out(&of->pass, index, status, reason.text, true);
+        decode_image(of, claim, content);
     }
 }
 
@@ -115,14 +128,14 @@ static ns_status decode_batch(batch *of, const batch *previous, data__import *ru
     data__pass_begin(&of->pass, run, of->first, of->first + of->count);
 #pragma omp parallel num_threads(run->thread_count)
     {
-        size_t index;
+        data__claim claim;
         data__content content;
         if (omp_get_thread_num() == 0) {
             write_previous(of, previous);
         }
         ask(of);
-        while (data__pass_next(&of->pass, SIZE_MAX, &index, &content)) {
-            decode_item(of, index, &content);
+        while (data__pass_next(&of->pass, SIZE_MAX, &claim, &content)) {
+            decode_claim(of, &claim, &content);
             data__content_free(&content);
             ask(of);
         }

@@ -7,7 +7,8 @@
 //   train/ID.jpg, images/train/ID.jpg, images/ID.jpg or ID.jpg
 //
 // Edges of boxes are fractions of the photograph's sides. A box that is degenerate or whose
-// photograph is missing is listed as left out. With several boxes, a photograph is decoded for each.
+// photograph is missing is listed as left out. Boxes of a photograph that follow each other are cut
+// out of one decoding.
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 // A pass over the items of a listing by several threads: who reads which image next.
 //
-// Files are claimed one by one and read side by side. A source that can only be read in order (an
-// archive) is read by one thread at a time, under the pass's lock, while the others decode what they
-// have: memory holds no more than one image a thread. Where only headers are wanted, such a source
-// reads as much of an image as its header takes.
+// Images are claimed one by one and read side by side, each with all items that are of it. A source
+// that can only be read in order (an archive) is read by one thread at a time, under the pass's lock,
+// while the others decode what they have: memory holds no more than one image a thread. Where only
+// headers are wanted, such a source reads as much of an image as its header takes.
 
 #include <omp.h>
 #include <string.h>
@@ -12,12 +12,10 @@
 
 ns_status data__listing_read(const data__listing *listing, size_t index, size_t bytes_max,
                              data__content *out, ns_error *err) {
-    const data__item *item = &listing->items[index];
     *out = (data__content){0};
-    NS_TRY(listing->read != NULL ? listing->read(listing, index, bytes_max, out, err)
-                                 : data__content_read(item->path, bytes_max, out, err));
-    out->box = item->box;
-    return NS_OK;
+    return listing->read != NULL
+               ? listing->read(listing, index, bytes_max, out, err)
+               : data__content_read(listing->items[index].path, bytes_max, out, err);
 }
 
 void data__pass_begin(data__pass *pass, data__import *run, size_t first, size_t end) {
@@ -50,8 +48,8 @@ void data__pass_fail(data__pass *pass, ns_status status, const char *sentence) {
 }
 
 /// With the lock held.
-static void leave_out(data__pass *pass, size_t index, ns_status status, const char *reason,
-                      bool bad) {
+static void leave_item_out(data__pass *pass, size_t index, ns_status status, const char *reason,
+                           bool bad) {
     data__item *item = &pass->run->listing.items[index];
     if (status == NS_ERR_MEMORY || status == NS_ERR_LIMIT || status == NS_ERR_CORRUPT ||
         status == NS_ERR_STOPPED) {
@@ -63,45 +61,56 @@ static void leave_out(data__pass *pass, size_t index, ns_status status, const ch
     }
 }
 
-void data__pass_leave_out(data__pass *pass, size_t index, ns_status status, const char *reason,
-                          bool bad) {
+void data__pass_leave_out(data__pass *pass, const data__claim *claim, ns_status status,
+                          const char *reason, bool bad) {
     omp_set_lock(&pass->lock);
-    leave_out(pass, index, status, reason, bad);
+    for (size_t i = 0; i < claim->count; i++) {
+        leave_item_out(pass, claim->index + i, status, reason, bad);
+    }
     omp_unset_lock(&pass->lock);
 }
 
-/// With the lock held: the next item that is not left out, or the next one without a header.
-static bool claim(data__pass *pass, bool for_header, size_t *index) {
+static bool of_one_image(const data__item *first, const data__item *next) {
+    return next->reason == NULL && strcmp(first->path, next->path) == 0;
+}
+
+/// With the lock held: the next items that are not left out, or those without a header.
+static bool claim_next(data__pass *pass, bool for_header, data__claim *claim) {
     const data__item *items = pass->run->listing.items;
     while (pass->next < pass->end &&
            (items[pass->next].reason != NULL ||
             (for_header && items[pass->next].header.kind != DATA__KIND_OTHER))) {
         pass->next++;
     }
-    *index = pass->next;
-    return pass->failed == NS_OK && pass->next++ < pass->end;
+    *claim = (data__claim){.index = pass->next};
+    while (pass->next < pass->end && of_one_image(&items[claim->index], &items[pass->next])) {
+        pass->next++;
+        claim->count++;
+    }
+    return pass->failed == NS_OK && claim->count > 0;
 }
 
-bool data__pass_next(data__pass *pass, size_t bytes_max, size_t *index, data__content *content) {
+bool data__pass_next(data__pass *pass, size_t bytes_max, data__claim *claim,
+                     data__content *content) {
     const data__listing *listing = &pass->run->listing;
     for (;;) {
         ns_error reason;
         ns_status status = NS_OK;
         omp_set_lock(&pass->lock);
-        const bool claimed = claim(pass, bytes_max != SIZE_MAX, index);
+        const bool claimed = claim_next(pass, bytes_max != SIZE_MAX, claim);
         if (claimed && listing->in_order) {
-            status = data__listing_read(listing, *index, bytes_max, content, &reason);
+            status = data__listing_read(listing, claim->index, bytes_max, content, &reason);
         }
         omp_unset_lock(&pass->lock);
         if (!claimed) {
             return false;
         }
         if (!listing->in_order) {
-            status = data__listing_read(listing, *index, bytes_max, content, &reason);
+            status = data__listing_read(listing, claim->index, bytes_max, content, &reason);
         }
         if (status == NS_OK) {
             return true;
         }
-        data__pass_leave_out(pass, *index, status, reason.text, true);
+        data__pass_leave_out(pass, claim, status, reason.text, true);
     }
 }

@@ -33,8 +33,7 @@ static bool looks_like_image(const char *name) {
 
 /// Reads the header of item `index` from `content`, which is replaced by the whole image if need be.
 static ns_status read_header(const data__listing *listing, size_t index, data__content *content,
-                             ns_error *err) {
-    data__image_header *header = &listing->items[index].header;
+                             data__image_header *header, ns_error *err) {
     const ns_status status = data__content_header(content, header, err);
     if (status != NS_ERR_INPUT || !content->cut) {
         return status;
@@ -44,13 +43,22 @@ static ns_status read_header(const data__listing *listing, size_t index, data__c
     return data__content_header(content, header, err);
 }
 
-static void survey_item(data__pass *pass, size_t index, data__content *content) {
-    data__item *item = &pass->run->listing.items[index];
+static void survey_claim(data__pass *pass, const data__claim *claim, data__content *content) {
+    data__listing *listing = &pass->run->listing;
+    data__item *items = &listing->items[claim->index];
+    data__image_header header = {0};
     ns_error reason;
-    const ns_status status = read_header(&pass->run->listing, index, content, &reason);
+    const ns_status status = read_header(listing, claim->index, content, &header, &reason);
     if (status != NS_OK) {
-        const bool bad = item->header.kind != DATA__KIND_OTHER || looks_like_image(item->path);
-        data__pass_leave_out(pass, index, status, reason.text, bad);
+        const bool bad = header.kind != DATA__KIND_OTHER || looks_like_image(items->path);
+        data__pass_leave_out(pass, claim, status, reason.text, bad);
+        return;
+    }
+    for (size_t i = 0; i < claim->count; i++) {
+        items[i].header = header;
+        if (items[i].box != NULL) {
+            data__box_header(items[i].box, &items[i].header);
+        }
     }
 }
 
@@ -72,11 +80,11 @@ static ns_status survey_all(data__import *run, ns_error *err) {
     data__pass_begin(&pass, run, 0, run->listing.item_count);
 #pragma omp parallel num_threads(run->thread_count)
     {
-        size_t index;
+        data__claim claim;
         data__content content;
-        while (data__pass_next(&pass, HEADER_BYTES, &index, &content)) {
-            tell(&pass, index);
-            survey_item(&pass, index, &content);
+        while (data__pass_next(&pass, HEADER_BYTES, &claim, &content)) {
+            tell(&pass, claim.index);
+            survey_claim(&pass, &claim, &content);
             data__content_free(&content);
         }
     }
