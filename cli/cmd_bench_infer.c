@@ -60,7 +60,7 @@ static ns_status prepare(infer_bench *b, ns_error *err) {
         NS_TRY(nn_model_save(b->model, b->save_path, err));
     }
     const nn_model_info *info = nn_model_describe(b->model);
-    const nn_shape shape = info->graph->node[0].shape;
+    const nn_shape shape = info->image;
     const size_t batch = (size_t)b->words.batch_size;
     const size_t pixel_count =
         batch * (size_t)shape.channels * (size_t)shape.height * (size_t)shape.width;

@@ -59,7 +59,7 @@ static size_t batch_size_of(size_t image_bytes) {
 static ns_status predictor_open(predictor *p, const cli_operands *operands, ns_error *err) {
     NS_TRY(nn_model_load(operands->text[0], &p->model, err));
     const nn_model_info *info = nn_model_describe(p->model);
-    p->shape = info->graph->node[0].shape; // of the input
+    p->shape = info->image;
     p->image_bytes = (size_t)p->shape.channels * (size_t)p->shape.height * (size_t)p->shape.width;
     p->batch_size = batch_size_of(p->image_bytes);
     const nn_infer_options options = {(int)p->batch_size, p->words->thread_count, p->words->dtype};

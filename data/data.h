@@ -4,7 +4,8 @@
 //   1. data_import() reads a source once and writes SET.nsd atomically; bad images are listed in
 //   it.
 //   2. data_open() maps the pack read-only; all workers share the pages.
-//   3. data_loader_new() + data_loader_next() fill the input of a network batch by batch.
+//   3. data_loader_new() + data_loader_next() fill the input of a network batch by batch, with images
+//   as they are packed or smaller (data_shrinker).
 //
 // Pixels are uint8, planar, (C, H, W) an image; labels are 0-based indices into the label names. An
 // image has one label; in a multi-label set it has any number of them, also none.
@@ -122,6 +123,25 @@ void data_image_free(data_image *image);
 ns_status data_image_fit(const data_image *image, int channels, int height, int width, uint8_t *out,
                          ns_error *err);
 
+typedef struct data_size {
+    int height, width; // pixels
+} data_size;
+
+/// Shrinks images of one size to another that is no larger on either side, by the mean of the area
+/// under each pixel, as import shrinks. The same bytes on every machine. Equal sizes cost nothing.
+typedef struct data_shrinker data_shrinker;
+/// For as many threads at once. NS_ERR_MEMORY.
+ns_status data_shrinker_new(int channels, data_size from, data_size to, int thread_count,
+                            data_shrinker **out, ns_error *err);
+void data_shrinker_free(data_shrinker *shrinker);
+/// `pixels` (C, from.height, from.width) as (C, to.height, to.width); valid until the same `thread`,
+/// from 0, asks again. `pixels` itself where the sizes are equal. Allocates nothing.
+const uint8_t *data_shrink(data_shrinker *shrinker, int thread, const uint8_t *pixels);
+/// What it does before it rounds, halves upwards, as matrices: a plane (from.height, from.width)
+/// becomes the transpose of `down` (from.height, to.height), times the plane, times `across`
+/// (from.width, to.width).
+void data_shrinker_matrices(const data_shrinker *shrinker, float *across, float *down);
+
 /// Writes `pixels`, planar (C, H, W) uint8 with 1 or 3 channels, as a PNG; `*out` is malloced. The
 /// same pixels give the same bytes. NS_ERR_MEMORY.
 ns_status data_png_encode(const uint8_t *pixels, int channels, int height, int width, uint8_t **out,
@@ -217,8 +237,8 @@ void data_near_duplicates_free(data_near_duplicates *found);
 
 /* ---- augmentation and batches ---------------------------------------------------------------- */
 
-/// Random changes to a training image; all zero: none. Sizes in pixels of the packed image. Done in
-/// this order: mirror; zoom, shear and rotation around the centre; shift; cutout; erase; mixup.
+/// Random changes to a training image; all zero: none. Sizes in pixels of the image that the network
+/// sees, shrunk or not. Done in this order: mirror; zoom, shear and rotation around the centre; shift; cutout; erase; mixup.
 /// What is uncovered is filled with the mean.
 typedef struct data_augment {
     bool mirror;             // left-right with probability 1/2
@@ -237,8 +257,9 @@ typedef struct data_loader_options {
     data_split split;
     bool with_validation; // the images of the validation split too
     int batch_size;
-    bool shuffle; // a new order every epoch; the incomplete last batch is left out
-    bool balance; // with shuffle, not of multi-label sets: every label equally often
+    bool shuffle;   // a new order every epoch; the incomplete last batch is left out
+    bool balance;   // with shuffle, not of multi-label sets: every label equally often
+    data_size size; // that images are shrunk to, before all else; 0: as they are packed
     data_augment augment;
     uint64_t seed;
     int thread_count; // for filling a batch; the result does not depend on it
@@ -253,7 +274,8 @@ void data_loader_free(data_loader *loader);
 
 /// Where a batch goes; all memory is the caller's.
 typedef struct data_batch {
-    float *x;                // (batch_size, C, H, W), normalised to (pixel - mean) / deviation
+    float *x;                // (batch_size, C, H, W), normalised to (pixel - mean) / deviation;
+                             // H and W of the options' size
     int32_t *labels;         // (batch_size); NULL for a multi-label set
     int32_t *partner_labels; // (batch_size), of the images mixed in; NULL allowed without mixup
     float *lambdas;          // (batch_size), in [0.5, 1]: the share of the image itself, its

@@ -1,5 +1,6 @@
 // Brings an image of any size to the size of the pack: scaled until the target is just covered,
-// centre cropped, grey or RGB as asked, planar.
+// centre cropped, grey or RGB as asked, planar. And shrinks images of the pack for networks that take
+// smaller ones, each axis by itself, so that nothing is cropped: by the same averages.
 //
 // Crop and scale are one step: each axis is resampled separably from the part of the source that
 // the target covers. Shrinking averages exactly the area under each target pixel; growing
@@ -151,22 +152,41 @@ static void resample_columns(const axis *a, const uint16_t *in, int row_first, s
     }
 }
 
+/// Interleaved pixels (H, width, C).
+typedef struct raster {
+    const uint8_t *pixels;
+    int width, channels;
+} raster;
+
+/// Rows of the source that `rows` reads: from its first on, so many.
+static size_t rows_read(const axis *rows) {
+    const int last = rows->count - 1;
+    return (size_t)(rows->first[last] + rows->tap_count[last] - rows->first[0]);
+}
+
+/// `between` has room for the rows read, (rows, width, C); `out` is (height, width, C).
+static void resample_into(raster in, const axis *columns, const axis *rows, uint16_t *between,
+                          uint8_t *out) {
+    const int row_first = rows->first[0];
+    const size_t row_count = rows_read(rows);
+    const size_t row_size = (size_t)columns->count * (size_t)in.channels;
+    const size_t source_row_bytes = (size_t)in.width * (size_t)in.channels;
+    const uint8_t *source = in.pixels + (size_t)row_first * source_row_bytes;
+    for (size_t y = 0; y < row_count; y++) {
+        resample_row(columns, source + y * source_row_bytes, in.channels, between + y * row_size);
+    }
+    resample_columns(rows, between, row_first, row_size, out);
+}
+
 static ns_status resample(const data_image *image, const axis *columns, const axis *rows,
                           uint8_t *out, ns_error *err) {
-    const int last = rows->count - 1;
-    const int row_first = rows->first[0];
-    const int row_end = rows->first[last] + rows->tap_count[last];
     const size_t row_size = (size_t)columns->count * (size_t)image->channels;
-    const size_t source_row_bytes = (size_t)image->width * (size_t)image->channels;
-    uint16_t *between = calloc((size_t)(row_end - row_first) * row_size, sizeof(*between));
+    uint16_t *between = calloc(rows_read(rows) * row_size, sizeof(*between));
     if (between == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "out of memory while scaling an image");
     }
-    for (int y = row_first; y < row_end; y++) {
-        resample_row(columns, image->pixels + (size_t)y * source_row_bytes, image->channels,
-                     between + (size_t)(y - row_first) * row_size);
-    }
-    resample_columns(rows, between, row_first, row_size, out);
+    resample_into((raster){image->pixels, image->width, image->channels}, columns, rows, between,
+                  out);
     free(between);
     return NS_OK;
 }
@@ -241,4 +261,120 @@ out:
     axis_free(&rows);
     free(scaled);
     return status;
+}
+
+/* ---- smaller images ---------------------------------------------------------------------------- */
+
+#define PART_ALIGN 64 // threads' work space shares no cache line
+
+struct data_shrinker {
+    int channels;
+    data_size from, to;
+    axis columns, rows;
+    size_t image_bytes; // of a shrunk image
+    size_t part_bytes;  // of a thread's work space: a shrunk image, then rows between the passes
+    uint8_t *parts;     // (threads, part_bytes); NULL where nothing shrinks
+};
+
+static size_t round_up(size_t bytes) {
+    return (bytes + PART_ALIGN - 1) / PART_ALIGN * PART_ALIGN;
+}
+
+static ns_status shrinker_fill(data_shrinker *s, size_t thread_count, ns_error *err) {
+    const ratio across = {s->to.width, s->from.width};
+    const ratio down = {s->to.height, s->from.height};
+    NS_TRY(axis_build(&s->columns, across, s->from.width, s->to.width, err));
+    NS_TRY(axis_build(&s->rows, down, s->from.height, s->to.height, err));
+    const size_t pixel_count = (size_t)s->to.width * (size_t)s->to.height;
+    const size_t between_count = (size_t)s->to.width * (size_t)s->from.height;
+    s->image_bytes = round_up((size_t)s->channels * pixel_count);
+    s->part_bytes = s->image_bytes + round_up(between_count * sizeof(uint16_t));
+    if (s->to.width < s->from.width || s->to.height < s->from.height) {
+        s->parts = aligned_alloc(PART_ALIGN, thread_count * s->part_bytes);
+        if (s->parts == NULL) {
+            return ns_fail(err, NS_ERR_MEMORY, "out of memory for shrunk images");
+        }
+    }
+    return NS_OK;
+}
+
+ns_status data_shrinker_new(int channels, data_size from, data_size to, int thread_count,
+                            data_shrinker **out, ns_error *err) {
+    assert(to.width > 0 && to.height > 0 && to.width <= from.width && to.height <= from.height);
+    data_shrinker *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return ns_fail(err, NS_ERR_MEMORY, "out of memory for shrunk images");
+    }
+    *s = (data_shrinker){.channels = channels, .from = from, .to = to};
+    const ns_status status = shrinker_fill(s, thread_count > 0 ? (size_t)thread_count : 1, err);
+    if (status != NS_OK) {
+        data_shrinker_free(s);
+        return status;
+    }
+    *out = s;
+    return NS_OK;
+}
+
+void data_shrinker_free(data_shrinker *shrinker) {
+    if (shrinker != NULL) {
+        axis_free(&shrinker->columns);
+        axis_free(&shrinker->rows);
+        free(shrinker->parts);
+        free(shrinker);
+    }
+}
+
+/// A plane of twice the sides to (height, width): each pixel the mean of four, halves upwards, which
+/// is what the general way comes to.
+DATA__INLINED void halve_body(const uint8_t *restrict in, int height, int width,
+                              uint8_t *restrict out) {
+    for (int y = 0; y < height; y++) {
+        const uint8_t *below = in + (ptrdiff_t)2 * width;
+        for (int x = 0; x < width; x++) {
+            const unsigned sum = 2u + in[2 * x] + in[2 * x + 1] + below[2 * x] + below[2 * x + 1];
+            out[x] = (uint8_t)(sum >> 2);
+        }
+        in += (ptrdiff_t)4 * width;
+        out += width;
+    }
+}
+
+DATA__BUILD_TWICE(halve, halve_body,
+                  (const uint8_t *restrict in, int height, int width, uint8_t *restrict out),
+                  (in, height, width, out))
+
+const uint8_t *data_shrink(data_shrinker *shrinker, int thread, const uint8_t *pixels) {
+    const data_size from = shrinker->from, to = shrinker->to;
+    if (shrinker->parts == NULL) {
+        return pixels;
+    }
+    uint8_t *image = shrinker->parts + (size_t)thread * shrinker->part_bytes;
+    uint16_t *between = (uint16_t *)(void *)(image + shrinker->image_bytes);
+    const bool half = from.width == 2 * to.width && from.height == 2 * to.height;
+    for (int c = 0; c < shrinker->channels; c++) {
+        const uint8_t *in = pixels + (size_t)c * (size_t)from.width * (size_t)from.height;
+        uint8_t *out = image + (size_t)c * (size_t)to.width * (size_t)to.height;
+        if (half) {
+            halve(in, to.height, to.width, out);
+        } else {
+            resample_into((raster){in, from.width, 1}, &shrinker->columns, &shrinker->rows, between,
+                          out);
+        }
+    }
+    return image;
+}
+
+static void axis_matrix(const axis *a, int source_count, float *out) {
+    memset(out, 0, (size_t)source_count * (size_t)a->count * sizeof(*out));
+    for (int i = 0; i < a->count; i++) {
+        for (int k = 0; k < a->tap_count[i]; k++) {
+            out[(size_t)(a->first[i] + k) * (size_t)a->count + (size_t)i] =
+                (float)a->weights[a->weight_at[i] + (size_t)k] / (float)(1 << WEIGHT_BITS);
+        }
+    }
+}
+
+void data_shrinker_matrices(const data_shrinker *shrinker, float *across, float *down) {
+    axis_matrix(&shrinker->columns, shrinker->from.width, across);
+    axis_matrix(&shrinker->rows, shrinker->from.height, down);
 }

@@ -29,6 +29,10 @@
 // worth 4 % to the loader (1 to 3 % without resampling) but 42 % to the network, which should have
 // it. So the work went into filling faster.
 //
+// Where a network takes smaller images, they are shrunk first (data_shrinker), and all changes are
+// made to what comes out: that costs only as many pixels as the network reads, and an unchanged
+// image is to the bit what inference makes of it.
+//
 // A balanced loader draws rare labels' images several times an epoch (balance.c). Each time an image
 // changes in another way: there the changes depend on (seed, epoch, place in the epoch).
 //
@@ -39,6 +43,7 @@
 #include "data/augment.h"
 
 #include <assert.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,8 +51,9 @@
 
 struct data_loader {
     const data_set *set; // borrowed
-    const data_info *info;
+    data_info info;      // the set's, but for height and width, which are those of a batch
     data_loader_options options;
+    data_shrinker *shrinker;
     data__normaliser normaliser;
     size_t image_count;     // of the splits
     size_t image_floats;    // C * H * W
@@ -78,6 +84,67 @@ static size_t list_images(const data_set *set, const data_loader_options *option
                : count;
 }
 
+/// The loader's own idea of the images: those of the set, at the size of a batch.
+static data_info info_of(const data_info *packed, data_size size) {
+    data_info info = *packed;
+    if (size.height > 0) {
+        info.height = size.height;
+        info.width = size.width;
+    }
+    return info;
+}
+
+/// What the loader holds besides itself and its order.
+static ns_status take_parts(data_loader *loader, ns_error *err) {
+    const data_info *packed = data_describe(loader->set);
+    const data_loader_options *options = &loader->options;
+    NS_TRY(data_shrinker_new(packed->channels, (data_size){packed->height, packed->width},
+                             (data_size){loader->info.height, loader->info.width},
+                             options->thread_count, &loader->shrinker, err));
+    if (options->balance) {
+        assert(options->shuffle && !packed->multi_label);
+        (void)list_images(loader->set, options, loader->order);
+        loader->balance = data__balance_new(loader->set, loader->order, loader->image_count);
+        if (loader->balance == NULL) {
+            return ns_fail(err, NS_ERR_MEMORY, "no memory for the labels of %zu images",
+                           loader->image_count);
+        }
+    }
+    return NS_OK;
+}
+
+static ns_status make_loader(const data_set *set, const data_loader_options *options,
+                             size_t image_count, data_loader **out, ns_error *err) {
+    const size_t batch_size = (size_t)options->batch_size;
+    data_loader *loader = calloc(1, sizeof(*loader));
+    uint32_t *order = calloc(image_count, sizeof(*order));
+    if (loader == NULL || order == NULL) {
+        free(loader);
+        free(order);
+        return ns_fail(err, NS_ERR_MEMORY, "no memory for the order of %zu images", image_count);
+    }
+    const data_info info = info_of(data_describe(set), options->size);
+    *loader = (data_loader){
+        .set = set,
+        .info = info,
+        .options = *options,
+        .normaliser = data__normaliser_of(&info),
+        .image_count = image_count,
+        .image_floats = (size_t)info.channels * (size_t)info.height * (size_t)info.width,
+        .epoch_length = options->shuffle ? image_count / batch_size * batch_size : image_count,
+        .end_told = true,
+        .order = order,
+        .order_epoch = EPOCH_NONE,
+    };
+    const ns_status status = take_parts(loader, err);
+    if (status != NS_OK) {
+        data_loader_free(loader);
+        return status;
+    }
+    *out = loader;
+    return NS_OK;
+}
+
 ns_status data_loader_new(const data_set *set, const data_loader_options *options,
                           data_loader **out, ns_error *err) {
     assert(options->batch_size > 0);
@@ -93,42 +160,13 @@ ns_status data_loader_new(const data_set *set, const data_loader_options *option
                        "the %s split of %s holds %zu images, fewer than one batch of %zu",
                        data_split_name(options->split), info->source, image_count, batch_size);
     }
-    data_loader *loader = calloc(1, sizeof(*loader));
-    uint32_t *order = calloc(image_count, sizeof(*order));
-    if (loader == NULL || order == NULL) {
-        free(loader);
-        free(order);
-        return ns_fail(err, NS_ERR_MEMORY, "no memory for the order of %zu images", image_count);
-    }
-    *loader = (data_loader){
-        .set = set,
-        .info = info,
-        .options = *options,
-        .normaliser = data__normaliser_of(info),
-        .image_count = image_count,
-        .image_floats = (size_t)info->channels * (size_t)info->height * (size_t)info->width,
-        .epoch_length = options->shuffle ? image_count / batch_size * batch_size : image_count,
-        .end_told = true,
-        .order = order,
-        .order_epoch = EPOCH_NONE,
-    };
-    if (options->balance) {
-        assert(options->shuffle && !info->multi_label);
-        (void)list_images(set, options, order);
-        loader->balance = data__balance_new(set, order, image_count);
-        if (loader->balance == NULL) {
-            data_loader_free(loader);
-            return ns_fail(err, NS_ERR_MEMORY, "no memory for the labels of %zu images",
-                           image_count);
-        }
-    }
-    *out = loader;
-    return NS_OK;
+    return make_loader(set, options, image_count, out, err);
 }
 
 void data_loader_free(data_loader *loader) {
     if (loader != NULL) {
         data__balance_free(loader->balance);
+        data_shrinker_free(loader->shrinker);
         free(loader->order);
         free(loader);
     }
@@ -159,13 +197,13 @@ static data__draw_key key_of(const data_loader *loader, const uint32_t *image) {
 }
 
 static float *targets_at(const data_loader *loader, const data_batch *batch, size_t slot) {
-    return batch->targets + slot * (size_t)loader->info->label_count;
+    return batch->targets + slot * (size_t)loader->info.label_count;
 }
 
 static void fill_targets(const data_loader *loader, uint32_t image, float *targets) {
     size_t count = 0;
     const uint16_t *labels = data_labels_of(loader->set, image, &count);
-    memset(targets, 0, (size_t)loader->info->label_count * sizeof(*targets));
+    memset(targets, 0, (size_t)loader->info.label_count * sizeof(*targets));
     for (size_t k = 0; k < count; k++) {
         targets[labels[k]] = 1.0f;
     }
@@ -176,10 +214,11 @@ static void fill_slot(const data_loader *loader, const uint32_t *place, size_t s
                       const data_batch *batch) {
     const uint32_t image = *place;
     const data__augment_plan plan =
-        data__augment_draw(&loader->options.augment, loader->info, key_of(loader, place));
-    data__augment_apply(&loader->normaliser, &plan, data_pixels(loader->set, image),
-                        batch->x + slot * loader->image_floats);
-    if (loader->info->multi_label) {
+        data__augment_draw(&loader->options.augment, &loader->info, key_of(loader, place));
+    const uint8_t *pixels =
+        data_shrink(loader->shrinker, omp_get_thread_num(), data_pixels(loader->set, image));
+    data__augment_apply(&loader->normaliser, &plan, pixels, batch->x + slot * loader->image_floats);
+    if (loader->info.multi_label) {
         fill_targets(loader, image, targets_at(loader, batch, slot));
         return;
     }
@@ -202,9 +241,9 @@ static void mix_pair(const data_loader *loader, const uint32_t *images, size_t s
             data__mix_draw(loader->options.augment.mixup_alpha, key_of(loader, &images[i]));
     }
     data__mix(a, a + loader->image_floats, lambdas, loader->image_floats);
-    if (loader->info->multi_label) {
+    if (loader->info.multi_label) {
         data__mix(targets_at(loader, batch, slot), targets_at(loader, batch, slot + 1), lambdas,
-                  (size_t)loader->info->label_count);
+                  (size_t)loader->info.label_count);
         return;
     }
     for (size_t i = 0; i < 2; i++) {
@@ -227,9 +266,9 @@ static void fill_pair(const data_loader *loader, const uint32_t *images, size_t 
 // Pads slot `slot`.
 static void clear_slot(const data_loader *loader, size_t slot, const data_batch *batch) {
     memset(batch->x + slot * loader->image_floats, 0, loader->image_floats * sizeof(*batch->x));
-    if (loader->info->multi_label) {
+    if (loader->info.multi_label) {
         memset(targets_at(loader, batch, slot), 0,
-               (size_t)loader->info->label_count * sizeof(*batch->targets));
+               (size_t)loader->info.label_count * sizeof(*batch->targets));
         return;
     }
     batch->labels[slot] = 0;
@@ -257,8 +296,8 @@ static void batch_fill(data_loader *loader, uint64_t position, size_t count,
 }
 
 size_t data_loader_next(data_loader *loader, const data_batch *batch) {
-    assert(!loader->info->multi_label || batch->targets != NULL);
-    assert(loader->info->multi_label || loader->options.augment.mixup_alpha <= 0.0f ||
+    assert(!loader->info.multi_label || batch->targets != NULL);
+    assert(loader->info.multi_label || loader->options.augment.mixup_alpha <= 0.0f ||
            (batch->partner_labels != NULL && batch->lambdas != NULL));
     const uint64_t in_epoch = loader->position % loader->epoch_length;
     if (in_epoch == 0 && !loader->end_told) {

@@ -3,6 +3,11 @@
 //   image (batch, C, H, W) raw 0-255 -> Sub mean -> Div deviation -> the folded network -> Softmax
 //   -> probabilities (batch, labels); of a multi-label model Sigmoid in place of Softmax
 //
+// Where the network takes smaller images than the model is given, "image" has the size that the model
+// is given, and what inference does to it comes first: area averages along rows, then along columns,
+// each a MatMul with the shrinker's own weights, rounded. (Resize knows area averages only from opset
+// 18 on.) OpenCV 4.6 takes matrices on the right alone, so maps are turned for the second one.
+//
 // With mirror averaging, the mirror images join the batch before the network, and the mean of both
 // halves' logits goes into Softmax or Sigmoid.
 //
@@ -25,8 +30,8 @@
 enum {
     IR_VERSION = 7,
     OPSET = 13,
-    NODES_PER_OP = 6,        // a GELU takes five behind its conv; ends: 9 more
-    TENSORS_PER_OP = 7,      // batch norm: scale, shift, mean, variance; GELU: three constants
+    NODES_PER_OP = 6,        // a GELU takes five behind its conv; ends: 15 more
+    TENSORS_PER_OP = 7,      // batch norm: scale, shift, mean, variance; GELU: three; ends: 7 more
     ATTRIBUTES_MAX = 6,      // of one node
     INPUTS_MAX = 5,          // of one node
     OUTPUTS_MAX = 2,         // of one node
@@ -110,14 +115,20 @@ static void set_float(builder *b, Onnx__NodeProto *node, const char *name, float
     attribute->f = value;
 }
 
-/// `count` times the same value.
-static void set_ints(builder *b, Onnx__NodeProto *node, const char *name, int value, size_t count) {
+/// `count` values to be filled in.
+static int64_t *add_ints(builder *b, Onnx__NodeProto *node, const char *name, size_t count) {
     Onnx__AttributeProto *attribute =
         add_attribute(b, node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
     attribute->ints = take(b, count * sizeof *attribute->ints);
     attribute->n_ints = count;
+    return attribute->ints;
+}
+
+/// `count` times the same value.
+static void set_ints(builder *b, Onnx__NodeProto *node, const char *name, int value, size_t count) {
+    int64_t *values = add_ints(b, node, name, count);
     for (size_t i = 0; i < count; i++) {
-        attribute->ints[i] = value;
+        values[i] = value;
     }
 }
 
@@ -352,6 +363,32 @@ static void add_ops(builder *b) {
 
 /* ---- the graph's ends ------------------------------------------------------------------------ */
 
+/// (N, C, H, W) -> (N, C, W, H).
+static void add_turn(builder *b, const char *x, const char *y) {
+    static const int64_t order[] = {0, 1, 3, 2};
+    Onnx__NodeProto *node = add_node(b, "Transpose", (const char *[]){x, NULL}, y);
+    memcpy(add_ints(b, node, "perm", NS_COUNT_OF(order)), order, sizeof order);
+}
+
+/// "image" (N, C, H, W) of the size that is given -> "shrunk", of the size that the network takes.
+static const char *add_shrink(builder *b, nn_shape from, const data_shrinker *shrinker) {
+    static const float half = 0.5F;
+    const nn_shape to = b->graph->node[0].shape;
+    float *across = take(b, (size_t)from.width * (size_t)to.width * sizeof *across);
+    float *down = take(b, (size_t)from.height * (size_t)to.height * sizeof *down);
+    data_shrinker_matrices(shrinker, across, down);
+    const char *right = add_tensor(b, "across", across, (const int64_t[]){from.width, to.width, 0});
+    const char *left = add_tensor(b, "down", down, (const int64_t[]){from.height, to.height, 0});
+    const char *addend = add_constant(b, "rounding", &half);
+    (void)add_node(b, "MatMul", (const char *[]){"image", right, NULL}, "narrow");
+    add_turn(b, "narrow", "narrow_turned");
+    (void)add_node(b, "MatMul", (const char *[]){"narrow_turned", left, NULL}, "small_turned");
+    add_turn(b, "small_turned", "small");
+    (void)add_node(b, "Add", (const char *[]){"small", addend, NULL}, "small_and_half");
+    (void)add_node(b, "Floor", (const char *[]){"small_and_half", NULL}, "shrunk");
+    return "shrunk";
+}
+
 /// value_0 is "upright" and behind it, in the same batch, its mirror images: (2 batch, C, H, W).
 /// A row times the matrix that is 1 where column = W - 1 - row is that row backwards, exactly; a
 /// Slice with step -1 would be shorter, but OpenCV 4.6 refuses it.
@@ -380,14 +417,16 @@ static const char *add_mirror_mean(builder *b, const char *logits) {
     return "mean_logits";
 }
 
-static void add_input(builder *b, const nn_model_info *info) {
-    const nn_shape shape = b->graph->node[0].shape;
+/// `shrinker` may be NULL.
+static void add_input(builder *b, const nn_model_info *info, const data_shrinker *shrinker) {
+    const nn_shape shape = info->image;
     const int64_t per_channel[] = {shape.channels, 1, 1, 0};
     const char *mean = add_tensor(b, "mean", info->mean, per_channel);
     const char *deviation = add_tensor(b, "deviation", info->deviation, per_channel);
     b->onnx.input[b->onnx.n_input++] =
         make_value(b, "image", (const int64_t[]){shape.channels, shape.height, shape.width, 0});
-    (void)add_node(b, "Sub", (const char *[]){"image", mean, NULL}, "centred");
+    const char *pixels = shrinker != NULL ? add_shrink(b, shape, shrinker) : "image";
+    (void)add_node(b, "Sub", (const char *[]){pixels, mean, NULL}, "centred");
     if (info->mirror_average) {
         (void)add_node(b, "Div", (const char *[]){"centred", deviation, NULL}, "upright");
         add_mirror_images(b);
@@ -458,12 +497,20 @@ static ns_status write_model(builder *b, char *labels_json, const char *path, ns
     return write_message(&message, path, err);
 }
 
-static ns_status make_builder(builder *b, const nn_graph *graph, const float *state,
-                              ns_error *err) {
+/// Of add_mirror_images() and add_shrink().
+static size_t matrix_bytes(const nn_model_info *info) {
+    const nn_shape from = info->image, to = info->graph->node[0].shape;
+    const size_t mirror = (size_t)to.width * (size_t)to.width;
+    const size_t across = (size_t)from.width * (size_t)to.width;
+    const size_t down = (size_t)from.height * (size_t)to.height;
+    return (mirror + (nn__model_shrinks(info) ? across + down : 0)) * sizeof(float);
+}
+
+static ns_status make_builder(builder *b, const nn_model_info *info, const nn_graph *graph,
+                              const float *state, ns_error *err) {
     const size_t op_count = (size_t)graph->node_count;
-    const size_t width = (size_t)graph->node[0].shape.width;
-    const size_t matrix_bytes = width * width * sizeof(float); // of add_mirror_images()
-    NS_TRY(ns_arena_new(FIXED_BYTES + matrix_bytes + op_count * OP_BYTES_MAX, &b->arena, err));
+    NS_TRY(
+        ns_arena_new(FIXED_BYTES + matrix_bytes(info) + op_count * OP_BYTES_MAX, &b->arena, err));
     b->graph = graph;
     b->state = state;
     onnx__graph_proto__init(&b->onnx);
@@ -489,6 +536,7 @@ ns_status nn_export_onnx(const nn_model *model, const char *path, ns_error *err)
     const nn_model_info *info = nn_model_describe(model);
     nn__fold *fold = NULL;
     char *labels = NULL;
+    data_shrinker *shrinker = NULL;
     builder b = {0};
     NS_TRY(nn__fold_new(info->graph, &fold, err));
     float *state = malloc((nn_graph_state_count(info->graph) + 1) * sizeof *state);
@@ -499,13 +547,18 @@ ns_status nn_export_onnx(const nn_model *model, const char *path, ns_error *err)
     }
     nn__fold_state(fold, info->state, state);
     NS_TRY_OUT(print_labels(info, &labels, err));
-    NS_TRY_OUT(make_builder(&b, nn__fold_graph(fold), state, err));
-    add_input(&b, info);
+    if (nn__model_shrinks(info)) {
+        NS_TRY_OUT(data_shrinker_new(info->image.channels, nn__size_of(info->image),
+                                     nn__size_of(info->graph->node[0].shape), 1, &shrinker, err));
+    }
+    NS_TRY_OUT(make_builder(&b, info, nn__fold_graph(fold), state, err));
+    add_input(&b, info, shrinker);
     add_ops(&b);
     add_output(&b, info);
     status = write_model(&b, labels, path, err);
 out:
     ns_arena_free(b.arena);
+    data_shrinker_free(shrinker);
     free(state);
     free(labels);
     nn__fold_free(fold);

@@ -6,6 +6,9 @@
 // of the 256 values of each channel, filled by the loader's own formula and so to the loader's own
 // bits; that pass is bound by writing 4 bytes a pixel and vanishes beside the network.
 //
+// Where the network takes smaller images than those that it is given, they are shrunk first, as the
+// loader does it.
+//
 // With mirror averaging the network runs twice, on the images and on their mirror images, and the
 // mean of the two logits is what becomes probabilities (as in Jordan 2024): a cheap ensemble for
 // labels that do not tell left from right, at twice the time.
@@ -13,6 +16,7 @@
 #include "nn/nn_internal.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,9 +24,11 @@ struct nn_infer {
     nn_net *net;
     nn__fold *fold;
     float *folded_state;
+    data_shrinker *shrinker;
     const uint8_t **images; // of the batch at hand
     float *first_logits;    // (batch, labels), of the images as they are; NULL without mirroring
-    nn_shape shape;
+    nn_shape shape;         // of the network's input
+    size_t image_bytes;     // of an image as it is given
     size_t batch_size;
     size_t class_count;
     int thread_count;
@@ -73,9 +79,12 @@ static ns_status prepare(nn_infer *infer, const nn_graph *graph, const nn_net_op
     return NS_OK;
 }
 
-ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, const float *mean,
-                        const float *deviation, bool mirror_average, nn_infer **out,
-                        ns_error *err) {
+static size_t value_count(nn_shape shape) {
+    return (size_t)shape.channels * (size_t)shape.height * (size_t)shape.width;
+}
+
+ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options,
+                        const nn__around *around, nn_infer **out, ns_error *err) {
     nn_infer *infer = calloc(1, sizeof *infer);
     if (infer == NULL) {
         return ns_fail(err, NS_ERR_MEMORY, "no memory for inference");
@@ -85,8 +94,14 @@ ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, co
     infer->shape = graph->node[0].shape;
     infer->thread_count = options->thread_count > 0 ? options->thread_count : ns_cpu_count();
     infer->multi_label = options->multi_label;
-    fill_levels(infer, mean, deviation);
-    const ns_status status = prepare(infer, graph, &net_options, mirror_average, err);
+    infer->image_bytes = value_count(around->image);
+    fill_levels(infer, around->mean, around->deviation);
+    ns_status status =
+        data_shrinker_new(infer->shape.channels, nn__size_of(around->image),
+                          nn__size_of(infer->shape), infer->thread_count, &infer->shrinker, err);
+    if (status == NS_OK) {
+        status = prepare(infer, graph, &net_options, around->mirror_average, err);
+    }
     if (status != NS_OK) {
         nn_infer_free(infer);
         return status;
@@ -112,8 +127,11 @@ ns_status nn_infer_new(const nn_model *model, const nn_infer_options *options, n
     net_options.thread_count = options->thread_count;
     net_options.dtype = options->dtype;
     net_options.multi_label = info->multi_label;
-    NS_TRY(nn__infer_new(info->graph, &net_options, info->mean, info->deviation,
-                         info->mirror_average, out, err));
+    const nn__around around = {.image = info->image,
+                               .mean = info->mean,
+                               .deviation = info->deviation,
+                               .mirror_average = info->mirror_average};
+    NS_TRY(nn__infer_new(info->graph, &net_options, &around, out, err));
     nn__infer_set_state(*out, info->state);
     return NS_OK;
 }
@@ -124,14 +142,11 @@ void nn_infer_free(nn_infer *infer) {
     }
     nn_net_free(infer->net);
     nn__fold_free(infer->fold);
+    data_shrinker_free(infer->shrinker);
     free(infer->folded_state);
     free(infer->images);
     free(infer->first_logits);
     free(infer);
-}
-
-static size_t image_values(const nn_infer *infer) {
-    return (size_t)infer->shape.channels * (size_t)infer->shape.height * (size_t)infer->shape.width;
 }
 
 /// `pixels` (C, H, W) uint8 -> `x` (C, H, W).
@@ -171,10 +186,12 @@ static void sigmoid(const float *logits, size_t count, float *probabilities) {
 /// Logits (batch, labels), of which the first `count` are of `infer->images`.
 static const float *run_net(nn_infer *infer, size_t count, bool mirror) {
     float *x = nn_net_input(infer->net); // (batch, C, H, W)
-    const size_t stride = image_values(infer);
+    const size_t stride = value_count(infer->shape);
 #pragma omp parallel for schedule(static) num_threads(infer->thread_count) if (count > 1)
     for (size_t i = 0; i < count; i++) {
-        normalise(infer, infer->images[i], mirror, x + i * stride);
+        const uint8_t *pixels =
+            data_shrink(infer->shrinker, omp_get_thread_num(), infer->images[i]);
+        normalise(infer, pixels, mirror, x + i * stride);
     }
     nn_net_forward(infer->net);
     return nn_net_logits(infer->net);
@@ -183,10 +200,10 @@ static const float *run_net(nn_infer *infer, size_t count, bool mirror) {
 /// The mean over images and mirror images.
 static const float *run_both_ways(nn_infer *infer, size_t count) {
     float *mean = infer->first_logits;
-    const size_t value_count = count * infer->class_count;
-    memcpy(mean, run_net(infer, count, false), value_count * sizeof *mean);
+    const size_t logit_count = count * infer->class_count;
+    memcpy(mean, run_net(infer, count, false), logit_count * sizeof *mean);
     const float *mirrored = run_net(infer, count, true);
-    for (size_t i = 0; i < value_count; i++) {
+    for (size_t i = 0; i < logit_count; i++) {
         mean[i] = 0.5F * (mean[i] + mirrored[i]);
     }
     return mean;
@@ -216,7 +233,7 @@ ns_status nn_infer_run(nn_infer *infer, const uint8_t *pixels, size_t count, flo
     for (size_t done = 0; done < count; done += infer->batch_size) {
         const size_t now = smaller(infer->batch_size, count - done);
         for (size_t i = 0; i < now; i++) {
-            infer->images[i] = pixels + (done + i) * image_values(infer);
+            infer->images[i] = pixels + (done + i) * infer->image_bytes;
         }
         run_batch(infer, now, probabilities + done * infer->class_count);
     }

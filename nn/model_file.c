@@ -8,7 +8,9 @@
 //    "mirror_average": false, "thresholds": [0.31, ...], "notes": {...}}
 //
 // and in version 3, which only multi-label models have, "multi_label": true beside them: a program
-// that does not know of it must not take its logits for those of a softmax,
+// that does not know of it must not take its logits for those of a softmax; in version 4, which only
+// models have that shrink their images, "image": [height, width], the size that they are given (the
+// graph's input is the size that they are shrunk to), and "multi_label" where it is true;
 //
 // with one mean and deviation a channel, in pixel values 0-255, and one threshold a label, or no such
 // key where none were chosen. Loading trusts none of it: the
@@ -20,12 +22,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION_MULTI = 3 };
+#define IMAGE_SIDE_MAX 32768 // px, of the images that a model is given
+
+enum { VERSION_MULTI = 3, VERSION_SHRINK = 4 };
 
 static const nn__sealed_kind model_kind = {.noun = "model file",
                                            .magic = {'N', 'S', 'M', 'O', 'D', 'E', 'L', '\n'},
                                            .version = 2,
-                                           .version_max = VERSION_MULTI};
+                                           .version_max = VERSION_SHRINK};
 
 struct nn_model {
     nn_model_info info; // points into what follows
@@ -41,14 +45,18 @@ struct nn_model {
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
+static ns_status refuse_size(nn_shape in, const data_info *info, ns_error *err) {
+    return ns_fail(
+        err, NS_ERR_INPUT,
+        "the network takes images of %dx%d with %d channels, but these are %dx%d with %d", in.width,
+        in.height, in.channels, info->width, info->height, info->channels);
+}
+
 ns_status nn__check_shape(const nn_graph *graph, const data_info *info, ns_error *err) {
     const nn_shape in = graph->node[0].shape;
     const nn_shape out = graph->node[graph->node_count - 1].shape;
-    if (in.channels != info->channels || in.height != info->height || in.width != info->width) {
-        return ns_fail(err, NS_ERR_INPUT,
-                       "the network takes images of %dx%d with %d channels, but these are %dx%d "
-                       "with %d",
-                       in.width, in.height, in.channels, info->width, info->height, info->channels);
+    if (in.channels != info->channels || in.height > info->height || in.width > info->width) {
+        return refuse_size(in, info, err);
     }
     if (out.channels * out.height * out.width != info->label_count) {
         return ns_fail(err, NS_ERR_INPUT, "the network tells %d classes apart, but there are %d",
@@ -119,6 +127,11 @@ static ns_status copy_state(nn_model *model, const float *state, ns_error *err) 
     return ns_sha256_of(model->state, state_bytes, model->weights_sha256, err);
 }
 
+bool nn__model_shrinks(const nn_model_info *info) {
+    const nn_shape in = info->graph->node[0].shape;
+    return in.height < info->image.height || in.width < info->image.width;
+}
+
 /// Takes `notes`.
 static void build_document(nn_model *model, ns_json *notes) {
     const nn_model_info *info = &model->info;
@@ -138,6 +151,11 @@ static void build_document(nn_model *model, ns_json *notes) {
     if (info->multi_label) {
         ns_json_set_bool(model->document, "multi_label", true);
     }
+    if (nn__model_shrinks(info)) {
+        ns_json *image = ns_json_set(model->document, "image", ns_json_array_new());
+        ns_json_add_int(image, info->image.height);
+        ns_json_add_int(image, info->image.width);
+    }
     model->notes = ns_json_set(model->document, "notes", notes);
 }
 
@@ -154,6 +172,7 @@ static ns_status fill_model(nn_model *model, const nn_graph *graph, const float 
                                   .state = model->state,
                                   .label_count = info->label_count,
                                   .labels = model->labels,
+                                  .image = {info->channels, info->height, info->width},
                                   .multi_label = info->multi_label,
                                   .weights_sha256 = model->weights_sha256};
     memcpy(model->info.mean, info->mean, sizeof info->mean);
@@ -240,6 +259,10 @@ ns_json *nn_model_notes(nn_model *model) {
 
 ns_status nn_model_fits(const nn_model *model, const data_set *set, ns_error *err) {
     const data_info *info = data_describe(set);
+    const nn_shape image = model->info.image;
+    if (image.height != info->height || image.width != info->width) {
+        return refuse_size(image, info, err);
+    }
     NS_TRY(nn__check_shape(model->info.graph, info, err));
     if (model->info.multi_label != info->multi_label) {
         return ns_fail(err, NS_ERR_INPUT, "the model tells %s an image, but the images have %s",
@@ -260,7 +283,9 @@ ns_status nn_model_fits(const nn_model *model, const data_set *set, ns_error *er
 
 ns_status nn_model_save(const nn_model *model, const char *path, ns_error *err) {
     nn__sealed_kind kind = model_kind;
-    kind.version = model->info.multi_label ? VERSION_MULTI : kind.version;
+    kind.version = nn__model_shrinks(&model->info) ? VERSION_SHRINK
+                   : model->info.multi_label       ? VERSION_MULTI
+                                                   : kind.version;
     return nn__sealed_write(&kind, path, model->document, model->state,
                             nn_graph_state_count(&model->graph), err);
 }
@@ -296,6 +321,26 @@ static ns_status read_labels(const ns_json *root, const char ***names, int *coun
         }
     }
     *count = (int)label_count;
+    return NS_OK;
+}
+
+/// The size of the images that it is given: the graph's own where the file names none.
+static ns_status read_image_size(const ns_json *root, nn_shape in, data_info *info, ns_error *err) {
+    const ns_json *size = ns_json_get(root, "image");
+    info->height = in.height;
+    info->width = in.width;
+    if (size == NULL) {
+        return NS_OK;
+    }
+    const double height = ns_json_value_number(ns_json_at(size, 0), 0);
+    const double width = ns_json_value_number(ns_json_at(size, 1), 0);
+    if (ns_json_count(size) != 2 || !(height >= in.height && height <= IMAGE_SIDE_MAX) ||
+        !(width >= in.width && width <= IMAGE_SIDE_MAX)) {
+        return ns_fail(err, NS_ERR_CORRUPT, "its images of %gx%g cannot be shrunk to %dx%d", width,
+                       height, in.width, in.height);
+    }
+    info->height = (int)height;
+    info->width = (int)width;
     return NS_OK;
 }
 
@@ -360,8 +405,7 @@ static ns_status model_from_json(const ns_json *root, const float *values, size_
                        value_count, nn_graph_state_count(graph));
     }
     info.channels = graph->node[0].shape.channels;
-    info.height = graph->node[0].shape.height;
-    info.width = graph->node[0].shape.width;
+    NS_TRY(read_image_size(root, graph->node[0].shape, &info, err));
     NS_TRY(read_channels(root, "mean", info.channels, info.mean, err));
     NS_TRY(read_channels(root, "deviation", info.channels, info.deviation, err));
     NS_TRY(read_flag(root, "mirror_average", &mirror_average, err));

@@ -415,7 +415,8 @@ typedef struct nn_train_result {
 
 typedef struct nn_model nn_model;
 
-/// Trains `graph` on the train split of `set`, and on the validation split when asked to. `*model` is the caller's; NULL when stopped early.
+/// Trains `graph` on the train split of `set`, whose images are shrunk (data_shrinker) where the graph
+/// takes smaller ones, and on the validation split when asked to. `*model` is the caller's; NULL when stopped early.
 /// A batch larger than the split is lowered to it. No step, mark or checkpoint begins that would,
 /// by the running mean of step times (at first a guess), end after a limit; marks passed together
 /// count as one. The checkpoint stays when training ends: the caller removes it once the model is
@@ -436,7 +437,8 @@ ns_status nn_checkpoint_progress(const char *path, nn_progress *out, ns_error *e
 /* ---- model file ------------------------------------------------------------------------------ */
 
 /// A trained classifier as it is kept: graph, weights (plain layout), preprocessing, label names,
-/// and notes (metrics, provenance) as JSON. Immutable but for its notes and mirror averaging.
+/// and notes (metrics, provenance) as JSON. Immutable but for its notes and mirror averaging. It is
+/// given images of the size in `info`; where its graph takes smaller ones, it shrinks them itself.
 ns_status nn_model_new(const nn_graph *graph, const float *state, const data_info *info,
                        nn_model **out, ns_error *err);
 void nn_model_free(nn_model *model);
@@ -450,6 +452,7 @@ typedef struct nn_model_info {
     const float *state; // nn_graph_state_count() values
     int label_count;
     const char *const *labels;
+    nn_shape image; // of the images that it is given; its graph's input may be smaller
     float mean[DATA_CHANNELS_MAX], deviation[DATA_CHANNELS_MAX]; // x = (pixel - mean) / deviation
     const char *weights_sha256;                                  // hex, over the weights alone
     bool mirror_average; // it classifies by image and mirror image, at twice the time
@@ -480,7 +483,9 @@ nn_infer_options nn_infer_options_default(void);
 ns_status nn_infer_new(const nn_model *model, const nn_infer_options *options, nn_infer **out,
                        ns_error *err);
 void nn_infer_free(nn_infer *infer);
-/// Class probabilities (count, labels), each row summing to 1 unless the model is multi-label, of `count` images (count, C, H, W) uint8; any count.
+/// Class probabilities (count, labels), each row summing to 1 unless the model is multi-label,
+/// of `count` images (count, C, H, W) uint8, each of the shape that nn_model_info.image says; any
+/// count.
 ns_status nn_infer_run(nn_infer *infer, const uint8_t *pixels, size_t count, float *probabilities,
                        ns_error *err);
 /// The same for a split of a set that fits the model: for all its images, or for `count_max` (0:
@@ -498,8 +503,8 @@ ns_status nn_model_fits(const nn_model *model, const data_set *set, ns_error *er
 
 /* ---- export ---------------------------------------------------------------------------------- */
 
-/// ONNX: opset 13, IR 7, input "image" (batch, C, H, W) f32 with raw 0-255 pixels, preprocessing
-/// inside the graph, output "probabilities" (batch, labels), label names in the metadata.
+/// ONNX: opset 13, IR 7, input "image" (batch, C, H, W) f32 with raw 0-255 pixels, of the shape that
+/// nn_model_info.image says, preprocessing and shrinking inside the graph, output "probabilities" (batch, labels), label names in the metadata.
 ns_status nn_export_onnx(const nn_model *model, const char *path, ns_error *err);
 
 /* ---- measuring ------------------------------------------------------------------------------- */

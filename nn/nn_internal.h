@@ -332,14 +332,29 @@ const nn_graph *nn__fold_graph(const nn__fold *fold);
 /// Rewrites a state of the original graph; `folded` has room for as many values as `state`.
 void nn__fold_state(const nn__fold *fold, const float *state, float *folded);
 
+/// What becomes of images before the network, and of its answers; borrowed.
+typedef struct nn__around {
+    nn_shape image; // as they are given
+    const float *mean, *deviation;
+    bool mirror_average;
+} nn__around;
+
 /// An nn_infer without weights, on the backend, threads and memory of `options`, its batch halved
 /// until it fits the memory; it wants nn__infer_set_state(), which takes the state of the unfolded graph, before it runs.
-ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options, const float *mean,
-                        const float *deviation, bool mirror_average, nn_infer **out, ns_error *err);
+ns_status nn__infer_new(const nn_graph *graph, const nn_net_options *options,
+                        const nn__around *around, nn_infer **out, ns_error *err);
 void nn__infer_set_state(nn_infer *infer, const float *state);
 
-/// NS_ERR_INPUT, naming the difference, unless graph and images agree in size and label count.
+static inline data_size nn__size_of(nn_shape shape) {
+    return (data_size){shape.height, shape.width};
+}
+
+/// NS_ERR_INPUT, naming the difference, unless graph and images agree in channels and label count,
+/// and the images can be shrunk to the graph's input.
 ns_status nn__check_shape(const nn_graph *graph, const data_info *info, ns_error *err);
+
+/// Whether it is given larger images than its graph takes.
+bool nn__model_shrinks(const nn_model_info *info);
 
 /* ---- whitening -------------------------------------------------------------------------------- */
 

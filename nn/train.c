@@ -95,6 +95,7 @@ static ns_status make_loader(nn__trainer *t, ns_error *err) {
                                          .batch_size = t->recipe.batch_size,
                                          .shuffle = true,
                                          .balance = t->recipe.balance == NN_BALANCE_SAMPLING,
+                                         .size = nn__size_of(t->graph->node[0].shape),
                                          .augment = t->recipe.augment,
                                          .seed = t->options->seed,
                                          .thread_count = t->thread_count};

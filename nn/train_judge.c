@@ -38,8 +38,11 @@ static ns_status make_infer(nn__trainer *t, const nn_net_options *net_options, n
     options.batch_size =
         t->recipe.batch_size < EVAL_BATCH_SIZE_MAX ? t->recipe.batch_size : EVAL_BATCH_SIZE_MAX;
     options.mem_bytes_max = t->mem_bytes_max > net_bytes ? t->mem_bytes_max - net_bytes : 1;
-    const ns_status status = nn__infer_new(t->graph, &options, info->mean, info->deviation,
-                                           t->recipe.mirror_average, &t->infer, err);
+    const nn__around around = {.image = {info->channels, info->height, info->width},
+                               .mean = info->mean,
+                               .deviation = info->deviation,
+                               .mirror_average = t->recipe.mirror_average};
+    const ns_status status = nn__infer_new(t->graph, &options, &around, &t->infer, err);
     if (status != NS_OK) {
         ns_error_prefix(err, "cannot evaluate beside a training of %.1f MB",
                         (double)net_bytes / 1e6);
@@ -55,6 +58,7 @@ static ns_status make_statistics_loader(nn__trainer *t, ns_error *err) {
                                          .with_validation = t->options->with_validation,
                                          .batch_size = t->recipe.batch_size,
                                          .shuffle = true,
+                                         .size = nn__size_of(t->graph->node[0].shape),
                                          .seed = ~t->options->seed,
                                          .thread_count = t->thread_count};
     return data_loader_new(t->set, &options, &t->statistics_loader, err);

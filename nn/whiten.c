@@ -12,35 +12,55 @@
 //
 // The sums are of bytes and their products, in integers: exact, hence the same for any number of
 // threads. Of a large set only some images are read, evenly spread over it, and of large images only
-// some rows of patches, other ones in each.
+// some rows of patches, other ones in each. Where the network takes smaller images than those of the
+// set, the images to be read are shrunk beforehand, and they are fewer.
 
 #include "nn/nn_internal.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EPSILON         5e-4 // as airbench94
-#define IMAGE_COUNT_MAX 5000
-#define PATCH_COUNT_MAX 2000000
-#define SWEEPS_MAX      50
+#define EPSILON          5e-4 // as airbench94
+#define IMAGE_COUNT_MAX  5000
+#define PATCH_COUNT_MAX  2000000
+#define SHRUNK_BYTES_MAX ((size_t)32 << 20)
+#define SWEEPS_MAX       50
 
 /* ---- covariance ------------------------------------------------------------------------------ */
 
 /// The patches of some images; a patch has `size` values in the order (channel, row, column).
 typedef struct patches {
     const data_set *set;
-    nn_shape shape; // of an image
+    nn_shape shape;  // of an image as the network takes it
+    uint8_t *shrunk; // (image_count, C, H, W); NULL: images of the set are of that shape
     int kernel, size;
     size_t image_count;
     int row_count; // of patches, that are read of an image
 } patches;
 
-static patches patches_of(const nn_node *node, const data_set *set) {
-    const data_info *info = data_describe(set);
-    const nn_shape shape = {info->channels, info->height, info->width};
+static size_t image_bytes(nn_shape shape) {
+    return (size_t)shape.channels * (size_t)shape.height * (size_t)shape.width;
+}
+
+static bool is_shrunk(nn_shape shape, const data_info *info) {
+    return shape.height < info->height || shape.width < info->width;
+}
+
+/// Images to read, at least one.
+static size_t count_images(nn_shape shape, const data_info *info) {
+    const size_t fitting = SHRUNK_BYTES_MAX / image_bytes(shape);
     const size_t train_count = info->split_count[DATA_TRAIN];
-    const size_t count = train_count < IMAGE_COUNT_MAX ? train_count : IMAGE_COUNT_MAX;
+    size_t count = train_count < IMAGE_COUNT_MAX ? train_count : IMAGE_COUNT_MAX;
+    if (is_shrunk(shape, info) && count > fitting) {
+        count = fitting > 0 ? fitting : 1;
+    }
+    return count;
+}
+
+static patches patches_of(const nn_node *node, nn_shape shape, const data_set *set) {
+    const size_t count = count_images(shape, data_describe(set));
     const size_t row_patches = count * (size_t)(shape.width - node->kernel + 1);
     const size_t rows_max = row_patches < PATCH_COUNT_MAX ? PATCH_COUNT_MAX / row_patches : 1;
     const int rows = shape.height - node->kernel + 1;
@@ -52,11 +72,41 @@ static patches patches_of(const nn_node *node, const data_set *set) {
                      .row_count = (size_t)rows <= rows_max ? rows : (int)rows_max};
 }
 
-/// Pixels (C, H, W) of the `i`-th image that is read.
-static const uint8_t *image_at(const patches *p, size_t i) {
+/// The `i`-th image that is read, as it is packed.
+static const uint8_t *packed_at(const patches *p, size_t i) {
     size_t train_count = 0;
     const uint32_t *train = data_indices(p->set, DATA_TRAIN, &train_count);
     return data_pixels(p->set, train[i * train_count / p->image_count]);
+}
+
+/// Pixels (C, H, W) of the `i`-th image that is read.
+static const uint8_t *image_at(const patches *p, size_t i) {
+    return p->shrunk != NULL ? p->shrunk + i * image_bytes(p->shape) : packed_at(p, i);
+}
+
+/// Shrinks the images to be read, where that is needed.
+static ns_status shrink_images(patches *p, ns_error *err) {
+    const data_info *info = data_describe(p->set);
+    const size_t bytes = image_bytes(p->shape);
+    const int thread_count = omp_get_max_threads();
+    data_shrinker *shrinker = NULL;
+    if (!is_shrunk(p->shape, info)) {
+        return NS_OK;
+    }
+    NS_TRY(data_shrinker_new(info->channels, (data_size){info->height, info->width},
+                             nn__size_of(p->shape), thread_count, &shrinker, err));
+    p->shrunk = malloc(p->image_count * bytes);
+    if (p->shrunk == NULL) {
+        data_shrinker_free(shrinker);
+        return ns_fail(err, NS_ERR_MEMORY, "no memory to whiten %zu images", p->image_count);
+    }
+#pragma omp parallel for schedule(static) num_threads(thread_count)
+    for (size_t i = 0; i < p->image_count; i++) {
+        memcpy(p->shrunk + i * bytes, data_shrink(shrinker, omp_get_thread_num(), packed_at(p, i)),
+               bytes);
+    }
+    data_shrinker_free(shrinker);
+    return NS_OK;
 }
 
 /// What value `a` of the patches takes in row `row` of patches: one pixel a patch.
@@ -210,20 +260,19 @@ static void write_filters(const nn_node *node, double *m, const double *v, int n
     }
 }
 
-static ns_status whiten(const nn_node *node, const data_set *set, float *weights, ns_error *err) {
-    const patches p = patches_of(node, set);
-    const size_t n = (size_t)p.size;
+static ns_status whiten(const nn_node *node, const patches *p, float *weights, ns_error *err) {
+    const size_t n = (size_t)p->size;
     uint64_t *sums = calloc(n + n * n, sizeof *sums);
     double *cov = calloc(2 * n * n, sizeof *cov);
     if (sums == NULL || cov == NULL) {
         free(sums);
         free(cov);
-        return ns_fail(err, NS_ERR_MEMORY, "no memory to whiten patches of %d values", p.size);
+        return ns_fail(err, NS_ERR_MEMORY, "no memory to whiten patches of %d values", p->size);
     }
     double *vectors = cov + n * n;
-    covariance(&p, sums, sums + n, cov);
-    diagonalise(cov, vectors, p.size);
-    write_filters(node, cov, vectors, p.size, weights);
+    covariance(p, sums, sums + n, cov);
+    diagonalise(cov, vectors, p->size);
+    write_filters(node, cov, vectors, p->size, weights);
     free(sums);
     free(cov);
     return NS_OK;
@@ -241,7 +290,11 @@ bool nn__has_whitening(const nn_graph *graph) {
 ns_status nn__whiten(const nn_graph *graph, const data_set *set, float *state, ns_error *err) {
     for (int i = 0; i < graph->node_count; i++) {
         if (graph->node[i].init == NN_INIT_WHITENING) {
-            NS_TRY(whiten(&graph->node[i], set, state, err));
+            patches p = patches_of(&graph->node[i], graph->node[0].shape, set);
+            NS_TRY(shrink_images(&p, err));
+            const ns_status status = whiten(&graph->node[i], &p, state, err);
+            free(p.shrunk);
+            NS_TRY(status);
         }
         state += nn__node_state_count(graph, i);
     }

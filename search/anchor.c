@@ -79,6 +79,7 @@ void search__anchor_make(const search_space *space, search_genotype *out) {
         double value;
         const char *word;
     } GENES[] = {
+        {"input_percent", 100, NULL}, // where the space has it
         {"stem", 0, "ordinary"},
         {"stem_width", 16, NULL},
         {"activation", 0, "relu"},

@@ -100,7 +100,7 @@ static nn_activation read_activation(reader *in) {
 static int add_stem(reader *in, const search__layout *layout, nn_graph *graph) {
     const int width = search__stem_width(in->space, layout, number(in, "stem_width"));
     const nn_activation activation = read_activation(in);
-    int node = nn_add_input(graph, in->space->image);
+    int node = nn_add_input(graph, search__input_of(in->space, in->genotype));
     if (layout->stem_whitens) {
         node = nn_add_conv(graph, node, width, layout->stem_kernel, layout->stem_stride, 1, false);
         node = nn_set_frozen(graph, nn_set_init(graph, node, NN_INIT_WHITENING));
@@ -208,6 +208,7 @@ static ns_status read_recipe(const search_space *space, const search_genotype *g
                              nn_recipe *out, ns_error *err) {
     reader in = {.space = space, .genotype = genotype, .err = err};
     const int batch_size = search__batch_size(space, number(&in, "batch_size"));
+    const nn_shape input = search__input_of(space, genotype);
     *out = nn_recipe_default();
     out->batch_size = batch_size;
     out->rate_peak = (float)(number(&in, "rate_at_256") * batch_size / RATE_BATCH_SIZE);
@@ -217,8 +218,8 @@ static ns_status read_recipe(const search_space *space, const search_genotype *g
     out->warmup_fraction = (float)number(&in, "warmup_fraction");
     out->augment = (data_augment){
         .mirror = number(&in, "mirror") != 0,
-        .shift_px = search__percent_px(space, number(&in, "shift_percent")),
-        .cutout_px = search__percent_px(space, number(&in, "cutout_percent")),
+        .shift_px = search__percent_px(input, number(&in, "shift_percent")),
+        .cutout_px = search__percent_px(input, number(&in, "cutout_percent")),
         .rotation_degrees = (float)number(&in, "rotation_degrees"),
         .zoom_percent = (float)number(&in, "zoom_percent"),
         .shear_degrees = (float)number(&in, "shear_degrees"),

@@ -31,6 +31,7 @@ static const char *const HEAD_POOLS[] = {"max", "average", NULL};
 static const char *const AVERAGES[] = {"none", "ema", "lookahead", NULL};
 static const char *const BALANCES[] = {"none", "root", "effective", "sampling", NULL};
 
+static const double INPUT_PERCENTS[] = {50, 75, 100, END};
 static const double STEM_WIDTHS[] = {8, 16, 24, 32, 48, 64, END};
 static const double WIDTH_FACTORS[] = {0.5, 1, 1.5, 2, 3, 4, END}; // of the anchor's width
 static const double DEPTHS[] = {1, 2, 3, END};
@@ -63,6 +64,7 @@ static const double MIXUPS[] = {0, 0.1, 0.2, 0.4, END};
     {name, of, scale, NULL, low, high, step, NULL, choices, share}
 
 static const search__rule RULES[] = {
+    NUMBERS("input_percent",     NET,    LOG,    25, 100, 1, INPUT_PERCENTS,        USUAL),
     WORDS("stem",                NET,                      STEMS, STEMS,            OFF),
     NUMBERS("stem_width",        NET,    LOG,    8, 512, 8,  STEM_WIDTHS,           USUAL),
     WORDS("activation",          NET,                      ACTIVATIONS, ACTIVATIONS, USUAL),

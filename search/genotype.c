@@ -70,14 +70,36 @@ static void fold(search_genotype *genotype, int gene, const int *effect) {
     genotype->choice[gene] = lowest;
 }
 
-static void fold_gene(const search_space *space, search_genotype *genotype, const char *name,
-                      int (*effect_of)(const search_space *space, double value)) {
+static void fold_batch_size(const search_space *space, search_genotype *genotype) {
+    const int gene = search__gene_find(space, "batch_size");
+    int effect[SEARCH_CHOICES_MAX] = {0};
+    for (int i = 0; i < space->gene[gene].choice_count; i++) {
+        effect[i] = search__batch_size(space, space->gene[gene].value[i]);
+    }
+    fold(genotype, gene, effect);
+}
+
+static void fold_percent(const search_space *space, search_genotype *genotype, const char *name) {
+    const nn_shape input = search__input_of(space, genotype);
     const int gene = search__gene_find(space, name);
     int effect[SEARCH_CHOICES_MAX] = {0};
     for (int i = 0; i < space->gene[gene].choice_count; i++) {
-        effect[i] = effect_of(space, space->gene[gene].value[i]);
+        effect[i] = search__percent_px(input, space->gene[gene].value[i]);
     }
     fold(genotype, gene, effect);
+}
+
+/// Where the space has the gene.
+static void fold_input(const search_space *space, search_genotype *genotype) {
+    const int gene = search__gene_find(space, "input_percent");
+    int effect[SEARCH_CHOICES_MAX] = {0};
+    for (int i = 0; gene >= 0 && i < space->gene[gene].choice_count; i++) {
+        const nn_shape input = search__input_at(space, space->gene[gene].value[i]);
+        effect[i] = input.height * (space->image.width + 1) + input.width;
+    }
+    if (gene >= 0) {
+        fold(genotype, gene, effect);
+    }
 }
 
 static void fold_stem(const search_space *space, const search__layout *layout,
@@ -113,6 +135,7 @@ void search_genotype_canonicalise(const search_space *space, search_genotype *ge
     if (space->stage_count == 0) {
         return;
     }
+    fold_input(space, genotype);
     const search__layout layout = search__layout_of(space, genotype);
     fold_stem(space, &layout, genotype);
     for (int stage = 1; stage <= layout.stage_count; stage++) {
@@ -121,9 +144,9 @@ void search_genotype_canonicalise(const search_space *space, search_genotype *ge
     if (!layout.head_pools) {
         zero_gene(genotype, search__gene_find(space, "head_pool"));
     }
-    fold_gene(space, genotype, "batch_size", search__batch_size);
-    fold_gene(space, genotype, "shift_percent", search__percent_px);
-    fold_gene(space, genotype, "cutout_percent", search__percent_px);
+    fold_batch_size(space, genotype);
+    fold_percent(space, genotype, "shift_percent");
+    fold_percent(space, genotype, "cutout_percent");
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
@@ -172,9 +195,25 @@ int search__choice_find(const search_gene *gene, const ns_json *value) {
     return -1;
 }
 
+/// What a genotype means that does not name the gene: one from before there was "input_percent", or
+/// from smaller images, takes images as they are. -1: nothing.
+static int choice_of_silence(const search_gene *gene) {
+    for (int i = 0; strcmp(gene->name, "input_percent") == 0 && i < gene->choice_count; i++) {
+        if (gene->value[i] == 100) {
+            return i;
+        }
+    }
+    return -1;
+}
+
 static ns_status read_gene(const search_gene *gene, const ns_json *json, uint8_t *choice,
                            ns_error *err) {
     const ns_json *value = ns_json_get(json, gene->name);
+    const int silence = choice_of_silence(gene);
+    if (value == NULL && silence >= 0) {
+        *choice = (uint8_t)silence;
+        return NS_OK;
+    }
     if (value == NULL) {
         return ns_fail(err, NS_ERR_INPUT, "genotype: gene \"%s\" is missing", gene->name);
     }

@@ -53,7 +53,7 @@ static ns_status measure(nn_infer *infer, const uint8_t *pixels, float *probabil
 ns_status search__latency(const nn_model *model, int thread_count, int64_t ms_max,
                           double *latency_ms, ns_error *err) {
     const nn_model_info *info = nn_model_describe(model);
-    const nn_shape shape = info->graph->node[0].shape;
+    const nn_shape shape = info->image;
     const size_t pixel_count = (size_t)shape.channels * (size_t)shape.height * (size_t)shape.width;
     nn_infer_options options = nn_infer_options_default();
     options.batch_size = 1;

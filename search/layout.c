@@ -1,7 +1,9 @@
 // How the maps of a genotype's network shrink, from the image to the head. Everything that depends
 // on the size of the images is decided here, so that every genotype is a legal network for every
 // image: a stage whose map is one pixel high or wide does not shrink it, whatever its gene says, and
-// an image smaller than a filter is not whitened.
+// an image smaller than a filter is not whitened. The size that counts is that of the network's input,
+// to which the gene "input_percent" shrinks images; only the number of stages follows from the images
+// themselves, so that all genotypes of a space have the same genes.
 
 #include <math.h>
 #include <string.h>
@@ -17,6 +19,24 @@ static int longer_px(nn_shape image) {
 
 static int shorter_px(nn_shape image) {
     return image.height < image.width ? image.height : image.width;
+}
+
+/// At least 1, at most `px`.
+static int share_px(int px, double percent) {
+    const int share = (int)lround(px * percent / 100);
+    return share < 1 ? 1 : share > px ? px : share;
+}
+
+nn_shape search__input_at(const search_space *space, double percent) {
+    const nn_shape image = space->image;
+    return (nn_shape){image.channels, share_px(image.height, percent),
+                      share_px(image.width, percent)};
+}
+
+nn_shape search__input_of(const search_space *space, const search_genotype *genotype) {
+    const int gene = search__gene_find(space, "input_percent");
+    return gene < 0 ? space->image
+                    : search__input_at(space, space->gene[gene].value[genotype->choice[gene]]);
 }
 
 int search__stage_count(nn_shape image) {
@@ -52,7 +72,7 @@ static map_size shrunk(map_size map, search__shrink how) {
 
 static map_size lay_out_stem(const search_space *space, const search_genotype *genotype,
                              search__layout *layout) {
-    const nn_shape image = space->image;
+    const nn_shape image = search__input_of(space, genotype);
     const int side_px = longer_px(image);
     layout->stem_stride = side_px <= NARROW_PX_MAX ? 1 : side_px <= MEDIUM_PX_MAX ? 2 : 4;
     layout->stem_kernel = layout->stem_stride == 1 ? 3 : layout->stem_stride == 2 ? 5 : 7;
@@ -106,8 +126,8 @@ int search__batch_size(const search_space *space, double batch_size) {
     return (int)fmin(batch_size, most);
 }
 
-int search__percent_px(const search_space *space, double percent) {
-    return (int)lround(percent / 100 * shorter_px(space->image));
+int search__percent_px(nn_shape input, double percent) {
+    return (int)lround(percent / 100 * shorter_px(input));
 }
 
 /// Whitening has two filters for each value of a patch at most.

@@ -61,8 +61,9 @@ static ns_status measure(const search__run *run, const nn_graph *graph, budget_r
     nn_net *net = NULL;
     NS_TRY(nn_net_new(graph, &options, &net, err));
     nn_net_init(net, run->config->seed);
-    const size_t input_count = (size_t)options.batch_size * (size_t)run->info->channels *
-                               (size_t)run->info->height * (size_t)run->info->width;
+    const nn_shape input = graph->node[0].shape;
+    const size_t input_count = (size_t)options.batch_size * (size_t)input.channels *
+                               (size_t)input.height * (size_t)input.width;
     memset(nn_net_input(net), 0, input_count * sizeof(float));
     nn_net_forward(net);       // warms caches up
     double best_ms = INFINITY; // a neighbour only ever makes it slower

@@ -1,7 +1,10 @@
 // The stage-based space: which networks and recipes can be proposed for images of one size.
 //
-//   image -> stem -> stage 1 -> ... -> stage 3 or 4 -> head -> logits
+//   image -> input -> stem -> stage 1 -> ... -> stage 3 or 4 -> head -> logits
 //
+//   input   the image, or where its sides are above 40 px, as the gene `input_percent` says, the image
+//           shrunk to so much of its sides (data_shrinker): a network on images of half the sides sees
+//           about four times as many in the same time. What follows goes by the size of the input
 //   stem    one convolution; stride 1 for sides up to 40 px, 2 up to 80, 4 above, so that stages
 //           see 20 to 80 px; images that are still larger are pooled down to that. Ordinary, or
 //           whitening: frozen filters made of the images' own statistics (nn/whiten.c)
@@ -30,7 +33,7 @@
 //
 // Recipe genes are chosen so that each means the same whatever the others are: the rate is that of
 // a batch of 256 and scales linearly with the batch (Goyal et al. 2017); shift and cutout are
-// percents of the image's shorter side. One of them, `balance`, is there only where some labels have
+// percents of the input's shorter side. One of them, `balance`, is there only where some labels have
 // at least three times the train images of others: class weights in the loss, or balanced sampling.
 
 #include <assert.h>
@@ -84,8 +87,12 @@ static int add_stages(search_space *space, int first) {
     return count;
 }
 
-/// What to do about rare labels is a question only where there are some.
+/// What to do about rare labels is a question only where there are some, and how small images may
+/// become only where they are large.
 static bool is_wanted(const search__rule *rule, const data_info *info) {
+    if (strcmp(rule->name, "input_percent") == 0) {
+        return info->height > SEARCH__INPUT_PX_MAX && info->width > SEARCH__INPUT_PX_MAX;
+    }
     return strcmp(rule->name, "balance") != 0 || info->train_imbalance >= SEARCH__IMBALANCE_MIN;
 }
 

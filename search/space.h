@@ -12,6 +12,8 @@
 /// Train images of the most frequent label over those of the rarest from which on the gene "balance"
 /// is part of a space; below, weights hardly differ from 1 and the gene would only cost trials.
 #define SEARCH__IMBALANCE_MIN 3.0
+/// Images whose shorter side is longer have the gene "input_percent": half of it still shows something.
+#define SEARCH__INPUT_PX_MAX 40
 
 typedef enum search__owner {
     SEARCH__OF_NET,
@@ -63,6 +65,10 @@ typedef struct search__layout {
     bool head_pools;                           // the last map is more than one pixel
 } search__layout;
 search__layout search__layout_of(const search_space *space, const search_genotype *genotype);
+/// Images as the genotype's network takes them: those of the space, or smaller where it shrinks them.
+nn_shape search__input_of(const search_space *space, const search_genotype *genotype);
+/// The same for a choice of "input_percent".
+nn_shape search__input_at(const search_space *space, double percent);
 /// Stages of networks for images of this shape.
 int search__stage_count(nn_shape image);
 
@@ -83,9 +89,9 @@ int search__choice_find(const search_gene *gene, const ns_json *value);
 ns_status search__gene_keys_check(const search_space *space, const ns_json *json, const char *what,
                                   ns_error *err);
 
-/// What a choice comes to for the images of `space`.
+/// What a choice comes to for the images of `space`; percents are of the network's input.
 int search__batch_size(const search_space *space, double batch_size);
-int search__percent_px(const search_space *space, double percent);
+int search__percent_px(nn_shape input, double percent);
 int search__stem_width(const search_space *space, const search__layout *layout, double width);
 
 /// search_space_from_json() of what search_space_to_json() once printed: genes that it does not name

@@ -3,7 +3,8 @@
 //
 // A point is a canonical genotype. Canonical form looks at few genes at a time: the stem's, those
 // of one stage that hang on its block, all that shrink maps, and every other gene by itself. Such
-// groups are counted by trying all their choices, and their counts multiply.
+// groups are counted by trying all their choices, and their counts multiply. The size of the network's
+// input decides in many of them, so that is done for each of its choices.
 
 #include <string.h>
 
@@ -54,8 +55,10 @@ static bool next_vector(const search_space *space, const int *gene, int count,
     return false;
 }
 
-/// Canonical choices of the genes of one group, given any others.
-static double count_group(const search_space *space, const int *group, int which) {
+/// Canonical choices of the genes of one group, which are at 0 in `genotype`, given any others but the
+/// input's.
+static double count_group(const search_space *space, const int *group, int which,
+                          search_genotype genotype) {
     int gene[SEARCH_GENES_MAX] = {0};
     int count = 0;
     for (int i = 0; i < space->gene_count; i++) {
@@ -63,7 +66,6 @@ static double count_group(const search_space *space, const int *group, int which
             gene[count++] = i;
         }
     }
-    search_genotype genotype = {0};
     double canonical_count = 0;
     do {
         search_genotype canonical = genotype;
@@ -77,20 +79,38 @@ static double count_group(const search_space *space, const int *group, int which
     return canonical_count;
 }
 
-double search_space_point_count(const search_space *space) {
-    int group[SEARCH_GENES_MAX] = {0};
-    for (int i = 0; i < space->gene_count; i++) {
-        group[i] = group_of(space, i);
-    }
+/// Of all genes but the input's, `input`, whose choice `genotype` has; all else in it is 0.
+static double count_at(const search_space *space, const int *group, int input,
+                       const search_genotype *genotype) {
     double product = 1;
     for (int i = 0; i < space->gene_count; i++) {
         int first = 0; // of the same group
         while (group[first] != group[i]) {
             first++;
         }
-        product *= first == i ? count_group(space, group, group[i]) : 1;
+        if (first == i && i != input) {
+            product *= count_group(space, group, group[i], *genotype);
+        }
     }
     return product;
+}
+
+double search_space_point_count(const search_space *space) {
+    const int input = space->stage_count > 0 ? search__gene_find(space, "input_percent") : -1;
+    int group[SEARCH_GENES_MAX] = {0};
+    double sum = 0;
+    for (int i = 0; i < space->gene_count; i++) {
+        group[i] = group_of(space, i);
+    }
+    search_genotype genotype = {0};
+    do {
+        search_genotype canonical = genotype;
+        search_genotype_canonicalise(space, &canonical);
+        if (input < 0 || canonical.choice[input] == genotype.choice[input]) {
+            sum += count_at(space, group, input, &genotype);
+        }
+    } while (input >= 0 && next_vector(space, &input, 1, &genotype));
+    return sum;
 }
 
 bool search_genotype_next(const search_space *space, search_genotype *genotype) {

@@ -41,4 +41,16 @@ for balance in root effective sampling; do
         --genotype "{\"balance\": \"$balance\", \"mixup_alpha\": 0.2, \"average\": \"ema\"}"
 done
 
+# Images of more than 40 pixels may be trained smaller; the model takes those of the set all the same.
+"$PROGRAM" import source -o large.nsd --size 48x48 >/dev/null 2>&1 || fail "import"
+expect_json '"input_percent" not in d["space"]["genes"]' space uneven.nsd --json
+expect_json 'd["space"]["genes"]["input_percent"] == [50, 75, 100]
+    and d["space"]["anchor"]["input_percent"] == 100' space large.nsd --json
+expect_json "d['genotype']['input_percent'] == 50 and d['recipe']['cutout_px'] == 7" \
+    train large.nsd --epochs 2 --json -o half.nsm --genotype '{"input_percent": 50}'
+expect_json 'd["count"] > 0' evaluate half.nsm large.nsd --json
+expect 0 'upright|lying1' predict half.nsm source/upright/0.png
+expect 0 'wrote half.onnx' export ./half.nsm --format onnx -o half.onnx
+expect 1 '48x48.*8x8' evaluate half.nsm uneven.nsd
+
 finish

@@ -1,5 +1,5 @@
 // Fitting: sizes, centre crop, area and bilinear resampling against a naive floating-point
-// reference, and grey <-> RGB.
+// reference, and grey <-> RGB. Shrinking of packed images against the same reference.
 
 #include "tests/ns_test.h"
 
@@ -149,6 +149,102 @@ static void test_channels(void **state) {
     assert_memory_equal(planes, planes_want, sizeof(planes));
 }
 
+/* ---- smaller images ---------------------------------------------------------------------------- */
+
+/// One pixel of a shrunk plane (from.height, from.width), the naive way: nothing is cropped.
+static double shrunk_reference(const uint8_t *plane, data_size from, data_size to, int x, int y) {
+    const double step_x = (double)from.width / to.width;
+    const double step_y = (double)from.height / to.height;
+    double sum = 0.0;
+    for (int v = 0; v < from.height; v++) {
+        for (int u = 0; u < from.width; u++) {
+            sum += weight(0, step_y, y, v, from.height) * weight(0, step_x, x, u, from.width) *
+                   plane[v * from.width + u];
+        }
+    }
+    return sum;
+}
+
+/// What the matrices make of a plane at (x, y), before it is rounded.
+static double shrunk_by_matrices(const uint8_t *plane, data_size from, data_size to,
+                                 const float *across, const float *down, int x, int y) {
+    double sum = 0.0;
+    for (int v = 0; v < from.height; v++) {
+        for (int u = 0; u < from.width; u++) {
+            sum += (double)down[v * to.height + y] * (double)across[u * to.width + x] *
+                   plane[v * from.width + u];
+        }
+    }
+    return sum;
+}
+
+static void check_shrink(int channels, data_size from, data_size to, bool is_exact) {
+    enum { THREADS = 2, THREAD = 1 };
+    // Between the passes a pixel is rounded to 1/256; halves are rounded upwards.
+    const double slack = is_exact ? 1e-9 : 1.0 / 256.0;
+    static float across[SIDE_MAX * SIDE_MAX], down[SIDE_MAX * SIDE_MAX];
+    ns_error err = {0};
+    data_shrinker *shrinker = NULL;
+    data_image image = make_image(from.width, from.height * channels, 1, 7);
+    assert_ok(data_shrinker_new(channels, from, to, THREADS, &shrinker, &err), &err);
+    data_shrinker_matrices(shrinker, across, down);
+    const uint8_t *got = data_shrink(shrinker, THREAD, image.pixels);
+    for (int i = 0; i < channels * to.height * to.width; i++) {
+        const int x = i % to.width, y = i / to.width % to.height, c = i / to.width / to.height;
+        const uint8_t *plane = image.pixels + (ptrdiff_t)c * from.height * from.width;
+        const double want = shrunk_reference(plane, from, to, x, y);
+        if (!(got[i] >= want - 0.5 - slack && got[i] <= want + 0.5 + slack) ||
+            (is_exact && got[i] != (int)floor(want + 0.5 + slack))) {
+            fail_msg("%dx%d to %dx%d, %d,%d,%d: got %d, want %g", from.width, from.height, to.width,
+                     to.height, c, y, x, got[i], want);
+        }
+        assert_float_equal(shrunk_by_matrices(plane, from, to, across, down, x, y), want, 1e-3);
+    }
+    data_shrinker_free(shrinker);
+    data_image_free(&image);
+}
+
+static void test_shrinking_against_reference(void **state) {
+    (void)state;
+    check_shrink(3, (data_size){64, 48}, (data_size){32, 24},
+                 true); // halves have a way of their own
+    check_shrink(1, (data_size){2, 2}, (data_size){1, 1}, true);
+    check_shrink(3, (data_size){64, 44}, (data_size){48, 33}, true);
+    check_shrink(1, (data_size){42, 62}, (data_size){42, 31}, true); // one axis alone
+    check_shrink(3, (data_size){41, 57}, (data_size){21, 43}, false);
+    check_shrink(1, (data_size){64, 63}, (data_size){1, 1}, false);
+    check_shrink(1, (data_size){50, 50}, (data_size){49, 37}, false);
+}
+
+static void test_same_size_is_not_shrunk(void **state) {
+    (void)state;
+    static const uint8_t pixels[12] = {0};
+    ns_error err = {0};
+    data_shrinker *shrinker = NULL;
+    const data_size size = {3, 4};
+    assert_ok(data_shrinker_new(1, size, size, 1, &shrinker, &err), &err);
+    assert_ptr_equal(data_shrink(shrinker, 0, pixels), pixels);
+    data_shrinker_free(shrinker);
+}
+
+/// An image is shrunk as import would have brought it to that size.
+static void test_shrinking_is_fitting(void **state) {
+    (void)state;
+    enum { FROM = 32, TO = 16, CHANNELS = 3 };
+    ns_error err = {0};
+    uint8_t packed[CHANNELS * FROM * FROM], want[CHANNELS * TO * TO];
+    data_shrinker *shrinker = NULL;
+    data_image image = make_image(FROM, FROM, CHANNELS, 3);
+    assert_ok(data_image_fit(&image, CHANNELS, FROM, FROM, packed, &err), &err);
+    assert_ok(data_image_fit(&image, CHANNELS, TO, TO, want, &err), &err);
+    assert_ok(data_shrinker_new(CHANNELS, (data_size){FROM, FROM}, (data_size){TO, TO}, 1,
+                                &shrinker, &err),
+              &err);
+    assert_memory_equal(data_shrink(shrinker, 0, packed), want, sizeof want);
+    data_shrinker_free(shrinker);
+    data_image_free(&image);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_reference),
@@ -156,6 +252,9 @@ int main(void) {
         cmocka_unit_test(test_pure_crop_moves_by_whole_pixels),
         cmocka_unit_test(test_flat_stays_flat),
         cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_shrinking_against_reference),
+        cmocka_unit_test(test_same_size_is_not_shrunk),
+        cmocka_unit_test(test_shrinking_is_fitting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -444,6 +444,67 @@ static void test_lambdas_are_folded_betas(void **state) {
     assert_float_equal((float)(sum / DRAWS), 0.75f, 0.005f);
 }
 
+/* ---- smaller images ---------------------------------------------------------------------------- */
+
+enum { LOW = 3, NARROW = 2, SMALL = CHANNELS * LOW * NARROW };
+
+/// What comes out is what the shrinker makes of the packed image, normalised.
+static void test_images_are_shrunk(void **state) {
+    const data_set *set = *state;
+    const data_info *info = data_describe(set);
+    ns_error err = {0};
+    data_shrinker *shrinker = NULL;
+    const data_size size = {LOW, NARROW};
+    data_loader *loader = loader_of(
+        set, (data_loader_options){.split = DATA_VALIDATION, .batch_size = 4, .size = size});
+    assert_ok(data_shrinker_new(CHANNELS, (data_size){HEIGHT, WIDTH}, size, 1, &shrinker, &err),
+              &err);
+    float x[4 * SMALL];
+    int32_t labels[4];
+    assert_int_equal(next_batch(loader, x, labels), 4);
+    for (int i = 0; i < 4; i++) {
+        const uint8_t *want = data_shrink(shrinker, 0, data_pixels(set, (size_t)labels[i]));
+        for (int at = 0; at < SMALL; at++) {
+            const int c = at / (LOW * NARROW);
+            assert_float_equal(x[i * SMALL + at],
+                               ((float)want[at] - info->mean[c]) / info->deviation[c], 1e-5f);
+        }
+    }
+    assert_int_equal(next_batch(loader, x, labels), 3);
+    for (int at = 0; at < SMALL; at++) {
+        assert_float_equal(x[3 * SMALL + at], 0.0f, 0.0f); // padding
+    }
+    data_shrinker_free(shrinker);
+    data_loader_free(loader);
+}
+
+/// And changes are made to that: a cutout that covers it leaves nothing; threads change nothing.
+static void test_changes_are_to_shrunk_images(void **state) {
+    enum { BATCH = 7 };
+    data_loader_options options = train_options(BATCH);
+    options.size = (data_size){LOW, NARROW};
+    data_loader *alone = loader_of(*state, options);
+    options.thread_count = 3;
+    data_loader *together = loader_of(*state, options);
+    options.augment = (data_augment){.cutout_px = 2 * LOW + 1};
+    data_loader *blank = loader_of(*state, options);
+    for (int step = 0; step < 5; step++) {
+        float x[2][BATCH * SMALL] = {{0}};
+        int32_t labels[2][BATCH] = {{0}};
+        assert_int_equal(next_batch(alone, x[0], labels[0]), BATCH);
+        assert_int_equal(next_batch(together, x[1], labels[1]), BATCH);
+        assert_memory_equal(x[0], x[1], sizeof(x[0]));
+        assert_memory_equal(labels[0], labels[1], sizeof(labels[0]));
+        assert_int_equal(next_batch(blank, x[0], labels[0]), BATCH);
+        for (int at = 0; at < BATCH * SMALL; at++) {
+            assert_float_equal(x[0][at], 0.0f, 0.0f);
+        }
+    }
+    data_loader_free(alone);
+    data_loader_free(together);
+    data_loader_free(blank);
+}
+
 static void test_impossible_splits_are_refused(void **state) {
     ns_error err = {0};
     data_loader *loader = NULL;
@@ -468,6 +529,8 @@ int main(void) {
         cmocka_unit_test(test_seed_changes_order),
         cmocka_unit_test(test_epochs_differ_in_augmentation),
         cmocka_unit_test(test_mixup),
+        cmocka_unit_test(test_images_are_shrunk),
+        cmocka_unit_test(test_changes_are_to_shrunk_images),
         cmocka_unit_test(test_targets),
         cmocka_unit_test(test_targets_are_mixed),
         cmocka_unit_test(test_agreement),

@@ -73,8 +73,12 @@ static int conv_norm(nn_graph *graph, int x, int channels, int kernel, int strid
 }
 
 void fixture_small_graph(nn_graph *graph) {
+    fixture_small_graph_of(graph, image_shape);
+}
+
+void fixture_small_graph_of(nn_graph *graph, nn_shape input) {
     nn_graph_init(graph);
-    int x = nn_add_input(graph, image_shape);
+    int x = nn_add_input(graph, input);
     x = conv_norm(graph, x, 8, 3, 1, 1, NN_ACTIVATION_RELU);
     x = nn_add_pool(graph, NN_OP_MAX_POOL, x, 2, 2, 0);
     x = conv_norm(graph, x, 16, 3, 1, 1, NN_ACTIVATION_RELU);

@@ -21,6 +21,8 @@ data_set *fixture_set_new(const char *path);
 
 /// Two convolutions with batch norm, pooling and a linear layer.
 void fixture_small_graph(nn_graph *graph);
+/// The same for an input of this shape, to which the images of the set are shrunk.
+void fixture_small_graph_of(nn_graph *graph, nn_shape input);
 /// Every op, with plain, grouped, depthwise and strided convolutions, a residual block, batch norm
 /// and ReLU in all places where folding may or may not absorb them.
 void fixture_every_op_graph(nn_graph *graph);

@@ -161,16 +161,15 @@ static void test_batch_shrinks_to_memory(void **state) {
     options.mem_bytes_max = folded_bytes(fold, options, 2);
     options.batch_size = 16;
     assert_true(folded_bytes(fold, options, 4) > options.mem_bytes_max);
-    assert_ok(nn__infer_new(&graph, &options, info->mean, info->deviation, false, &infer, &err),
-              &err);
+    const nn__around around = {info->image, info->mean, info->deviation, false};
+    assert_ok(nn__infer_new(&graph, &options, &around, &infer, &err), &err);
     nn__infer_set_state(infer, info->state);
     assert_ok(nn_infer_run(infer, pixels, COUNT, got, &err), &err);
     assert_close(got, want, (size_t)COUNT * LABELS, "little memory");
     nn_infer_free(infer);
 
     options.mem_bytes_max = folded_bytes(fold, options, 1) - 1;
-    assert_status(nn__infer_new(&graph, &options, info->mean, info->deviation, false, &infer, &err),
-                  NS_ERR_LIMIT);
+    assert_status(nn__infer_new(&graph, &options, &around, &infer, &err), NS_ERR_LIMIT);
     assert_non_null(strstr(err.text, "batch 1,"));
     nn__fold_free(fold);
     nn_model_free(model);

@@ -102,6 +102,30 @@ static void test_multi_label(void **state) {
     nn_model_free(loaded);
 }
 
+/// Only models that shrink their images have the version after that.
+static void test_shrinking(void **state) {
+    (void)state;
+    static nn_graph graph;
+    ns_error err = {0};
+    nn_model *loaded = NULL;
+    for (int multi_label = 0; multi_label < 2; multi_label++) {
+        fixture_small_graph_of(&graph, (nn_shape){FIXTURE_CHANNELS, 6, 7});
+        nn_model *model = fixture_model_of(&graph, 7, multi_label == 1);
+        assert_ok(nn_model_save(model, PATH, &err), &err);
+        nn_model_free(model);
+        assert_int_equal(version_of(PATH), 4);
+        assert_ok(nn_model_load(PATH, &loaded, &err), &err);
+        const nn_model_info *info = nn_model_describe(loaded);
+        assert_int_equal(info->image.channels, FIXTURE_CHANNELS);
+        assert_int_equal(info->image.height, FIXTURE_HEIGHT);
+        assert_int_equal(info->image.width, FIXTURE_WIDTH);
+        assert_int_equal(info->graph->node[0].shape.height, 6);
+        assert_int_equal(info->graph->node[0].shape.width, 7);
+        assert_int_equal(info->multi_label, multi_label);
+        nn_model_free(loaded);
+    }
+}
+
 static void test_thresholds(void **state) {
     (void)state;
     ns_error err = {0};
@@ -209,7 +233,7 @@ static void assert_version_refused(uint8_t version, const char *sentence_part) {
 static void test_other_versions_are_named(void **state) {
     (void)state;
     assert_version_refused(1, "version 1, which an older nightshift wrote");
-    assert_version_refused(4, "version 4, but this program knows only up to 3");
+    assert_version_refused(5, "version 5, but this program knows only up to 4");
 }
 
 /// Seals what `json` says with a good checksum; loading must still refuse it.
@@ -261,6 +285,15 @@ static void test_lies_are_refused(void **state) {
                        10);
     assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[1],\"deviation\":[2],"
                        "\"mirror_average\":1,\"notes\":{}}",
+                       good, 10);
+    assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[1],\"deviation\":[2],"
+                       "\"image\":[4],\"notes\":{}}",
+                       good, 10);
+    assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[1],\"deviation\":[2],"
+                       "\"image\":[4,1],\"notes\":{}}",
+                       good, 10);
+    assert_lie_refused("{" GRAPH ",\"labels\":[\"a\",\"b\"],\"mean\":[1],\"deviation\":[2],"
+                       "\"image\":[4,1e9],\"notes\":{}}",
                        good, 10);
     assert_lie_refused("{\"graph\":{\"nodes\":[]},\"labels\":[\"a\",\"b\"],\"mean\":[1],"
                        "\"deviation\":[2],\"notes\":{}}",
@@ -334,6 +367,7 @@ int main(void) {
         cmocka_unit_test(test_thresholds),
         cmocka_unit_test(test_every_flipped_byte_is_found),
         cmocka_unit_test(test_every_cut_is_found),
+        cmocka_unit_test(test_shrinking),
         cmocka_unit_test(test_other_versions_are_named),
         cmocka_unit_test(test_lies_are_refused),
         cmocka_unit_test(test_random_lies_do_no_harm),

@@ -102,6 +102,18 @@ static void test_multi_label(void **state) {
     check_case("multi_mirrored");
 }
 
+/// The exported graph takes images of the set's size, as the model does.
+static void test_shrinking(void **state) {
+    (void)state;
+    static nn_graph graph;
+    fixture_small_graph_of(&graph, (nn_shape){FIXTURE_CHANNELS, 6, 5});
+    write_case(&graph, (kind){false, false}, "half");
+    check_case("half");
+    fixture_small_graph_of(&graph, (nn_shape){FIXTURE_CHANNELS, 9, 5});
+    write_case(&graph, (kind){true, false}, "less_mirrored");
+    check_case("less_mirrored");
+}
+
 static void test_unwritable_place_is_named(void **state) {
     (void)state;
     static nn_graph graph;
@@ -115,9 +127,13 @@ static void test_unwritable_place_is_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_op),       cmocka_unit_test(test_small),
-        cmocka_unit_test(test_without_linear), cmocka_unit_test(test_mirror_average),
-        cmocka_unit_test(test_multi_label),    cmocka_unit_test(test_unwritable_place_is_named),
+        cmocka_unit_test(test_every_op),
+        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_without_linear),
+        cmocka_unit_test(test_mirror_average),
+        cmocka_unit_test(test_multi_label),
+        cmocka_unit_test(test_shrinking),
+        cmocka_unit_test(test_unwritable_place_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

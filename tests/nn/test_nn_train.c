@@ -196,6 +196,9 @@ static void test_misfits_are_refused(void **state) {
     nn_graph_init(&graph);
     (void)nn_add_linear(&graph, nn_add_input(&graph, (nn_shape){1, 12, 10}), 4);
     assert_status(nn_train(&graph, f->set, &options, &result, &model, &err), NS_ERR_INPUT);
+    nn_graph_init(&graph);
+    (void)nn_add_linear(&graph, nn_add_input(&graph, (nn_shape){3, 12, 11}), 4);
+    assert_status(nn_train(&graph, f->set, &options, &result, &model, &err), NS_ERR_INPUT);
 }
 
 int main(void) {
