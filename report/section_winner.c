@@ -85,7 +85,10 @@ static void add_node(rows *list, const nn_node *node) {
     row one = {.kernel = node->kernel, .stride = node->stride, .shape = node->shape};
     switch (node->kind) {
     case NN_OP_INPUT:
-        one = (row){.kind = ROW_INPUT, .name = "image", .shape = node->shape};
+        one = (row){.kind = ROW_INPUT, .name = "shrunk", .shape = node->shape};
+        if (same_row(&list->row[0], &one)) {
+            return; // it takes the image as it is
+        }
         break;
     case NN_OP_CONV:
         one.kind = node->groups > 1 ? ROW_INVERTED : ROW_CONV;
@@ -122,8 +125,10 @@ static int gate_end(const nn_graph *graph, int node) {
     return -1;
 }
 
-static void rows_of(const nn_graph *graph, rows *list) {
+static void rows_of(const nn_model_info *model, rows *list) {
+    const nn_graph *graph = model->graph;
     list->count = 0;
+    rows_add(list, (row){.kind = ROW_INPUT, .name = "image", .shape = model->image});
     for (int i = 0; i < graph->node_count; i++) {
         const nn_op_kind kind = graph->node[i].kind;
         const bool pool = kind == NN_OP_GLOBAL_AVERAGE_POOL || kind == NN_OP_GLOBAL_MAX_POOL;
@@ -211,7 +216,7 @@ bool report__plot_network(html_text *out, const report_study *study) {
     }
     rows list;
     int channels_max = 1;
-    rows_of(nn_model_describe(study->model)->graph, &list);
+    rows_of(nn_model_describe(study->model), &list);
     for (int i = 0; i < list.count; i++) {
         const int channels = list.row[i].shape.channels;
         channels_max = channels > channels_max ? channels : channels_max;
@@ -229,7 +234,8 @@ bool report__plot_network(html_text *out, const report_study *study) {
 
 static bool is_architecture(const char *gene) {
     return strncmp(gene, "stage", 5) == 0 || strncmp(gene, "stem", 4) == 0 ||
-           strncmp(gene, "head", 4) == 0 || strcmp(gene, "activation") == 0;
+           strncmp(gene, "head", 4) == 0 || strncmp(gene, "input", 5) == 0 ||
+           strcmp(gene, "activation") == 0;
 }
 
 static void put_genes(html_text *out, const ns_json *winner, bool architecture) {

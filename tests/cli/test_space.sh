@@ -49,7 +49,7 @@ expect_json 'd["space"]["genes"]["input_percent"] == [50, 75, 100]
 expect_json "d['genotype']['input_percent'] == 50 and d['recipe']['cutout_px'] == 7" \
     train large.nsd --epochs 2 --json -o half.nsm --genotype '{"input_percent": 50}'
 expect_json 'd["count"] > 0' evaluate half.nsm large.nsd --json
-expect 0 'upright|lying1' predict half.nsm source/upright/0.png
+expect 0 'upright|lying1' predict half.nsm --top 1 source/upright/0.png
 expect 0 'wrote half.onnx' export ./half.nsm --format onnx -o half.onnx
 expect 1 '48x48.*8x8' evaluate half.nsm uneven.nsd
 

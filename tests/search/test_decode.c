@@ -330,9 +330,8 @@ static void test_stem_stride_by_size(void **state) {
     for (size_t i = 0; i < NS_COUNT_OF(CASES); i++) {
         const int side_px = CASES[i].side_px;
         const search_space space = test_space((image_case){3, side_px, side_px, 1000}, 10);
-        const search_genotype genotype = {0};
-        decode(&space, &genotype, &candidate);
-        int node = 3; // after input, convolution, batch norm
+        decode(&space, &space.anchor, &candidate); // takes images as they are
+        int node = 3;                              // after input, convolution, batch norm
         while (candidate.graph.node[node].kind == NN_OP_MAX_POOL) {
             node++;
         }
