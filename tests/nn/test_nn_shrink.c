@@ -202,7 +202,8 @@ static void test_whitening(void **state) {
             }
         }
     }
-    assert_float_equal(square / count - sum / count * (sum / count), 1.0, 0.01);
+    const double variance = square / count - sum / count * (sum / count);
+    assert_float_equal(variance, 1.0, 0.01);
     data_shrinker_free(shrinker);
     free(values);
 }
