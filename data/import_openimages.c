@@ -160,9 +160,9 @@ static bool find_photo(const annotations *of, const char *id, char out[NS_PATH_M
         const char *const folders[][2] = {
             {"", below}, {"images/", below}, {"images/", ""}, {"", ""}};
         for (size_t f = 0; f < NS_COUNT_OF(folders); f++) {
-            (void)snprintf(out, NS_PATH_MAX, "%s%s%s.%s", folders[f][0], folders[f][1], id,
-                           endings[e]);
-            if (place->holds(place, out)) {
+            const int length = snprintf(out, NS_PATH_MAX, "%s%s%s.%s", folders[f][0], folders[f][1],
+                                        id, endings[e]);
+            if (length < NS_PATH_MAX && place->holds(place, out)) {
                 return true;
             }
         }

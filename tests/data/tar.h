@@ -18,7 +18,7 @@ static inline FILE *tar_begin(const char *path) {
 static inline void tar_header(FILE *file, const char *name, char kind, size_t size_bytes) {
     char block[TAR_BLOCK] = {0};
     unsigned sum = 0;
-    (void)snprintf(block, 100, "%s", name);
+    assert_in_range(snprintf(block, 100, "%s", name), 1, 99);
     (void)snprintf(block + 100, 8, "0000644");
     (void)snprintf(block + 124, 12, "%011zo", size_bytes);
     (void)snprintf(block + 136, 12, "00000000000");
