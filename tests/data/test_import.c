@@ -189,13 +189,14 @@ static bool stop_when(void *context, const data_progress *now) {
 static void test_stopped_at_any_stage(void **state) {
     (void)state;
     enum { LINE_COUNT = 5000 };
-    static const char line[] = "UNASSIGNED,image.png,a\n";
-    static char manifest[LINE_COUNT * sizeof(line)];
+    static char manifest[LINE_COUNT * sizeof("UNASSIGNED,image.png,a\n")];
     fresh_dir("many");
     put_plain_png("many/image.png", 8, 8, true, 40);
+    put_plain_png("many/other.png", 8, 8, true, 50);
     size_t used = 0;
     for (int i = 0; i < LINE_COUNT; i++) {
-        used += (size_t)snprintf(manifest + used, sizeof(manifest) - used, "%s", line);
+        used += (size_t)snprintf(manifest + used, sizeof(manifest) - used, "UNASSIGNED,%s.png,a\n",
+                                 i % 2 == 0 ? "image" : "other"); // else one reading does for all
     }
     put_file("many/set.csv", manifest, used);
     static const stop_point points[] = {

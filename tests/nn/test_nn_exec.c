@@ -9,7 +9,7 @@
 
 #define WARM_STEPS           4
 #define COUNTED_STEPS        100
-#define SMALLEST_BLOCK_BYTES 32 // of glibc's malloc
+#define SMALLEST_BLOCK_BYTES ((size_t)32) // of glibc's malloc
 
 static nn_net_options options_of(nn_backend backend, int batch_size) {
     nn_net_options options = nn_net_options_default();
