@@ -190,7 +190,7 @@ struct data__place {
 /// The folder `dir` (borrowed); absolute names stand alone.
 data__place data__place_folder(const char *dir);
 
-#define DATA__SHOWN_MAX (2 * NS_PATH_MAX)
+#define DATA__SHOWN_MAX ((size_t)2 * NS_PATH_MAX)
 
 /// How people are told of the file `name`.
 void data__place_show(const data__place *place, const char *name, char out[DATA__SHOWN_MAX]);
@@ -447,9 +447,9 @@ void data__pass_leave_out(data__pass *pass, const data__claim *claim, ns_status 
 /// Ends the import, when it was not ended yet.
 void data__pass_fail(data__pass *pass, ns_status status, const char *sentence);
 
-/// The whole import of IDX files: the set of which `source->name` is one, or the only set of the place
+/// The whole import of IDX files: the set of which `file->name` is one, or the only set of the place
 /// when it is NULL; `format` is the source's.
-ns_status data__idx_import(const data__file *source, data_format format, const char *out_path,
+ns_status data__idx_import(const data__file *file, data_format format, const char *out_path,
                            const data_import_options *options, ns_error *err);
 /// Tells the caller's progress function; NS_ERR_STOPPED when it wants no more.
 ns_status data__import_tell(const data_import_options *options, const char *source,

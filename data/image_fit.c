@@ -331,7 +331,8 @@ DATA__INLINED void halve_body(const uint8_t *restrict in, int height, int width,
     for (int y = 0; y < height; y++) {
         const uint8_t *below = in + (ptrdiff_t)2 * width;
         for (int x = 0; x < width; x++) {
-            const unsigned sum = 2u + in[2 * x] + in[2 * x + 1] + below[2 * x] + below[2 * x + 1];
+            const ptrdiff_t at = (ptrdiff_t)2 * x;
+            const unsigned sum = 2u + in[at] + in[at + 1] + below[at] + below[at + 1];
             out[x] = (uint8_t)(sum >> 2);
         }
         in += (ptrdiff_t)4 * width;

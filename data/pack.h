@@ -136,7 +136,7 @@ ns_status data__pack_corrupt(const char *path, const char *reason, ns_error *err
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-#define DATA__NAME_BYTES_MAX (4 * NS_PATH_MAX) // of a stored name, with its final 0
+#define DATA__NAME_BYTES_MAX ((size_t)4 * NS_PATH_MAX) // of a stored name, with its final 0
 
 /// The names of a pack that is being written; all zeros is none at all. The owner frees text.bytes.
 typedef struct data__pack_names {

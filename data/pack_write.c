@@ -44,6 +44,9 @@ static size_t image_bytes(const data__pack_writer *writer) {
 
 ns_status data__bytes_append(data__bytes *run, const void *bytes, size_t size_bytes,
                              ns_error *err) {
+    if (size_bytes == 0) {
+        return NS_OK; // there may be no memory yet to copy nothing to
+    }
     if (run->size - run->used < size_bytes) {
         const size_t size = 2 * (run->used + size_bytes);
         uint8_t *grown = realloc(run->bytes, size);

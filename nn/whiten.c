@@ -48,15 +48,13 @@ static bool is_shrunk(nn_shape shape, const data_info *info) {
     return shape.height < info->height || shape.width < info->width;
 }
 
-/// Images to read, at least one.
+/// Images to read, at least one: who trains has train images.
 static size_t count_images(nn_shape shape, const data_info *info) {
     const size_t fitting = SHRUNK_BYTES_MAX / image_bytes(shape);
     const size_t train_count = info->split_count[DATA_TRAIN];
     size_t count = train_count < IMAGE_COUNT_MAX ? train_count : IMAGE_COUNT_MAX;
-    if (is_shrunk(shape, info) && count > fitting) {
-        count = fitting > 0 ? fitting : 1;
-    }
-    return count;
+    count = is_shrunk(shape, info) && count > fitting ? fitting : count;
+    return count > 0 ? count : 1;
 }
 
 static patches patches_of(const nn_node *node, nn_shape shape, const data_set *set) {

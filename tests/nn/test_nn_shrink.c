@@ -168,7 +168,7 @@ static void test_whitening(void **state) {
     static nn_graph graph;
     const nn_shape input = INPUTS[0];
     const data_info *info = data_describe(f->set);
-    const size_t size = FIXTURE_CHANNELS * KERNEL * KERNEL;
+    const size_t size = (size_t)FIXTURE_CHANNELS * KERNEL * KERNEL;
     ns_error err = {0};
     data_shrinker *shrinker = NULL;
     nn_graph_init(&graph);
