@@ -29,7 +29,7 @@ done
 
 # From a set to a report.
 for form in fer open; do
-    run search $form.nsd --study of-$form --budget 300gflop --threads 2 --json
+    run search $form.nsd --study of-$form --budget 150gflop --threads 2 --json
     [ "$CODE" -eq 0 ] || fail "search $form.nsd: exit code $CODE, want 0: $(cat err)"
     check_json 'd["state"] == "COMPLETE" and d["test_accuracy"] > 0.5' "search $form.nsd"
     expect 0 "^wrote $form.html" report of-$form -o $form.html

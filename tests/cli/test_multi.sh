@@ -52,7 +52,7 @@ expect_json 'len(d["predictions"][0]["confidences"]) == 4' predict nv.nsm source
 expect_json 'all(l["threshold"] is None for l in d["per_label"])' evaluate nv.nsm unjudged.nsd --json
 
 # A study.
-"$PROGRAM" search set.nsd --study several --budget 300gflop --threads 2 >out 2>err ||
+"$PROGRAM" search set.nsd --study several --budget 150gflop --threads 2 >out 2>err ||
     fail "search: $(cat err)"
 expect 0 '^validation jaccard +[0-9]' status several
 expect 0 '^test jaccard +[0-9]' status several
