@@ -112,14 +112,8 @@ static const char *score_name_of(const ns_json *study) {
 }
 
 const char *cli__score_name(const ns_json *studies) {
-    const ns_json *first = ns_json_first(studies);
-    const char *name = score_name_of(first);
-    for (const ns_json *at = first; at != NULL; at = ns_json_next(at)) {
-        if (strcmp(score_name_of(at), name) != 0) {
-            return "score";
-        }
-    }
-    return name;
+    const char *name = search_common_score_name(studies);
+    return name != NULL ? name : "score";
 }
 
 void cli__table_score(cli_table *table, const ns_json *study, const char *key, const char *head) {

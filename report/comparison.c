@@ -14,46 +14,34 @@ static void put_name(html_text *out, const char *name) {
     html_raw(out, "</strong>");
 }
 
-static void put_disagreements(html_text *out, const ns_json *pair, const ns_json *mcnemar) {
+/// How many of the test images the first did better on, and how many the second.
+static void put_counts(html_text *out, const ns_json *pair, bool in_scores, const ns_json *test) {
     char text[32];
-    html_raw(out, " Test images that only ");
+    const char *key = in_scores ? "first_better" : "only_first";
+    html_raw(out, in_scores ? " Test images on which " : " Test images that only ");
     put_name(out, ns_json_string(pair, "first", ""));
-    html_put(out, " gets right: %s; only ",
-             ns_group_digits(ns_json_int(mcnemar, "only_first", 0), text));
+    html_put(out, in_scores ? " scores higher: %s; on which " : " gets right: %s; only ",
+             ns_group_digits(ns_json_int(test, key, 0), text));
     put_name(out, ns_json_string(pair, "second", ""));
-    html_put(out, ": %s; ", ns_group_digits(ns_json_int(mcnemar, "only_second", 0), text));
-}
-
-static void put_differences(html_text *out, const ns_json *pair, const ns_json *randomisation) {
-    char text[32];
-    html_raw(out, " Test images on which ");
-    put_name(out, ns_json_string(pair, "first", ""));
-    html_put(out, " scores higher: %s; on which ",
-             ns_group_digits(ns_json_int(randomisation, "first_better", 0), text));
-    put_name(out, ns_json_string(pair, "second", ""));
-    html_put(out, " does: %s; ",
-             ns_group_digits(ns_json_int(randomisation, "second_better", 0), text));
+    key = in_scores ? "second_better" : "only_second";
+    html_put(out, in_scores ? " does: %s; " : ": %s; ",
+             ns_group_digits(ns_json_int(test, key, 0), text));
 }
 
 /// "30 of 10,000 more" is no news without its chance, so the test stands beside the difference.
 static void put_pair_test(html_text *out, const ns_json *pair) {
-    const ns_json *mcnemar = ns_json_get(pair, "mcnemar");
-    const ns_json *randomisation = ns_json_get(pair, "randomisation");
     const char *reason = ns_json_string(pair, "reason", NULL);
-    const bool in_scores = ns_json_count(mcnemar) == 0;
-    if (in_scores && ns_json_count(randomisation) == 0) {
+    const bool in_scores = ns_json_count(ns_json_get(pair, "mcnemar")) == 0;
+    const ns_json *test = ns_json_get(pair, in_scores ? "randomisation" : "mcnemar");
+    if (ns_json_count(test) == 0) {
         html_raw(out, " They were not tested against each other: ");
         html_escaped(out, reason != NULL ? reason : "no answers are kept");
         html_raw(out, ".");
         return;
     }
-    if (in_scores) {
-        put_differences(out, pair, randomisation);
-    } else {
-        put_disagreements(out, pair, mcnemar);
-    }
+    put_counts(out, pair, in_scores, test);
     const char *name = in_scores ? "randomisation test of the scores" : "McNemar's test";
-    const double p = ns_json_number(in_scores ? randomisation : mcnemar, "p", 1);
+    const double p = ns_json_number(test, "p", 1);
     if (p < 0.001) {
         html_put(out, "that is more than chance (%s, p below 0.001).", name);
     } else {
@@ -73,14 +61,8 @@ static const ns_json *study_named(const ns_json *studies, const char *name) {
 
 /// What the scores of the studies are called; "score" where they are not of one kind.
 static const char *score_of(const ns_json *studies) {
-    const ns_json *first = ns_json_first(studies);
-    const char *name = report__score(first);
-    for (const ns_json *at = first; at != NULL; at = ns_json_next(at)) {
-        if (strcmp(report__score(at), name) != 0) {
-            return "score";
-        }
-    }
-    return name;
+    return search_common_score_name(studies) != NULL ? report__score(ns_json_first(studies))
+                                                     : "score";
 }
 
 static void put_bought(html_text *out, const ns_json *cheap, const ns_json *dear) {

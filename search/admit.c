@@ -23,7 +23,6 @@
 #define STEPS_MAX       800 // changes that are tried
 #define ARRIVALS_MAX    4
 #define LEAN_FLOPS      0.5 // of the anchor's, for the target latency
-#define LEAN_PARAMS     0.6 // for the target size
 #define LATENCY_MS_MAX  30  // for measuring, each time
 #define LATENCY_ROUNDS  4
 #define LATENCY_SAFETY  0.97 // of the limit: the trial is measured again
@@ -172,7 +171,7 @@ static void lean(admission *a, search_genotype *genotype) {
     const nn_counts counts = nn_graph_count(a->graph);
     a->caps = (cap_set){0};
     if (target == SEARCH_TARGET_SIZE) {
-        a->caps.params = LEAN_PARAMS * (double)counts.params;
+        a->caps.params = search__target_share(target) * (double)counts.params;
     } else {
         a->caps.flops = LEAN_FLOPS * (double)counts.forward_flops;
     }

@@ -138,8 +138,7 @@ static double relative_cost(const search_goal *goal, const search__reference *re
     return cost > 0 && base > 0 ? cost / base : 1;
 }
 
-/// How much of the anchor's cost the target wants a network to have.
-static double share_of(search_target target) {
+double search__target_share(search_target target) {
     return target == SEARCH_TARGET_BALANCED ? 1 : SHARE_OF_LEAN;
 }
 
@@ -152,7 +151,7 @@ bool search__may_grow(const search_goal *goal, const search__reference *referenc
     if (goal->target == SEARCH_TARGET_ACCURACY || goal->latency_ms_max > 0) {
         return search__may_cost_more(goal);
     }
-    return relative_cost(goal, reference, &grown) <= share_of(goal->target);
+    return relative_cost(goal, reference, &grown) <= search__target_share(goal->target);
 }
 
 double search__objective_at(const search_goal *goal, const search__reference *reference,
@@ -167,7 +166,7 @@ double search__objective_at(const search_goal *goal, const search__reference *re
     if (goal->target == SEARCH_TARGET_ACCURACY) {
         return val_accuracy;
     }
-    const double ratio = relative_cost(goal, reference, trial) / share_of(goal->target);
+    const double ratio = relative_cost(goal, reference, trial) / search__target_share(goal->target);
     return val_accuracy * pow(ratio, ratio > 1 ? W_ABOVE : W_BELOW);
 }
 

@@ -18,6 +18,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "search/search_internal.h"
 
@@ -25,6 +26,18 @@
 
 const char *search_score_name(bool multi_label) {
     return multi_label ? "jaccard" : "accuracy";
+}
+
+const char *search_common_score_name(const ns_json *studies) {
+    const char *name = NULL;
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        const char *own = ns_json_string(at, "score_name", search_score_name(false));
+        if (name != NULL && strcmp(own, name) != 0) {
+            return NULL;
+        }
+        name = own;
+    }
+    return name != NULL ? name : search_score_name(false);
 }
 
 /// Of one image.

@@ -332,6 +332,8 @@ void search_predictions_clear(search_predictions *predictions);
 double search_score(const search_predictions *predictions);
 /// "accuracy" or "jaccard".
 const char *search_score_name(bool multi_label);
+/// That of all `studies` (a JSON array of search_status_json()'s); NULL where they are not of one kind.
+const char *search_common_score_name(const ns_json *studies);
 /// The same for the metrics; borrowed.
 results_answers search_answers(const search_predictions *predictions);
 /// The batch is chosen here, the rest of `options` counts. Free with search_predictions_clear.

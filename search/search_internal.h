@@ -197,6 +197,8 @@ double search__mbytes(const nn_graph *graph);
 /// Whether `candidate` is small enough; NS_ERR_LIMIT names the limit that it exceeds.
 ns_status search__limits_ok(const search_goal *goal, const search_candidate *candidate,
                             ns_error *err);
+/// How much of the anchor's cost the target wants a network to have.
+double search__target_share(search_target target);
 /// Whether the final model may be dearer to use than its network was as a trial, at no matter what
 /// cost: wider, or judging mirror images too.
 bool search__may_cost_more(const search_goal *goal);

@@ -35,6 +35,15 @@ static inline search_space test_space(image_case image, int label_count) {
     return space;
 }
 
+/// Prints `json`, and frees it; free the text.
+static inline char *test_json_text(ns_json *json) {
+    char *text = NULL;
+    ns_error err = {0};
+    assert_ok(ns_json_print(json, false, &text, &err), &err);
+    ns_json_free(json);
+    return text;
+}
+
 static inline int test_gene(const search_space *space, const char *name) {
     for (int i = 0; i < space->gene_count; i++) {
         if (strcmp(space->gene[i].name, name) == 0) {

@@ -15,14 +15,6 @@ static data_info info_of(double imbalance) {
                        .train_imbalance = imbalance};
 }
 
-static char *text_of(ns_json *json) {
-    char *text = NULL;
-    ns_error err = {0};
-    assert_ok(ns_json_print(json, false, &text, &err), &err);
-    ns_json_free(json);
-    return text;
-}
-
 static void test_balanced_sets_have_no_such_gene(void **state) {
     (void)state;
     static const double few[] = {0, 1, 2.9};
@@ -85,11 +77,11 @@ static void test_older_studies_go_on_without_it(void **state) {
     ns_json *json = NULL;
     ns_error err = {0};
     search_space_default(&balanced, &older);
-    char *before = text_of(search_space_to_json(&older));
+    char *before = test_json_text(search_space_to_json(&older));
     assert_ok(ns_json_parse(before, &json, &err), &err);
     assert_ok(search__space_of_study(&info, json, &space, &err), &err);
     ns_json_free(json);
-    char *after = text_of(search_space_to_json(&space));
+    char *after = test_json_text(search_space_to_json(&space));
     assert_string_equal(after, before);
     free(before);
     free(after);
@@ -105,11 +97,11 @@ static void test_it_is_kept_with_the_space(void **state) {
     ns_error err = {0};
     search_space_default(&info, &space);
     space.anchor.choice[search__gene_find(&space, "balance")] = 2;
-    char *before = text_of(search_space_to_json(&space));
+    char *before = test_json_text(search_space_to_json(&space));
     assert_ok(ns_json_parse(before, &json, &err), &err);
     assert_ok(search__space_of_study(&info, json, &again, &err), &err);
     ns_json_free(json);
-    char *after = text_of(search_space_to_json(&again));
+    char *after = test_json_text(search_space_to_json(&again));
     assert_string_equal(after, before);
     free(before);
     free(after);

@@ -10,14 +10,6 @@
 
 static const image_case LARGE = {3, 64, 96, 5000};
 
-static char *text_of(ns_json *json) {
-    char *text = NULL;
-    ns_error err = {0};
-    assert_ok(ns_json_print(json, false, &text, &err), &err);
-    ns_json_free(json);
-    return text;
-}
-
 static ns_json *json_of(const char *text) {
     ns_json *json = NULL;
     ns_error err = {0};
@@ -151,7 +143,7 @@ static void test_silence_means_the_whole_image(void **state) {
     static const image_case SIMILAR = {3, 32, 32, 5000}; // with as many stages
     const search_space older = test_space(SIMILAR, 10);
     const search_space space = test_space((image_case){3, 64, 64, 5000}, 10);
-    char *text = text_of(search_genotype_to_json(&older, &older.anchor));
+    char *text = test_json_text(search_genotype_to_json(&older, &older.anchor));
     ns_json *json = json_of(text);
     search_genotype read;
     ns_error err = {0};
@@ -175,7 +167,7 @@ static void test_silence_needs_a_meaning(void **state) {
     ns_json_free(halves);
     assert_int_equal(search__input_of(&space, &space.anchor).height,
                      32); // the anchor's only choice
-    char *text = text_of(search_genotype_to_json(&older, &older.anchor));
+    char *text = test_json_text(search_genotype_to_json(&older, &older.anchor));
     ns_json *json = json_of(text);
     assert_status(search_genotype_from_json(&space, json, &read, &err), NS_ERR_INPUT);
     assert_non_null(strstr(err.text, "input_percent"));
@@ -190,11 +182,11 @@ static void test_older_studies_go_on_without_it(void **state) {
     const search_space older = test_space((image_case){3, 32, 32, 5000}, 10);
     search_space space;
     ns_error err = {0};
-    char *before = text_of(search_space_to_json(&older));
+    char *before = test_json_text(search_space_to_json(&older));
     ns_json *json = json_of(before);
     assert_ok(search__space_of_study(&info, json, &space, &err), &err);
     ns_json_free(json);
-    char *after = text_of(search_space_to_json(&space));
+    char *after = test_json_text(search_space_to_json(&space));
     assert_string_equal(after, before);
     assert_int_equal(search__input_of(&space, &space.anchor).height, 64);
     free(before);
