@@ -16,7 +16,6 @@
 #include "cli/cmd_bench.h"
 
 #define NETS_MAX   1000
-#define STEPS_MIN  3
 #define LABELS     10
 #define TRAIN_MANY 48000 // images: more than any batch
 
@@ -56,23 +55,6 @@ static double status_bytes(const char *key) {
     return 1024 * kib;
 }
 
-/// The median step of at least `seconds`; the first one, which finds nothing in place, aside.
-static double time_steps(nn_net *net, double seconds) {
-    static cli_samples steps;
-    double total_ms = 0;
-    for (int i = 0; steps.count < STEPS_MIN || total_ms < 1000 * seconds; i++) {
-        const int64_t since_ns = ns_clock_ns();
-        (void)nn_net_forward_backward(net, (uint64_t)i);
-        nn_bench_update(net);
-        if (i > 0) {
-            const double took_ms = (double)(ns_clock_ns() - since_ns) / 1e6;
-            cli__samples_add(&steps, took_ms);
-            total_ms += took_ms;
-        }
-    }
-    return cli__samples_quantile(&steps, 0.5);
-}
-
 static ns_status measure(const predict_words *words, const search_candidate *candidate,
                          outcome *out, ns_error *err) {
     nn_net_options options = nn_net_options_default();
@@ -86,7 +68,7 @@ static ns_status measure(const predict_words *words, const search_candidate *can
     NS_TRY(nn_net_new(&candidate->graph, &options, &net, err));
     nn_net_init(net, words->seed);
     nn_bench_fill(net, words->seed);
-    const double measured_ms = time_steps(net, words->seconds);
+    const double measured_ms = nn_bench_step_ms(net, 1000 * words->seconds);
     *out = (outcome){
         .batch_size = options.batch_size,
         .train_flops = plan.counts.train_flops,

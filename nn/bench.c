@@ -1,5 +1,5 @@
-// What a measurement needs beside a net: data in place, the optimiser's sweep, and how fast memory
-// is. The convolutions' own times are op_dnnl_bench.c's.
+// What a measurement needs beside a net: data in place, the optimiser's sweep, the time of whole
+// steps, and how fast memory is. The convolutions' own times are op_dnnl_bench.c's.
 //
 // Bandwidth counts what a kernel asks for: a copy moves two bytes a byte, a triad (a = b + s c)
 // three. What the caches fetch besides, to fill lines that are about to be overwritten, is not
@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define STEPS_MIN       3
+#define STEPS_MAX       1024
 #define BENCH_NS        60000000 // of each kind of loop
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 #define PASS_BYTES      ((size_t)64 << 20) // between two looks at the clock
@@ -56,6 +58,23 @@ void nn_bench_update(nn_net *net) {
                          .norm_rate_factor = 1.0F,
                          .gradient_scale = 1.0F};
     (void)nn__sgd_step(&params, &sgd, net->options.thread_count);
+}
+
+double nn_bench_step_ms(nn_net *net, double ms_min) {
+    double took_ms[STEPS_MAX];
+    double total_ms = 0;
+    int count = -1; // the first finds nothing in place
+    while (count < STEPS_MIN || (count < STEPS_MAX && total_ms < ms_min)) {
+        const int64_t since_ns = ns_clock_ns();
+        (void)nn_net_forward_backward(net, (uint64_t)(count + 1));
+        nn_bench_update(net);
+        if (count >= 0) {
+            took_ms[count] = (double)(ns_clock_ns() - since_ns) / 1e6;
+            total_ms += took_ms[count];
+        }
+        count++;
+    }
+    return ns_median(took_ms, (size_t)count);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */

@@ -517,6 +517,9 @@ void nn_bench_fill(nn_net *net, uint64_t seed);
 /// The optimiser's sweep over the gradients that are there, as nn_train() makes it after each step;
 /// neither clips nor averages.
 void nn_bench_update(nn_net *net);
+/// Milliseconds of a whole step, its update included: the median over `ms_min` and at least three
+/// steps, the first one aside. The weights are of no use afterwards.
+double nn_bench_step_ms(nn_net *net, double ms_min);
 
 /// GB/s (1e9 bytes read plus bytes written) of the faster of copy and triad on buffers that have
 /// `footprint_bytes` together. NS_ERR_MEMORY.
@@ -524,7 +527,8 @@ ns_status nn_bench_bandwidth(size_t footprint_bytes, int thread_count, double *g
                              ns_error *err);
 
 /// One pass of one convolution, measured alone by the best kernel that there is for it, oneDNN's or
-/// ours; the first convolution by ours has its batch norm with it. Convolutions of one geometry are measured once and counted `use_count` times.
+/// ours; the first convolution by ours has its batch norm with it. Convolutions of one geometry are
+/// measured once and counted `use_count` times.
 typedef struct nn_bench_conv {
     int node; // the first of them
     nn_pass pass;

@@ -9,8 +9,6 @@
 #include "search/search_internal.h"
 
 #define PACE_PART 10
-#define STEPS_MIN 3
-#define STEPS_MAX 256
 
 struct search_predictor {
     int thread_count, net_count;
@@ -33,11 +31,9 @@ static ns_status fit(const search_space *space, const search__job *job, search_p
     return status;
 }
 
-/// The median of the anchor's steps until `end_ms`, the first, which finds nothing in place, aside.
+/// What the anchor's steps take, timed until the job's end.
 static ns_status time_steps(const search_candidate *anchor, const search__job *job, double *step_ms,
                             ns_error *err) {
-    double took_ms[STEPS_MAX];
-    int count = 0;
     nn_net *net = NULL;
     nn_net_options options = nn_net_options_default();
     options.dtype = job->dtype;
@@ -46,15 +42,8 @@ static ns_status time_steps(const search_candidate *anchor, const search__job *j
     NS_TRY(nn_net_new(&anchor->graph, &options, &net, err));
     nn_net_init(net, 0);
     nn_bench_fill(net, 0);
-    (void)nn_net_forward_backward(net, 0);
-    while (count < STEPS_MIN || (count < STEPS_MAX && ns_clock_ms() < job->end_ms)) {
-        const int64_t since_ns = ns_clock_ns();
-        (void)nn_net_forward_backward(net, (uint64_t)count + 1);
-        nn_bench_update(net);
-        took_ms[count++] = (double)(ns_clock_ns() - since_ns) / 1e6;
-    }
+    *step_ms = nn_bench_step_ms(net, (double)(job->end_ms - ns_clock_ms()));
     nn_net_free(net);
-    *step_ms = ns_median(took_ms, (size_t)count);
     return NS_OK;
 }
 
