@@ -6,23 +6,21 @@
 //   objective = accuracy * (cost / T)^w,   w = W_BELOW where cost <= T, W_ABOVE where it is above
 //
 //   target     cost       T
-//   accuracy   -          -                          the accuracy itself, unchanged
-//   balanced   latency    the anchor's               as fast as the anchor, accurate first
-//   latency    latency    0.6 of the anchor's
-//   size       parameters 0.6 of the anchor's
+//   accuracy   -          -                  the accuracy itself, unchanged
+//   balanced   latency    the anchor's       as fast as the anchor, accurate first
+//   latency    latency    the lean anchor's
+//   size       parameters the lean anchor's
+//
+// A study with a lean target has an anchor that was narrowed for it (admit.c), so T is what trial 0
+// costs, always.
 //
 // W_ABOVE is the paper's soft -0.07: twice the latency has to be worth 5 % of accuracy. Below T the
 // paper uses the same; here a network that is fast enough earns little for being faster still,
 // 0.35 % of its accuracy for half the cost, or the smallest network of the space would win every
 // search whose accuracies lie close together.
 //
-// 0.6 of the anchor's, because that is a third and less of what a search for accuracy alone comes to:
-// its winner is retrained wider than it was searched, and often looks at mirror images, too.
-//
-// Proposals are brought to that share of the anchor's cost before they are trained (admit.c), so a
-// search for lean networks spends its budget on lean networks. Retraining may widen its winner up to
-// T (retrain_plan.c): the same seconds that made a small network win leave a larger one, trained
-// for longer, ahead.
+// Retraining may widen the winner up to T (retrain_plan.c): the same seconds that made a small
+// network win leave a larger one, trained for longer, ahead.
 //
 // Limits are constraints: a trial that exceeds one ranks behind all that do not, the less it exceeds
 // them the better (Deb 2000, "An efficient constraint handling method for genetic algorithms").
@@ -35,9 +33,8 @@
 
 #include "search/search_internal.h"
 
-#define W_ABOVE       (-0.07)
-#define W_BELOW       (-0.005)
-#define SHARE_OF_LEAN 0.6 // of the anchor's cost, for the targets latency and size
+#define W_ABOVE (-0.07)
+#define W_BELOW (-0.005)
 
 static const char *const target_names[] = {
     [SEARCH_TARGET_ACCURACY] = "accuracy",
@@ -138,10 +135,6 @@ static double relative_cost(const search_goal *goal, const search__reference *re
     return cost > 0 && base > 0 ? cost / base : 1;
 }
 
-double search__target_share(search_target target) {
-    return target == SEARCH_TARGET_BALANCED ? 1 : SHARE_OF_LEAN;
-}
-
 bool search__may_grow(const search_goal *goal, const search__reference *reference,
                       const results_trial *trial, const nn_counts *counts) {
     results_trial grown = *trial;
@@ -151,7 +144,7 @@ bool search__may_grow(const search_goal *goal, const search__reference *referenc
     if (goal->target == SEARCH_TARGET_ACCURACY || goal->latency_ms_max > 0) {
         return search__may_cost_more(goal);
     }
-    return relative_cost(goal, reference, &grown) <= search__target_share(goal->target);
+    return relative_cost(goal, reference, &grown) <= 1;
 }
 
 double search__objective_at(const search_goal *goal, const search__reference *reference,
@@ -166,7 +159,7 @@ double search__objective_at(const search_goal *goal, const search__reference *re
     if (goal->target == SEARCH_TARGET_ACCURACY) {
         return val_accuracy;
     }
-    const double ratio = relative_cost(goal, reference, trial) / search__target_share(goal->target);
+    const double ratio = relative_cost(goal, reference, trial);
     return val_accuracy * pow(ratio, ratio > 1 ? W_ABOVE : W_BELOW);
 }
 

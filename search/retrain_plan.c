@@ -29,6 +29,7 @@
 #include <string.h>
 
 #include "search/retrain.h"
+#include "search/space.h"
 
 #define STAGE_BLOCK         16 // channels; the kernels' own
 #define STEM_BLOCK          8
@@ -50,10 +51,8 @@ ns_status search__widen(const search_space *space, const search_genotype *genoty
     search_space wider = *space;
     for (int i = 0; i < wider.gene_count; i++) {
         search_gene *gene = &wider.gene[i];
-        const size_t length = strlen(gene->name);
-        const bool is_width = length > 6 && strcmp(gene->name + length - 6, "_width") == 0;
         const double block = strcmp(gene->name, "stem_width") == 0 ? STEM_BLOCK : STAGE_BLOCK;
-        for (int j = 0; is_width && factor > 1 && j < gene->choice_count; j++) {
+        for (int j = 0; search__is_width(gene) && factor > 1 && j < gene->choice_count; j++) {
             gene->value[j] = widened(gene->value[j], factor, block);
         }
     }

@@ -197,8 +197,6 @@ double search__mbytes(const nn_graph *graph);
 /// Whether `candidate` is small enough; NS_ERR_LIMIT names the limit that it exceeds.
 ns_status search__limits_ok(const search_goal *goal, const search_candidate *candidate,
                             ns_error *err);
-/// How much of the anchor's cost the target wants a network to have.
-double search__target_share(search_target target);
 /// Whether the final model may be dearer to use than its network was as a trial, at no matter what
 /// cost: wider, or judging mirror images too.
 bool search__may_cost_more(const search_goal *goal);
@@ -210,12 +208,13 @@ bool search__may_grow(const search_goal *goal, const search__reference *referenc
 /* ---- admit.c: proposals within the limits ----------------------------------------------------- */
 
 /// Changes what the sampler proposed under `number` so that its network is within the limits of the
-/// study, and near the target's share of the anchor's cost. NS_ERR_LIMIT when that fails.
+/// study, and near the target's share of the anchor's cost. NS_ERR_LIMIT when that fails. Numbers
+/// start at 1; 0 is the anchor's.
 ns_status search__admit(const search__run *run, uint64_t number, search_genotype *genotype,
                         ns_error *err);
 /// What first draws may cost, of the anchor's multiply-adds.
 double search__cost_of_anchor_max(const search_goal *goal);
-/// The anchor, changed so that its network is within the limits.
+/// The anchor, narrowed to what the target asks for, and so that its network is within the limits.
 ns_status search__anchor(const search__run *run, search_genotype *out, ns_error *err);
 /// NS_ERR_USAGE when no network of the space is small enough. Starts no thread.
 ns_status search__limits_check(const search__run *run, ns_error *err);

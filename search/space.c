@@ -160,6 +160,11 @@ int search__stage_gene_find(const search_space *space, int stage, const char *pa
     return search__gene_find(space, search__stage_gene_name(stage, part, name));
 }
 
+bool search__is_width(const search_gene *gene) {
+    const char *end = strrchr(gene->name, '_');
+    return end != NULL && strcmp(end, "_width") == 0;
+}
+
 bool search__gene_is(const search_space *space, const search_genotype *genotype, const char *name,
                      const char *word) {
     const int gene = search__gene_find(space, name);

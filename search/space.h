@@ -77,6 +77,8 @@ const char *search__stage_gene_name(int stage, const char *part, char out[32]);
 /// Index of a gene, or -1.
 int search__gene_find(const search_space *space, const char *name);
 int search__stage_gene_find(const search_space *space, int stage, const char *part);
+/// Whether the gene says how many channels something has.
+bool search__is_width(const search_gene *gene);
 /// Whether the gene's choice is `word`; false where there is no such gene.
 bool search__gene_is(const search_space *space, const search_genotype *genotype, const char *name,
                      const char *word);

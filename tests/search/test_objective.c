@@ -35,16 +35,16 @@ static void test_targets(void **state) {
     (void)state;
     // At the target's own reference the accuracy counts as it is.
     assert_worth(SEARCH_TARGET_BALANCED, trial_of(0.9, 4, 1), 0.9);
-    assert_worth(SEARCH_TARGET_LATENCY, trial_of(0.9, 2.4, 1), 0.9);
-    assert_worth(SEARCH_TARGET_SIZE, trial_of(0.9, 9, 600), 0.9);
+    assert_worth(SEARCH_TARGET_LATENCY, trial_of(0.9, 4, 1), 0.9);
+    assert_worth(SEARCH_TARGET_SIZE, trial_of(0.9, 9, 1000), 0.9);
     // Twice the cost is worth 5 % of accuracy above it (2^-0.07 = 0.9526), little below.
     assert_worth(SEARCH_TARGET_BALANCED, trial_of(1, 8, 1), pow(2, -0.07));
-    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 4.8, 1), pow(2, -0.07));
-    assert_worth(SEARCH_TARGET_SIZE, trial_of(1, 9, 1200), pow(2, -0.07));
-    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 1.2, 1), pow(2, 0.005));
+    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 8, 1), pow(2, -0.07));
+    assert_worth(SEARCH_TARGET_SIZE, trial_of(1, 9, 2000), pow(2, -0.07));
+    assert_worth(SEARCH_TARGET_LATENCY, trial_of(1, 2, 1), pow(2, 0.005));
 }
 
-/// A lean winner is retrained as wide as its target's share of the anchor's cost, and no wider.
+/// A lean winner is retrained as wide as to cost what the lean anchor does, and no wider.
 static void test_growth_ends_at_the_target(void **state) {
     (void)state;
     const struct {
@@ -53,10 +53,10 @@ static void test_growth_ends_at_the_target(void **state) {
         int64_t params, flops;
         bool allowed;
     } cases[] = {
-        {SEARCH_TARGET_LATENCY, 0, 9999, 239, true}, // 1 ms becomes 2.39, 0.6 of the anchor's is 2.4
-        {SEARCH_TARGET_LATENCY, 0, 100, 241, false},  {SEARCH_TARGET_BALANCED, 0, 100, 399, true},
-        {SEARCH_TARGET_BALANCED, 0, 100, 401, false}, {SEARCH_TARGET_SIZE, 0, 600, 9999, true},
-        {SEARCH_TARGET_SIZE, 0, 601, 100, false},     {SEARCH_TARGET_ACCURACY, 0, 9999, 9999, true},
+        {SEARCH_TARGET_LATENCY, 0, 9999, 399, true}, // 1 ms becomes 3.99, the anchor's is 4
+        {SEARCH_TARGET_LATENCY, 0, 100, 401, false},  {SEARCH_TARGET_BALANCED, 0, 100, 399, true},
+        {SEARCH_TARGET_BALANCED, 0, 100, 401, false}, {SEARCH_TARGET_SIZE, 0, 1000, 9999, true},
+        {SEARCH_TARGET_SIZE, 0, 1001, 100, false},    {SEARCH_TARGET_ACCURACY, 0, 9999, 9999, true},
         {SEARCH_TARGET_ACCURACY, 5, 100, 101, false}, // a limit is kept by what was measured
         {SEARCH_TARGET_LATENCY, 5, 100, 101, false},
     };
@@ -104,21 +104,22 @@ static void test_limits(void **state) {
 static void test_best_trial(void **state) {
     (void)state;
     const results_trial trials[] = {
-        trial_of(0.92, 4, 1000),
-        trial_of(0.91, 1, 900),
-        trial_of(0.90, 2, 250),
-        trial_of(0.92, 3, 999),
+        trial_of(0.920, 4.0, 1000),
+        trial_of(0.918, 1.0, 1100),
+        trial_of(0.917, 5.0, 250),
+        trial_of(0.921, 4.4, 1300),
     };
     const struct {
         search_goal goal;
         int best;
     } cases[] = {
-        {{.target = SEARCH_TARGET_ACCURACY}, 0},
-        {{.target = SEARCH_TARGET_BALANCED}, 3},
+        {{.target = SEARCH_TARGET_ACCURACY}, 3},
+        {{.target = SEARCH_TARGET_BALANCED}, 1},
         {{.target = SEARCH_TARGET_LATENCY}, 1},
         {{.target = SEARCH_TARGET_SIZE}, 2},
-        {{.latency_ms_max = 3.5}, 3},
-        {{.params_max = 950}, 1},
+        {{.latency_ms_max = 4.2}, 0},
+        {{.latency_ms_max = 3.5}, 1},
+        {{.params_max = 950}, 2},
         {{.params_max = 240}, 2}, // none observes it: the least excess
     };
     for (size_t i = 0; i < NS_COUNT_OF(cases); i++) {
