@@ -34,9 +34,9 @@ TITLES = {"nightshift": "nightshift", "anchor": "the anchor, trained for the who
 
 HEAD = """# Whether searching pays
 
-Written by `bench/search/contest.py` from `bench/search/contest.json`: do not edit this page. Every run has the budget
-for all that it does. The two searches retrain their winner on train and validation images, `train` has the train
-images alone. Test images are read once, at each run's end, and nothing was chosen by them.
+Written by `bench/search/contest.py` from `bench/search/contest.json`: do not edit this page. A search has the budget
+for all that it does and retrains its winner on train and validation images; `train` has it for training alone, on the
+train images. Test images are read once, at each run's end, and nothing was chosen by them.
 """
 
 
