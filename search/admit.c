@@ -122,16 +122,17 @@ static int narrower(const search_gene *gene, int choice) {
     return found;
 }
 
-/// Makes one width smaller: the one that is left with most of what `whole` has, of equal ones the
-/// deepest. False when all are as small as the space has them.
-static bool narrow_one(const search_space *space, const search_genotype *whole,
-                       search_genotype *genotype) {
+/// Makes one width of the anchor smaller: the one that is left with most of what the whole one has,
+/// of equal ones the deepest. False when all are as small as the space has them.
+static bool narrow_one(const search_space *space, search_genotype *genotype) {
+    search_genotype whole;
     double most_left = 0;
     int narrowed = -1;
+    search_genotype_anchor(space, &whole);
     for (int i = 0; i < space->gene_count; i++) {
         const search_gene *gene = &space->gene[i];
         const int choice = search__is_width(gene) ? narrower(gene, genotype->choice[i]) : -1;
-        const double left = choice < 0 ? 0 : gene->value[choice] / gene->value[whole->choice[i]];
+        const double left = choice < 0 ? 0 : gene->value[choice] / gene->value[whole.choice[i]];
         if (choice >= 0 && left >= most_left) {
             most_left = left;
             narrowed = i;
@@ -144,10 +145,10 @@ static bool narrow_one(const search_space *space, const search_genotype *whole,
     return narrowed >= 0;
 }
 
+/// The anchor, as far as the caps ask for.
 static void narrow(admission *a, search_genotype *genotype) {
-    const search_genotype whole = *genotype;
     while (search__lower(&a->run->space, genotype, a->graph, NULL) == NS_OK &&
-           violation(&a->caps, a->graph) > 0 && narrow_one(&a->run->space, &whole, genotype)) {
+           violation(&a->caps, a->graph) > 0 && narrow_one(&a->run->space, genotype)) {
     }
 }
 
