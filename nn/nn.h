@@ -517,8 +517,8 @@ void nn_bench_fill(nn_net *net, uint64_t seed);
 /// The optimiser's sweep over the gradients that are there, as nn_train() makes it after each step;
 /// neither clips nor averages.
 void nn_bench_update(nn_net *net);
-/// Milliseconds of a whole step, its update included: the median over `ms_min` and at least three
-/// steps, the first one aside. The weights are of no use afterwards.
+/// Milliseconds of a whole step, its update included: the median over `ms_min`, and over at least
+/// three and at most 1024 steps, the first one aside. The weights are of no use afterwards.
 double nn_bench_step_ms(nn_net *net, double ms_min);
 
 /// GB/s (1e9 bytes read plus bytes written) of the faster of copy and triad on buffers that have

@@ -128,19 +128,20 @@ static bool narrow_one(const search_space *space, search_genotype *genotype) {
     search_genotype whole;
     double most_left = 0;
     int narrowed = -1;
+    int choice = -1;
     search_genotype_anchor(space, &whole);
     for (int i = 0; i < space->gene_count; i++) {
         const search_gene *gene = &space->gene[i];
-        const int choice = search__is_width(gene) ? narrower(gene, genotype->choice[i]) : -1;
-        const double left = choice < 0 ? 0 : gene->value[choice] / gene->value[whole.choice[i]];
-        if (choice >= 0 && left >= most_left) {
+        const int next = search__is_width(gene) ? narrower(gene, genotype->choice[i]) : -1;
+        const double left = next < 0 ? -1 : gene->value[next] / gene->value[whole.choice[i]];
+        if (left >= most_left) {
             most_left = left;
             narrowed = i;
+            choice = next;
         }
     }
     if (narrowed >= 0) {
-        const search_gene *gene = &space->gene[narrowed];
-        genotype->choice[narrowed] = (uint8_t)narrower(gene, genotype->choice[narrowed]);
+        genotype->choice[narrowed] = (uint8_t)choice;
     }
     return narrowed >= 0;
 }
