@@ -3,9 +3,10 @@
 usage: repeat_compute.py NIGHTSHIFT SET [--budget 60tflop] [--threads 2] [--seed 1] [OPTION...]
 
 Runs three studies of the same settings in the current folder: two in one go, and one that is killed
-(kill -9) in its search, interrupted (Ctrl-C) early in its retraining and killed in it again, resumed
-each time. Compares their trials, winners, weights, accuracies and work; prints what differs and
-exits with 1, or prints one line of JSON. Further OPTIONs go to every `nightshift search`.
+(kill -9) in its search if it has one, interrupted (Ctrl-C) early in its retraining and killed in it
+twice more, resumed each time. Compares their trials, winners, weights, accuracies and work; prints
+what differs and exits with 1, or prints one line of JSON. Further OPTIONs go to every `nightshift
+search`.
 
 For Fashion-MNIST on two cores: repeat_compute.py build/nightshift fashion.nsd
 """
@@ -26,7 +27,8 @@ STUDY_KEYS = ["state", "stop_reason", "trials", "winner", "winner_trial", "weigh
               "flops", "flop_used"]
 # (signal, phase in which it comes, seconds to wait there)
 INTERRUPTIONS = [(signal.SIGKILL, "search", 0.0), (signal.SIGINT, "retrain", 0.7),
-                 (signal.SIGKILL, "retrain", 0.4)]
+                 (signal.SIGKILL, "retrain", 0.4), (signal.SIGKILL, "retrain", 30.0)]
+PHASES = ["search", "confirm", "retrain", "finish"]
 POLL_S = 0.02
 
 
@@ -52,14 +54,28 @@ def is_at(status, phase):
                                                                and trials["COMPLETE"] > 0))
 
 
+def is_past(status, phase):
+    return status["phase"] in PHASES[PHASES.index(phase) + 1:]
+
+
 def wait_for(args, process, study, phase):
-    """False when the study ended before it came there."""
+    """False when the study ended, or went on to a later phase, before it came there."""
     while process.poll() is None:
         status = ask(args, "status", study)
         if status is not None and is_at(status, phase):
             return True
+        if status is not None and is_past(status, phase):
+            return False
         time.sleep(POLL_S)
     return False
+
+
+def ends_within(process, seconds):
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def run(args, study, interruptions):
@@ -67,11 +83,8 @@ def run(args, study, interruptions):
     met = 0
     process = start(args, study, False)
     for number, phase, wait_s in interruptions:
-        if not wait_for(args, process, study, phase):
-            break
-        time.sleep(wait_s)
-        if process.poll() is not None:
-            break
+        if not wait_for(args, process, study, phase) or ends_within(process, wait_s):
+            continue
         process.send_signal(number)
         process.wait()
         met += 1

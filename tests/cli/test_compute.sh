@@ -12,7 +12,7 @@ expect 1 'gflop.*too small|too small.*gflop' search set.nsd --budget 0.1gflop --
 "$PYTHON" "$HERE/../../bench/repeat_compute.py" "$PROGRAM" set.nsd --budget 100gflop --threads 2 \
     >out 2>err || fail "repeat: $(cat err)"
 check_json 'd["same"] and d["budget_flop"] == 1e11 and 0.85e11 < d["flop_used"] <= 1e11
-    and d["trials"]["COMPLETE"] >= 3' repeat
+    and d["trials"]["COMPLETE"] >= 3 and d["interruptions"] >= 1' repeat
 
 study=$(basename "$(echo repeat_1_*/)")
 expect 0 '^compute +.* of 100 gflop' status "$study"
