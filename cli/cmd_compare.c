@@ -81,6 +81,7 @@ static const measure measures[] = {
     {"state", "state", cell_word},
     {"target", "target", cell_word},
     {"validation ", "best_val_accuracy", NULL},
+    {"validation of the", "best_val_accuracy_of", cell_word},
     {"test ", "test_accuracy", NULL},
     {"test macro AUC", "test_macro_auc", cell_number},
     {"budget", "", cell_budget},
@@ -191,7 +192,14 @@ static ns_status print_curves(const ns_json *studies, ns_error *err) {
         cli__table_cell(table, "%s", ns_json_string(study, "study", ""));
         cell_curve(table, study, &f);
     }
-    return cli__table_print(table, err);
+    NS_TRY(cli__table_print(table, err));
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        if (search_trained_on_validation(at)) {
+            (void)printf("%s: its final model, trained on validation images too, has no point\n",
+                         ns_json_string(at, "study", ""));
+        }
+    }
+    return NS_OK;
 }
 
 /* ---- tests of pairs -------------------------------------------------------------------------- */

@@ -123,6 +123,17 @@ static void draw_curve(const svg_plot *plot, const ns_json *study, int colour) {
     svg_dot_end(plot);
 }
 
+/// Whose curve ends with its trials.
+static void put_without_point(html_text *out, const ns_json *studies) {
+    for (const ns_json *at = ns_json_first(studies); at != NULL; at = ns_json_next(at)) {
+        if (search_trained_on_validation(at)) {
+            html_raw(out, "<p>The final model of ");
+            put_name(out, ns_json_string(at, "study", ""));
+            html_raw(out, " was trained on validation images too: it has no point here.</p>\n");
+        }
+    }
+}
+
 static void put_curves(html_text *out, const ns_json *studies) {
     double low = INFINITY;
     double high = -INFINITY;
@@ -165,6 +176,7 @@ static void put_curves(html_text *out, const ns_json *studies) {
     }
     svg_end(out);
     html_raw(out, "</figure>\n");
+    put_without_point(out, studies);
 }
 
 /* ---- the figures ----------------------------------------------------------------------------- */
@@ -189,6 +201,7 @@ static const figure figures[] = {
     {"Test ", "test_accuracy", FIGURE_SCORE},
     {"Test macro AUC", "test_macro_auc", FIGURE_NUMBER},
     {"Validation ", "best_val_accuracy", FIGURE_SCORE},
+    {"Validation of the", "best_val_accuracy_of", FIGURE_WORD},
     {"Node time", "node_ms_used", FIGURE_TIME},
     {"Node-hours", "node_ms_used", FIGURE_HOURS},
     {"Money", "cost", FIGURE_MONEY},

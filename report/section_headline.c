@@ -135,13 +135,13 @@ static void put_model(html_text *out, const ns_json *status) {
 static void put_validation(html_text *out, const ns_json *status) {
     char text[32];
     const double accuracy = ns_json_number(status, "val_accuracy", (double)NAN);
-    const char *of = ns_json_string(status, "val_accuracy_of", "model");
     if (isnan(accuracy)) {
         return;
     }
     tile_begin(out, "Validation");
     html_put(out, "%s<small>%s</small>", report__percent(accuracy, 0, text),
-             strcmp(of, "model") == 0 ? "of the final model" : "of the winner, before retraining");
+             search_trained_on_validation(status) ? "of the winner, before retraining"
+                                                  : "of the final model");
     tile_end(out);
 }
 

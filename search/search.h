@@ -253,14 +253,17 @@ ns_status search_config_load(const char *store_path, const char *study, search_c
                              char **storage, ns_error *err);
 
 /// `score_name` says what *_accuracy are: search_score_name().
-/// {study, state, phase, stop_reason, score_name, best_val_accuracy, test_accuracy, winner, weights_sha256,
-///  trials, budget_node_ms, node_ms_used, price, cost, model,
+/// {study, state, phase, stop_reason, score_name, best_val_accuracy, best_val_accuracy_of: "model" or
+///  "trial", test_accuracy, winner, weights_sha256, trials, budget_node_ms, node_ms_used, price, cost, model,
 ///  search_end: "converged" when more trials were not expected to pay, "exhausted" when nothing new was
 ///  left to try, "budget" when its share was used, null before and where there was no search,
 ///  retrain: {width_factor, with_validation, mirror_average, epochs_expected, error_expected, ...},
 ///  val_accuracy_of: "model", or "winner's trial" when the model was trained on those images, ...}
 ns_status search_status_json(const char *store_path, const char *study, ns_json **out,
                              ns_error *err);
+/// Whether the final model was trained on the validation images too, by a study's status or its result:
+/// its val_accuracy is then that of the winner's trial.
+bool search_trained_on_validation(const ns_json *study);
 /// A trial as it is listed.
 typedef struct search_trial {
     const results_trial *row; // its genotype is the text of a JSON object

@@ -25,13 +25,25 @@ static ns_json *trial_counts_json(const results_study *study) {
     return counts;
 }
 
-/// Of the model that is kept, or would be if the search ended now.
-static double best_val_accuracy(const search_goal *goal, const results_trial *trials, size_t count,
-                                const ns_json *result) {
+bool search_trained_on_validation(const ns_json *study) {
+    return strcmp(ns_json_string(study, "val_accuracy_of", "model"), "model") != 0;
+}
+
+/// Of the model that is kept, or would be if the search ended now. A model that was trained on the
+/// validation images has none of its own.
+static void best_validation_fill(ns_json *json, const search_goal *goal,
+                                 const results_trial *trials, size_t count, const ns_json *result) {
     const int best = search__best_trial(goal, trials, count);
     const double of_trials = best < 0 ? (double)NAN : trials[best].val_accuracy;
-    const double of_model = ns_json_number(result, "val_accuracy", (double)NAN);
-    return isnan(of_trials) || of_model > of_trials ? of_model : of_trials;
+    const double of_result = ns_json_number(result, "val_accuracy", (double)NAN);
+    const bool from_result = isnan(of_trials) || of_result >= of_trials;
+    const double value = from_result ? of_result : of_trials;
+    const bool of_model = from_result && !search_trained_on_validation(result);
+    ns_json_set_number(json, "best_val_accuracy", value);
+    ns_json_set_string(json, "best_val_accuracy_of",
+                       isnan(value) ? NULL
+                       : of_model   ? "model"
+                                    : "trial");
 }
 
 static ns_status members_copy(ns_json *to, const ns_json *result, ns_error *err) {
@@ -105,7 +117,7 @@ ns_status search__study_json(const char *store_path, results_store *store,
     NS_TRY_OUT(search__plan_status(store, study->id, compute ? BUDGET_COMPUTE : BUDGET_TIME, result,
                                    json, err));
     NS_TRY_OUT(search__goal_from_json(settings, &goal, err));
-    ns_json_set_number(json, "best_val_accuracy", best_val_accuracy(&goal, trials, count, result));
+    best_validation_fill(json, &goal, trials, count, result);
     search__goal_to_json(&goal, json);
     *out = json;
     json = NULL;

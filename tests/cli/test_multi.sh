@@ -76,6 +76,7 @@ expect_json 'd["pairs"][0]["mcnemar"] is None and d["pairs"][0]["reason"] is Non
 expect 0 '^several against fewer: .* scores higher, .* randomisation test \((exact|normal)\): p = ' \
     compare several fewer
 expect 0 '^validation jaccard +[0-9.]+ % +[0-9.]+ %' compare several fewer
+expect 0 '^validation of the +(model|trial) +(model|trial)' compare several fewer
 expect 0 '^best validation jaccard so far' compare several fewer --html both.html
 grep -q 'best validation Jaccard index so far' both.html || fail "compare --html"
 grep 'ccuracy' both.html | grep -qv '<td>Target</td>' && fail "compare --html speaks of accuracy"

@@ -117,11 +117,42 @@ static void test_no_test(void **state) {
     assert_no_test(&whole, &other, "one was judged on 4 images, the other on 3");
 }
 
+/// A study of a comparison.
+static const ns_json *study_of(const ns_json *whole, size_t i) {
+    return ns_json_at(ns_json_get(whole, "studies"), i);
+}
+
+/// A model that was trained on the validation images has no validation accuracy of its own.
+static void test_whose_validation(void **state) {
+    (void)state;
+    ns_json *whole = NULL;
+    const kept_study first = {
+        .name = "a",
+        .dataset_sha256 = "x",
+        .state = RESULTS_STUDY_COMPLETE,
+        .result = "{\"val_accuracy\": 0.9, \"val_accuracy_of\": \"model\"}",
+    };
+    kept_study second = first;
+    second.name = "b";
+    second.result = "{\"val_accuracy\": 0.8, \"val_accuracy_of\": \"winner's trial\"}";
+    (void)pair_of(&first, &second, &whole);
+    assert_string_equal(ns_json_string(study_of(whole, 0), "best_val_accuracy_of", ""), "model");
+    assert_false(search_trained_on_validation(study_of(whole, 0)));
+    assert_string_equal(ns_json_string(study_of(whole, 1), "best_val_accuracy_of", ""), "trial");
+    assert_true(search_trained_on_validation(study_of(whole, 1)));
+    ns_json_free(whole);
+    second.result = NULL;
+    (void)pair_of(&first, &second, &whole);
+    assert_null(ns_json_string(study_of(whole, 1), "best_val_accuracy_of", NULL));
+    ns_json_free(whole);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_label),
         cmocka_unit_test(test_several_labels),
         cmocka_unit_test(test_no_test),
+        cmocka_unit_test(test_whose_validation),
     };
     return cmocka_run_group_tests_name("search/compare_studies", tests, NULL, NULL);
 }
