@@ -25,6 +25,7 @@
 //      trial of a study can always be exported even if nothing else is left of the budget.
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -260,6 +261,17 @@ static ns_status settle(trial *t, const results_outcome *outcome) {
     return status;
 }
 
+static void log_outcome(const search__run *run, int number, const results_outcome *outcome) {
+    char score[48] = ""; // a trial that failed or was interrupted has none
+    if (!isnan(outcome->val_accuracy)) {
+        (void)snprintf(score, sizeof(score), ", validation %s %.2f %%",
+                       search_score_name(run->info->multi_label), 100 * outcome->val_accuracy);
+    }
+    ns_log_write(run->config->log, NS_LOG_INFO, "trial %d %s%s%s%s", number,
+                 results_trial_state_name(outcome->state), outcome->detail != NULL ? ": " : "",
+                 outcome->detail != NULL ? outcome->detail : "", score);
+}
+
 ns_status search__trial_run(const search__run *run, search__slot *slot, results_store *store,
                             const results_claim *claim, ns_error *err) {
     const int64_t now_ms = ns_clock_ms();
@@ -294,9 +306,6 @@ ns_status search__trial_run(const search__run *run, search__slot *slot, results_
     const ns_status settled = settle(&t, &outcome);
     free(t.correct);
     NS_TRY(settled);
-    ns_log_write(run->config->log, NS_LOG_INFO, "trial %d %s%s%s, validation %s %.4f",
-                 claim->number, results_trial_state_name(outcome.state),
-                 outcome.detail != NULL ? ": " : "", outcome.detail != NULL ? outcome.detail : "",
-                 search_score_name(run->info->multi_label), outcome.val_accuracy);
+    log_outcome(run, claim->number, &outcome);
     return t.status;
 }

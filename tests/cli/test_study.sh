@@ -99,6 +99,7 @@ took_ms=$((($(date +%s%N) - start) / 1000000))
 [ "$CODE" -eq 3 ] || fail "interrupted search: exit code $CODE, want 3: $(cat long.err)"
 [ "$took_ms" -le 2000 ] || fail "interrupted search: took $took_ms ms to stop"
 grep -q 'nightshift resume long' long.err || fail "interrupted search: \"$(cat long.err)\""
+grep -w 'nan' long.err && fail "interrupted search: a figure that is none"
 expect_json 'd["state"] == "INTERRUPTED" and d["trials"].get("RUNNING", 0) == 0' status --json
 
 finish
