@@ -9,6 +9,12 @@
 
 static const char several[] = "{\"score_name\": \"jaccard\"}";
 
+/// A study that ended, of the same data set as all of these.
+static kept_study complete_study(const char *name, const char *result) {
+    return (kept_study){
+        .name = name, .dataset_sha256 = "x", .state = RESULTS_STUDY_COMPLETE, .result = result};
+}
+
 /// What is said of the only pair of these two studies; free the whole.
 static const ns_json *pair_of(const kept_study *first, const kept_study *second, ns_json **whole) {
     const kept_study both[] = {*first, *second};
@@ -47,15 +53,10 @@ static void assert_no_test(const kept_study *first, const kept_study *second, co
 static void test_one_label(void **state) {
     (void)state;
     ns_json *whole = NULL;
-    const kept_study first = {
-        .name = "a",
-        .dataset_sha256 = "x",
-        .state = RESULTS_STUDY_COMPLETE,
-        .result = "{\"test_accuracy\": 0.5, \"test_correct\": \"6:c8\"}", // 110010
-    };
-    kept_study second = first;
-    second.name = "b";
-    second.result = "{\"test_accuracy\": 0.8, \"test_correct\": \"6:bc\"}"; // 101111
+    const kept_study first = // 110010
+        complete_study("a", "{\"test_accuracy\": 0.5, \"test_correct\": \"6:c8\"}");
+    const kept_study second = // 101111
+        complete_study("b", "{\"test_accuracy\": 0.8, \"test_correct\": \"6:bc\"}");
     const ns_json *test = only_test(pair_of(&first, &second, &whole), "mcnemar");
     assert_int_equal(ns_json_int(test, "only_first", -1), 1);
     assert_int_equal(ns_json_int(test, "only_second", -1), 3);
@@ -66,13 +67,9 @@ static void test_one_label(void **state) {
 static void test_several_labels(void **state) {
     (void)state;
     ns_json *whole = NULL;
-    const kept_study first = {
-        .name = "a",
-        .settings = several,
-        .dataset_sha256 = "x",
-        .state = RESULTS_STUDY_COMPLETE,
-        .result = "{\"test_accuracy\": 0.625, \"test_scores\": \"4:f07800f0\"}", // 1, 1/2, 0, 1
-    };
+    kept_study first = // 1, 1/2, 0, 1
+        complete_study("a", "{\"test_accuracy\": 0.625, \"test_scores\": \"4:f07800f0\"}");
+    first.settings = several;
     kept_study second = first;
     second.name = "b";
     second.result = "{\"test_accuracy\": 0.25, \"test_scores\": \"4:7878zz78\"}";
@@ -92,13 +89,9 @@ static void test_several_labels(void **state) {
 /// Studies without an answer to compare, each with its own reason.
 static void test_no_test(void **state) {
     (void)state;
-    const kept_study whole = {
-        .name = "whole",
-        .settings = several,
-        .dataset_sha256 = "x",
-        .state = RESULTS_STUDY_COMPLETE,
-        .result = "{\"test_accuracy\": 0.625, \"test_scores\": \"4:f07800f0\"}",
-    };
+    kept_study whole =
+        complete_study("whole", "{\"test_accuracy\": 0.625, \"test_scores\": \"4:f07800f0\"}");
+    whole.settings = several;
     kept_study other = whole;
     other.name = "other";
     other.result = "{\"test_accuracy\": 0.625}";
@@ -126,15 +119,10 @@ static const ns_json *study_of(const ns_json *whole, size_t i) {
 static void test_whose_validation(void **state) {
     (void)state;
     ns_json *whole = NULL;
-    const kept_study first = {
-        .name = "a",
-        .dataset_sha256 = "x",
-        .state = RESULTS_STUDY_COMPLETE,
-        .result = "{\"val_accuracy\": 0.9, \"val_accuracy_of\": \"model\"}",
-    };
-    kept_study second = first;
-    second.name = "b";
-    second.result = "{\"val_accuracy\": 0.8, \"val_accuracy_of\": \"winner's trial\"}";
+    const kept_study first =
+        complete_study("a", "{\"val_accuracy\": 0.9, \"val_accuracy_of\": \"model\"}");
+    kept_study second =
+        complete_study("b", "{\"val_accuracy\": 0.8, \"val_accuracy_of\": \"winner's trial\"}");
     (void)pair_of(&first, &second, &whole);
     assert_string_equal(ns_json_string(study_of(whole, 0), "best_val_accuracy_of", ""), "model");
     assert_false(search_trained_on_validation(study_of(whole, 0)));
