@@ -37,6 +37,12 @@ static bool stopped(void *context) {
     return search__stop_requested();
 }
 
+static nn_infer_options infer_options(const finish *f) {
+    nn_infer_options options = nn_infer_options_default();
+    options.thread_count = f->run->thread_count;
+    return options;
+}
+
 /// Score of the model that is held on `split`; NaN when the split is empty. What it says of test
 /// images is kept; validation images that are new to it choose its thresholds.
 static ns_status accuracy_on(finish *f, data_split split, double *accuracy, ns_error *err) {
@@ -45,8 +51,7 @@ static ns_status accuracy_on(finish *f, data_split split, double *accuracy, ns_e
         return NS_OK;
     }
     search_predictions predictions;
-    nn_infer_options options = nn_infer_options_default();
-    options.thread_count = f->run->thread_count;
+    const nn_infer_options options = infer_options(f);
     ns_status status =
         search__predict(f->model, f->run->set, split, &options, stopped, f, &predictions, err);
     if (status == NS_OK) {
@@ -116,12 +121,23 @@ static ns_status take_retrained(finish *f, ns_error *err) {
     return f->seen ? search__thresholds_copy(f->run, f->trial_number, f->model, err) : NS_OK;
 }
 
+/// Lets a model that has not seen the validation images find out whether mirroring pays.
+static ns_status choose_mirror(finish *f, ns_error *err) {
+    if (f->seen || !search__retrain_plan_of(f->result).mirror_by_model) {
+        return NS_OK;
+    }
+    const nn_infer_options options = infer_options(f);
+    NS_TRY(search__mirror_choose(f->model, f->run->set, &options, stopped, f, err));
+    return search__retrain_plan_mirror(f->result, nn_model_describe(f->model)->mirror_average, err);
+}
+
 /// Validates the retrained model, and keeps what it found for whoever goes on after a kill.
 static ns_status validate_retrained(finish *f, ns_error *err) {
     char path[NS_PATH_MAX];
     if (f->model == NULL || !isnan(f->val_accuracy)) {
         return NS_OK;
     }
+    NS_TRY(choose_mirror(f, err));
     NS_TRY(accuracy_on(f, DATA_VALIDATION, &f->val_accuracy, err));
     if (!f->seen) { // with its thresholds, for whoever goes on
         NS_TRY(search__file(f->run, "retrain.nsm", path, err));
@@ -278,9 +294,12 @@ out:
     return status;
 }
 
-size_t search__finish_image_count(const data_info *info, bool mirror_average) {
-    const size_t image_count = info->split_count[DATA_VALIDATION] + info->split_count[DATA_TEST];
-    return mirror_average ? 2 * image_count : image_count;
+size_t search__finish_image_count(const data_info *info, bool mirror_average,
+                                  bool mirror_by_model) {
+    const size_t val_count = info->split_count[DATA_VALIDATION];
+    const size_t image_count = val_count + info->split_count[DATA_TEST];
+    return (mirror_average ? 2 * image_count : image_count) +
+           (mirror_by_model ? SEARCH__MIRROR_PASSES * val_count : 0);
 }
 
 static ns_status book_work(const finish *f, int64_t attempt_id, ns_error *err) {
@@ -289,7 +308,8 @@ static ns_status book_work(const finish *f, int64_t attempt_id, ns_error *err) {
     }
     const nn_model_info *model = nn_model_describe(f->model);
     const nn_counts counts = nn_graph_count(model->graph);
-    const size_t count = search__finish_image_count(f->run->info, model->mirror_average);
+    const size_t count = search__finish_image_count(
+        f->run->info, model->mirror_average, search__retrain_plan_of(f->result).mirror_by_model);
     return results_phase_work(f->store, attempt_id, search__work_flop(&counts, 0, count), err);
 }
 

@@ -87,14 +87,13 @@ static void measure_rate(retraining *r, const search_candidate *candidate) {
     }
 }
 
-/// Ledger position at which training must end: every validation and test image still has to be
-/// classified once, or twice by a model that looks at mirror images. The plan's guess holds where
-/// nothing could be measured, and where the measured rate leaves no time for any training: then the
-/// machine was busy for a moment, and a model that is judged in a hurry is better than none.
-static int64_t deadline_ms(const retraining *r, const search_candidate *candidate) {
+/// Ledger position at which training must end, as the finish has to classify so many images. The
+/// plan's guess holds where nothing could be measured, and where the measured rate leaves no time
+/// for any training: then the machine was busy for a moment, and a model that is judged in a hurry
+/// is better than none.
+static int64_t deadline_ms(const retraining *r, const search_candidate *candidate,
+                           size_t image_count) {
     const search__run *run = r->run;
-    const size_t image_count =
-        search__finish_image_count(run->info, candidate->recipe.mirror_average);
     const int64_t known_ms = search__clock_classify_ms(run, &candidate->counts, image_count);
     if (known_ms > 0) {
         return run->plan.total_ms - known_ms - r->plan.mirror_trial_flop / BUDGET_FLOP_PER_MS - 1;
@@ -220,7 +219,10 @@ static ns_status train(retraining *r, search_candidate *candidate, nn_model **mo
                        ns_error *err) {
     char checkpoint[NS_PATH_MAX];
     NS_TRY(search__file(r->run, "retrain.ckpt", checkpoint, err));
-    const int64_t end_ms = deadline_ms(r, candidate);
+    const bool by_model = r->plan.mirror_by_model;
+    const size_t image_count = search__finish_image_count(
+        r->run->info, by_model || candidate->recipe.mirror_average, by_model);
+    const int64_t end_ms = deadline_ms(r, candidate, image_count);
     for (int i = 0; i < TRIES_MAX; i++) {
         ns_error why = {0};
         const ns_status status = train_until(r, candidate, checkpoint, end_ms, model, &why);
@@ -243,8 +245,12 @@ static ns_status train(retraining *r, search_candidate *candidate, nn_model **mo
 static ns_status follow_plan(retraining *r, search_candidate *candidate, ns_error *err) {
     measure_rate(r, candidate);
     NS_TRY(search__clock_update(r->run, r->store, err));
-    const int64_t end_ms = deadline_ms(r, candidate);
-    NS_TRY(search__retrain_plan_make(r->run, r->slot, r->store, end_ms, candidate, r->result, err));
+    const data_info *info = r->run->info;
+    const search__retrain_end end = {
+        .ms = deadline_ms(r, candidate, search__finish_image_count(info, false, false)),
+        .mirror_ms = deadline_ms(r, candidate, search__finish_image_count(info, true, true)),
+    };
+    NS_TRY(search__retrain_plan_make(r->run, r->slot, r->store, end, candidate, r->result, err));
     r->plan = search__retrain_plan_of(r->result);
     if (r->plan.width_factor > 1) {
         const search_genotype genotype = candidate->genotype;

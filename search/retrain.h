@@ -69,17 +69,27 @@ typedef struct search__retrain_plan {
     double width_factor;       // of the winner's channels, at least 1
     bool with_validation;      // trained on the validation images too
     bool mirror_average;       // of the model
-    int64_t mirror_trial_flop; // that finding this out took
+    bool mirror_by_model;      // which finds that out itself, in the finish; false until then
+    int64_t mirror_trial_flop; // that a trial's model took to find it out
     int64_t sample_count_max;  // its useful end; 0: none is known
 } search__retrain_plan;
 
-/// Decides, unless an earlier life did, and keeps it as "retrain" in the study's `result`. Training
-/// may go on until the ledger stands at `end_ms`; `slot` shows that this process lives.
+/// When training must end, by the ledger.
+typedef struct search__retrain_end {
+    int64_t ms;        // with a finish as short as can be
+    int64_t mirror_ms; // with one in which the model finds out whether mirroring pays; as `ms` where
+                       // nobody knows what that takes
+} search__retrain_end;
+
+/// Decides, unless an earlier life did, and keeps it as "retrain" in the study's `result`; `slot`
+/// shows that this process lives.
 ns_status search__retrain_plan_make(const search__run *run, search__slot *slot,
-                                    results_store *store, int64_t end_ms,
+                                    results_store *store, search__retrain_end end,
                                     const search_candidate *as_searched, ns_json *result,
                                     ns_error *err);
 search__retrain_plan search__retrain_plan_of(const ns_json *result);
+/// Puts what the model has found out into the plan in `result`.
+ns_status search__retrain_plan_mirror(ns_json *result, bool mirror_average, ns_error *err);
 /// Decodes a genotype with all widths multiplied by `factor`, at least 1, and rounded to the
 /// kernels' blocks. NS_ERR_INPUT as search_decode().
 ns_status search__widen(const search_space *space, const search_genotype *genotype, double factor,
@@ -87,7 +97,7 @@ ns_status search__widen(const search_space *space, const search_genotype *genoty
 
 /* ---- finish.c -------------------------------------------------------------------------------- */
 
-/// Images that the finish classifies, mirror images among them.
-size_t search__finish_image_count(const data_info *info, bool mirror_average);
+/// Images that the finish classifies, mirror images among them, also to find out whether those pay.
+size_t search__finish_image_count(const data_info *info, bool mirror_average, bool mirror_by_model);
 
 #endif

@@ -16,8 +16,9 @@
 // the user's: the study has converged.
 //
 // Mirror averaging (mirror.c) is decided by the best trial's model, the one on disk, as the
-// retrained one has seen the validation images; what mirroring means is a property of the data. It
-// doubles the time for an answer, so it is out of the question where that counts.
+// retrained one has seen the validation images; what mirroring means is a property of the data. One
+// that has not seen them, as there was no trial, decides itself, when it is finished. It doubles the
+// time for an answer, so it is out of the question where that counts.
 //
 // Weights are not averaged. An EMA, lookahead and a cosine in place of the linear schedule were
 // tried on Fashion-MNIST's validation images (ResNet-9 of width 16, three epochs, one seed each):
@@ -31,12 +32,11 @@
 #include "search/retrain.h"
 #include "search/space.h"
 
-#define STAGE_BLOCK         16 // channels; the kernels' own
-#define STEM_BLOCK          8
-#define MIRROR_SETUP_MS     600  // a guess: making networks that classify ready, twice
-#define MIRROR_SHARE_MAX    0.02 // of the time left, for deciding on mirror averaging
-#define MIRROR_TRIAL_PASSES 3    // over the validation images: without, and with
-#define TRIALS_MAX          256  // that the law is fitted to
+#define STAGE_BLOCK      16 // channels; the kernels' own
+#define STEM_BLOCK       8
+#define MIRROR_SETUP_MS  600  // a guess: making networks that classify ready, twice
+#define MIRROR_SHARE_MAX 0.02 // of the time left, for deciding on mirror averaging
+#define TRIALS_MAX       256  // that the law is fitted to
 
 static const double FACTORS[] = {1, 1.125, 1.25, 1.5, 1.75, 2, 2.5, 3, 4}; // of width
 
@@ -314,34 +314,44 @@ static bool has_time_for_mirrors(const search__run *run, const search_candidate 
                                  const results_trial *winner, int64_t end_ms) {
     const double images = (double)run->info->split_count[DATA_VALIDATION];
     const double took_ms =
-        MIRROR_SETUP_MS + MIRROR_TRIAL_PASSES * 0.5 * images * sample_ms(run, candidate, winner);
+        MIRROR_SETUP_MS + SEARCH__MIRROR_PASSES * 0.5 * images * sample_ms(run, candidate, winner);
     return took_ms < MIRROR_SHARE_MAX * (double)(end_ms - search__position_ms(run));
+}
+
+/// The same for the retrained model itself.
+static bool may_find_out(const search__run *run, search__retrain_end end) {
+    const int64_t took_ms = end.ms - end.mirror_ms;
+    return took_ms > 0 &&
+           (double)took_ms < MIRROR_SHARE_MAX * (double)(end.ms - search__position_ms(run));
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-static ns_status decide(const search__run *run, search__slot *slot, const trials *t, int64_t end_ms,
-                        const search_candidate *as_searched, ns_json *plan, ns_error *err) {
+static ns_status decide(const search__run *run, search__slot *slot, const trials *t,
+                        search__retrain_end end, const search_candidate *as_searched, ns_json *plan,
+                        ns_error *err) {
     bool mirror = false;
+    const bool may_mirror =
+        as_searched->recipe.augment.mirror && search__may_cost_more(&run->config->goal);
     ns_json_set_number(plan, "width_factor", 1);
     ns_json_set_bool(plan, "with_validation", t->winner != NULL);
-    if (t->winner == NULL) {
-        return NS_OK; // the anchor, untried
+    if (t->winner == NULL) { // the anchor, untried
+        ns_json_set_bool(plan, "mirror_by_model", may_mirror && may_find_out(run, end));
+        return NS_OK;
     }
-    if (as_searched->recipe.augment.mirror && search__may_cost_more(&run->config->goal) &&
-        has_time_for_mirrors(run, as_searched, t->winner, end_ms)) {
+    if (may_mirror && has_time_for_mirrors(run, as_searched, t->winner, end.ms)) {
         const size_t image_count = run->info->split_count[DATA_VALIDATION];
         NS_TRY(mirror_pays(run, slot, t->best_number, &mirror, err));
         ns_json_set_int(
             plan, "mirror_trial_flop",
-            search__work_flop(&as_searched->counts, 0, MIRROR_TRIAL_PASSES * image_count));
+            search__work_flop(&as_searched->counts, 0, SEARCH__MIRROR_PASSES * image_count));
     }
     ns_json_set_bool(plan, "mirror_average", mirror);
-    return choose_size(run, as_searched, t, end_ms, plan, err);
+    return choose_size(run, as_searched, t, end.ms, plan, err);
 }
 
 ns_status search__retrain_plan_make(const search__run *run, search__slot *slot,
-                                    results_store *store, int64_t end_ms,
+                                    results_store *store, search__retrain_end end,
                                     const search_candidate *as_searched, ns_json *result,
                                     ns_error *err) {
     if (ns_json_get(result, "retrain") != NULL) {
@@ -351,7 +361,7 @@ ns_status search__retrain_plan_make(const search__run *run, search__slot *slot,
     const int winner_number = (int)ns_json_int(result, "winner_trial", -1);
     NS_TRY(trials_read(run, store, winner_number, &t, err));
     ns_json *plan = ns_json_object_new();
-    const ns_status status = decide(run, slot, &t, end_ms, as_searched, plan, err);
+    const ns_status status = decide(run, slot, &t, end, as_searched, plan, err);
     results_trials_free(t.trial, t.count);
     if (status != NS_OK) {
         ns_json_free(plan);
@@ -367,7 +377,23 @@ search__retrain_plan search__retrain_plan_of(const ns_json *result) {
         .width_factor = ns_json_number(plan, "width_factor", 1),
         .with_validation = ns_json_bool(plan, "with_validation", false),
         .mirror_average = ns_json_bool(plan, "mirror_average", false),
+        .mirror_by_model = ns_json_bool(plan, "mirror_by_model", false),
         .mirror_trial_flop = ns_json_int(plan, "mirror_trial_flop", 0),
         .sample_count_max = ns_json_int(plan, "sample_count_max", 0),
     };
+}
+
+ns_status search__retrain_plan_mirror(ns_json *result, bool mirror_average, ns_error *err) {
+    const ns_json *before = ns_json_get(result, "retrain");
+    ns_json *plan = ns_json_object_new();
+    for (size_t i = 0; i < ns_json_count(before); i++) {
+        const ns_status status = search__member_copy(plan, before, ns_json_key_at(before, i), err);
+        if (status != NS_OK) {
+            ns_json_free(plan);
+            return status;
+        }
+    }
+    ns_json_set_bool(plan, "mirror_average", mirror_average);
+    ns_json_set(result, "retrain", plan);
+    return NS_OK;
 }

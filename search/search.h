@@ -257,7 +257,7 @@ ns_status search_config_load(const char *store_path, const char *study, search_c
 ///  "trial", test_accuracy, winner, weights_sha256, trials, budget_node_ms, node_ms_used, price, cost, model,
 ///  search_end: "converged" when more trials were not expected to pay, "exhausted" when nothing new was
 ///  left to try, "budget" when its share was used, null before and where there was no search,
-///  retrain: {width_factor, with_validation, mirror_average, epochs_expected, error_expected, ...},
+///  retrain: {width_factor, with_validation, mirror_average, mirror_by_model, epochs_expected, error_expected, ...},
 ///  val_accuracy_of: "model", or "winner's trial" when the model was trained on those images, ...}
 ns_status search_status_json(const char *store_path, const char *study, ns_json **out,
                              ns_error *err);

@@ -449,6 +449,8 @@ ns_status search__thresholds_copy(const search__run *run, int number, nn_model *
 
 /* ---- mirror.c -------------------------------------------------------------------------------- */
 
+enum { SEARCH__MIRROR_PASSES = 3 }; // over the validation images: one without, two with
+
 /// search_mirror_choose() for a model known to fit; `stop` as nn_infer_split's, or NULL.
 ns_status search__mirror_choose(nn_model *model, const data_set *set,
                                 const nn_infer_options *options, bool (*stop)(void *context),

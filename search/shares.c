@@ -3,8 +3,8 @@
 //
 // The shortest trial that is worth ranking is one of two epochs of the anchor, as fast as
 // calibration found it to be; of a small set as many as come to 30,000 images, of a large one
-// 400,000 images. Under a budget of compute half an epoch will do, and 2,500 images: there a budget
-// is chosen to be the same again, and is often a small one.
+// 400,000 images. Under a budget of compute a third of an epoch will do, and 1,500 images: there a
+// budget is chosen to be the same again, and is often a small one.
 
 #include "search/search_internal.h"
 
@@ -12,7 +12,7 @@
 #define IMAGES_MIN 30000  // two epochs of a small set teach nothing
 #define IMAGES_MAX 400000 // of a large one a part of an epoch ranks networks
 
-#define IMAGES_MIN_COMPUTE 2500 // twice the fewest steps of a trial (propose.c)
+#define IMAGES_MIN_COMPUTE 1500 // more than the fewest steps of a trial (propose.c)
 
 #define MS_PER_S 1000.0
 
@@ -37,7 +37,7 @@ int64_t search__trial_ms_min(const search__run *run, const nn_counts *anchor) {
     const double speed = images_per_s(run);
     const size_t epoch = run->info->split_count[DATA_TRAIN];
     const int64_t known_ms =
-        search__clock_train_ms(run, anchor, between(epoch / 2, IMAGES_MIN_COMPUTE, IMAGES_MAX));
+        search__clock_train_ms(run, anchor, between(epoch / 3, IMAGES_MIN_COMPUTE, IMAGES_MAX));
     if (known_ms > 0) {
         return known_ms;
     }

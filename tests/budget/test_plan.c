@@ -49,7 +49,7 @@ static void check_invariants(const budget_plan_input *input, const budget_plan *
     assert_true(plan->retrain_end_ms - plan->confirm_end_ms >= 1000);
     assert_true(plan->rung[0].trial_ms >= 5000);
     const int64_t retrain_ms = plan->retrain_end_ms - plan->confirm_end_ms;
-    assert_true(plan->rung[0].trial_ms >= input->trial_ms_min / 2 ||
+    assert_true(plan->rung[0].trial_ms >= input->trial_ms_min ||
                 plan->rung[0].trial_ms >= retrain_ms * input->worker_count / 12);
     assert_true(plan->rung[0].trial_count >= 3);
     check_rungs(input, plan);
@@ -118,16 +118,24 @@ static budget_plan fashion_plan(int64_t total_ms) {
     return plan;
 }
 
+/// Two epochs a trial would be more than they tell.
 static void test_ten_minutes(void **state) {
     (void)state;
     const budget_plan plan = fashion_plan(600000);
+    check_no_search(&plan);
     assert_int_equal(plan.retrain_end_ms, 590000);
-    assert_true(plan.confirm_end_ms <= 600000 / 5);
+}
+
+static void test_twenty_minutes(void **state) {
+    (void)state;
+    const budget_plan plan = fashion_plan(1200000);
+    assert_int_equal(plan.retrain_end_ms, 1184000);
+    assert_in_range(plan.confirm_end_ms, 300000, 330000);
     assert_int_equal(plan.rung_count, 1);
-    assert_int_equal(plan.rung[0].trial_count, 3);
-    assert_in_range(plan.rung[0].trial_ms, 20000, 27000);
-    assert_int_equal(plan.confirm_net_count, 2);
-    assert_int_equal(plan.confirm_seed_count, 1);
+    assert_in_range(plan.rung[0].trial_count, 6, 9);
+    assert_in_range(plan.rung[0].trial_ms, 23500, 30000);
+    assert_in_range(plan.confirm_net_count, 2, 4);
+    assert_in_range(plan.confirm_seed_count, 1, 2);
 }
 
 static void test_an_hour(void **state) {
@@ -212,6 +220,7 @@ int main(void) {
         cmocka_unit_test(test_every_total),
         cmocka_unit_test(test_shares_grow_with_the_total),
         cmocka_unit_test(test_ten_minutes),
+        cmocka_unit_test(test_twenty_minutes),
         cmocka_unit_test(test_an_hour),
         cmocka_unit_test(test_a_day),
         cmocka_unit_test(test_tiny_budgets_go_to_the_anchor),
