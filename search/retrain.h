@@ -58,7 +58,8 @@ typedef struct search__law_choice {
     double error_as_searched;   // the first candidate's
 } search__law_choice;
 
-/// The most promising; the first stands for the winner as searched, and is chosen among near equals.
+/// The first whose predicted error is near the least; they are ordered by their FLOPs, and the first
+/// stands for the winner as searched.
 search__law_choice search__law_choose(const search__law *law,
                                       const search__law_candidate *candidates, int count);
 
