@@ -103,7 +103,8 @@ typedef struct budget_plan_input {
     int64_t total_ms;
     int64_t finish_ms;      // predicted time of evaluation and export
     int64_t calibration_ms; // what of the search's share is gone before the first trial
-    int64_t trial_ms_min;   // what a trial of the anchor takes to say anything; 0: nobody knows
+    int64_t trial_ms;       // what a trial of the anchor should take; 0: nobody knows
+    int64_t trial_ms_least; // what it must take, or its rank says nothing; 0: nobody knows
     int worker_count;
 } budget_plan_input;
 

@@ -19,13 +19,13 @@
 //            35 %: what one noisy run has chosen is worth little before it is chosen again.
 //   skipped  where less than 3 trials and 2 confirmations of a sensible length fit, the whole budget
 //            trains the anchor: rankings of shorter trials are those of start-up time.
-//   trial    as long as the anchor needs to be worth ranking (`trial_ms_min`, about two epochs), at
-//            least 5 s. Budgets that hold more than 100 such trials buy more of them and longer ones
-//            (growing with the power 0.3); small ones fewer, and shorter ones only where that is
-//            still a twelfth of what retraining gets: short schedules rank for short ones. Where
-//            two epochs are more than that, the budget is one of a few dozen epochs, and each of
-//            them is worth more to the anchor than to a search: after ten minutes on
-//            Fashion-MNIST, four trials of one epoch had cost it 0.3 points of test accuracy.
+//   trial    as long as the anchor needs to be worth ranking (`trial_ms`, about two epochs), at least
+//            5 s. Budgets that hold more than 100 such trials buy more of them and longer ones
+//            (growing with the power 0.3); small ones fewer, then shorter ones, down to
+//            `trial_ms_least`, or to a twelfth of what retraining gets: short schedules rank for
+//            short ones. Of a large set the least is two epochs, too. A budget with no room for a
+//            few of these is one of some dozen epochs, and each is worth more to the anchor: after
+//            ten minutes on Fashion-MNIST, four trials of one epoch had cost it 0.1 to 0.3 points.
 //   rungs    successive halving (Jamieson & Talwalkar 2016; asynchronous, on complete schedules:
 //            search/ladder.c): each rung has trials three times as long as the one below, and the
 //            same share of time, so a third of the trials. As many rungs as leave two trials on the
@@ -126,8 +126,7 @@ static int64_t rounds_of(int64_t trial_count, int worker_count) {
 
 /// How long trials of the first rung should be.
 static int64_t trial_ms_wanted(const budget_plan_input *input) {
-    const int64_t least_ms =
-        at_least(input->trial_ms_min, budget_seconds_ms(input->kind, TRIAL_S_MIN));
+    const int64_t least_ms = at_least(input->trial_ms, budget_seconds_ms(input->kind, TRIAL_S_MIN));
     const double held = (double)input->total_ms * input->worker_count / (double)least_ms;
     return (int64_t)((double)least_ms * pow(fmax(held / TRIALS_OF_ONE_SIZE, 1), GROWTH_POWER));
 }
@@ -136,7 +135,7 @@ static int64_t trial_ms_wanted(const budget_plan_input *input) {
 static int64_t trial_ms_least(const budget_plan_input *input, const budget_plan *plan) {
     const int64_t retrain_ms = plan->retrain_end_ms - plan->confirm_end_ms;
     const int64_t least_ms =
-        at_most(input->trial_ms_min, retrain_ms * input->worker_count / TRIALS_OF_RETRAIN);
+        at_most(input->trial_ms_least, retrain_ms * input->worker_count / TRIALS_OF_RETRAIN);
     return at_least(least_ms, budget_seconds_ms(input->kind, TRIAL_S_MIN));
 }
 
@@ -226,7 +225,8 @@ static ns_status check_total(const budget_plan_input *input, ns_error *err) {
 }
 
 ns_status budget_plan_make(const budget_plan_input *input, budget_plan *out, ns_error *err) {
-    assert(input->finish_ms >= 0 && input->calibration_ms >= 0 && input->trial_ms_min >= 0);
+    assert(input->finish_ms >= 0 && input->calibration_ms >= 0);
+    assert(input->trial_ms >= input->trial_ms_least && input->trial_ms_least >= 0);
     assert(input->worker_count > 0);
     NS_TRY(check_total(input, err));
     const int64_t usable_ms = train_ms(input, input->total_ms);

@@ -77,9 +77,10 @@ typedef struct search__retrain_plan {
 
 /// When training must end, by the ledger.
 typedef struct search__retrain_end {
-    int64_t ms;        // with a finish as short as can be
-    int64_t mirror_ms; // with one in which the model finds out whether mirroring pays; as `ms` where
-                       // nobody knows what that takes
+    int64_t ms; // with a finish as short as can be
+    int64_t
+        mirror_ms; // with one in which the model finds out whether mirroring pays; as `ms` where
+                   // nobody knows what that takes
 } search__retrain_end;
 
 /// Decides, unless an earlier life did, and keeps it as "retrain" in the study's `result`; `slot`

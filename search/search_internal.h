@@ -355,8 +355,12 @@ ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error 
 
 /* ---- shares.c: the plan of a study ------------------------------------------------------------ */
 
-/// The shortest trial that is worth ranking, of one worker; 0: nobody knows.
-int64_t search__trial_ms_min(const search__run *run, const nn_counts *anchor);
+/// Of a trial of the anchor that is worth ranking, on one worker; 0: nobody knows.
+typedef struct search__trial_times {
+    int64_t wanted_ms, least_ms;
+} search__trial_times;
+
+search__trial_times search__trial_times_of(const search__run *run, const nn_counts *anchor);
 /// As it is kept in the study's result.
 ns_json *search__plan_json(const budget_plan *plan);
 /// Sets "plan" of `to`: the plan in the study's `result`, and for each phase what was planned, on the

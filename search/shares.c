@@ -1,9 +1,9 @@
 // The shares of a budget: what the plan (budget/plan.c) is told of this study, how the plan is kept
 // with it, and what each phase was planned to take and has taken.
 //
-// The shortest trial that is worth ranking is one of two epochs of the anchor, as fast as
-// calibration found it to be; of a small set as many as come to 30,000 images, of a large one
-// 400,000 images. Under a budget of compute a third of an epoch will do, and 1,500 images: there a
+// A trial is worth ranking when the anchor, as fast as calibration found it to be, has two epochs in
+// it; of a small set as many as come to 30,000 images, or 15,000 where time is short; of a large one
+// 400,000 images, or 200,000. Under a budget of compute half an epoch will do, or a quarter: there a
 // budget is chosen to be the same again, and is often a small one.
 
 #include "search/search_internal.h"
@@ -12,7 +12,7 @@
 #define IMAGES_MIN 30000  // two epochs of a small set teach nothing
 #define IMAGES_MAX 400000 // of a large one a part of an epoch ranks networks
 
-#define IMAGES_MIN_COMPUTE 1500 // more than the fewest steps of a trial (propose.c)
+#define IMAGES_MIN_COMPUTE 2500 // twice the fewest steps of a trial (propose.c)
 
 #define MS_PER_S 1000.0
 
@@ -33,16 +33,23 @@ static double images_per_s(const search__run *run) {
     return 0;
 }
 
-int64_t search__trial_ms_min(const search__run *run, const nn_counts *anchor) {
+search__trial_times search__trial_times_of(const search__run *run, const nn_counts *anchor) {
     const double speed = images_per_s(run);
     const size_t epoch = run->info->split_count[DATA_TRAIN];
-    const int64_t known_ms =
-        search__clock_train_ms(run, anchor, between(epoch / 3, IMAGES_MIN_COMPUTE, IMAGES_MAX));
+    const size_t few = between(epoch / 2, IMAGES_MIN_COMPUTE, IMAGES_MAX);
+    const int64_t known_ms = search__clock_train_ms(run, anchor, few);
     if (known_ms > 0) {
-        return known_ms;
+        return (search__trial_times){known_ms, known_ms / 2};
     }
-    const size_t images = between(EPOCHS_MIN * epoch, IMAGES_MIN, IMAGES_MAX);
-    return speed > 0 ? (int64_t)((double)images / speed * MS_PER_S) : 0;
+    if (speed <= 0) {
+        return (search__trial_times){0, 0};
+    }
+    const size_t wanted = between(EPOCHS_MIN * epoch, IMAGES_MIN, IMAGES_MAX);
+    const size_t least = between(EPOCHS_MIN * epoch, IMAGES_MIN / 2, IMAGES_MAX / 2);
+    return (search__trial_times){
+        .wanted_ms = (int64_t)((double)wanted / speed * MS_PER_S),
+        .least_ms = (int64_t)((double)least / speed * MS_PER_S),
+    };
 }
 
 ns_json *search__plan_json(const budget_plan *plan) {

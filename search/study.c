@@ -265,12 +265,14 @@ static int64_t finish_ms(const search__run *run, const nn_counts *anchor) {
 }
 
 ns_status search__plan_make(search__run *run, const nn_counts *anchor, ns_error *err) {
+    const search__trial_times trial = search__trial_times_of(run, anchor);
     const budget_plan_input input = {
         .kind = run->config->budget_kind,
         .total_ms = run->config->budget_node_ms,
         .finish_ms = finish_ms(run, anchor),
         .calibration_ms = run->calibration.took_ms,
-        .trial_ms_min = search__trial_ms_min(run, anchor),
+        .trial_ms = trial.wanted_ms,
+        .trial_ms_least = trial.least_ms,
         .worker_count = search__clock_worker_count(run),
     };
     return budget_plan_make(&input, &run->plan, err);

@@ -49,7 +49,7 @@ static void check_invariants(const budget_plan_input *input, const budget_plan *
     assert_true(plan->retrain_end_ms - plan->confirm_end_ms >= 1000);
     assert_true(plan->rung[0].trial_ms >= 5000);
     const int64_t retrain_ms = plan->retrain_end_ms - plan->confirm_end_ms;
-    assert_true(plan->rung[0].trial_ms >= input->trial_ms_min ||
+    assert_true(plan->rung[0].trial_ms >= input->trial_ms_least ||
                 plan->rung[0].trial_ms >= retrain_ms * input->worker_count / 12);
     assert_true(plan->rung[0].trial_count >= 3);
     check_rungs(input, plan);
@@ -69,11 +69,13 @@ static void test_every_total(void **state) {
     for (int i = 0; i < 20000; i++) {
         // Logarithmically uniform from a millisecond to a year.
         const int64_t ceiling_ms = BUDGET_NODE_MS_MAX >> ns_rng_below(&rng, 34);
+        const int64_t trial_ms = (int64_t)ns_rng_below(&rng, UINT64_C(1) << ns_rng_below(&rng, 22));
         const budget_plan_input input = {
             .total_ms = 1 + (int64_t)ns_rng_below(&rng, (uint64_t)ceiling_ms),
             .finish_ms = (int64_t)ns_rng_below(&rng, UINT64_C(1) << ns_rng_below(&rng, 20)),
             .calibration_ms = (int64_t)ns_rng_below(&rng, UINT64_C(1) << ns_rng_below(&rng, 13)),
-            .trial_ms_min = (int64_t)ns_rng_below(&rng, UINT64_C(1) << ns_rng_below(&rng, 22)),
+            .trial_ms = trial_ms,
+            .trial_ms_least = trial_ms / (1 + (int64_t)ns_rng_below(&rng, 3)),
             .worker_count = 1 + (int)ns_rng_below(&rng, 64),
         };
         budget_plan plan;
@@ -109,7 +111,8 @@ static budget_plan fashion_plan(int64_t total_ms) {
     const budget_plan_input input = {.total_ms = total_ms,
                                      .finish_ms = 4000,
                                      .calibration_ms = 8000,
-                                     .trial_ms_min = 23500,
+                                     .trial_ms = 23500,
+                                     .trial_ms_least = 23500,
                                      .worker_count = 1};
     budget_plan plan;
     ns_error err = {0};
@@ -166,7 +169,8 @@ static void test_tiny_budgets_go_to_the_anchor(void **state) {
     assert_int_equal(plan.retrain_end_ms, 37000);
     const budget_plan slow_finish = plan_of(90000, 80000, 2); // it takes it all
     check_no_search(&slow_finish);
-    const budget_plan_input slow = {.total_ms = 120000, .trial_ms_min = 100000, .worker_count = 1};
+    const budget_plan_input slow = {
+        .total_ms = 120000, .trial_ms = 100000, .trial_ms_least = 100000, .worker_count = 1};
     budget_plan none;
     ns_error err = {0};
     assert_ok(budget_plan_make(&slow, &none, &err), &err);
@@ -197,7 +201,8 @@ static void test_compute_needs_no_seconds(void **state) {
     budget_plan_input input = {.kind = BUDGET_COMPUTE,
                                .total_ms = 2000,
                                .finish_ms = 100,
-                               .trial_ms_min = 100,
+                               .trial_ms = 100,
+                               .trial_ms_least = 50,
                                .worker_count = 1};
     budget_plan plan;
     ns_error err = {0};

@@ -123,7 +123,7 @@ static void test_anchor_is_narrowed(void **state) {
     } cases[] = {
         {{.target = SEARCH_TARGET_ACCURACY}, {16, 32, 64, 64}},
         {{.target = SEARCH_TARGET_BALANCED}, {16, 32, 64, 64}},
-        {{.target = SEARCH_TARGET_LATENCY}, {16, 32, 64, 32}},
+        {{.target = SEARCH_TARGET_LATENCY}, {16, 32, 32, 32}},
         {{.target = SEARCH_TARGET_SIZE}, {16, 32, 64, 32}},
         {{.params_max = 65000}, {16, 32, 32, 32}},
         {{.params_max = 50000}, {16, 16, 32, 32}},

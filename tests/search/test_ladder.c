@@ -413,7 +413,8 @@ static void test_whole_searches(void **state) {
         for (size_t n = 0; n < NS_COUNT_OF(workers); n++) {
             const budget_plan_input input = {.total_ms = totals_ms[t],
                                              .finish_ms = 3000,
-                                             .trial_ms_min = 10000,
+                                             .trial_ms = 10000,
+                                             .trial_ms_least = 5000,
                                              .worker_count = workers[n]};
             world w = {.past = history_new(), .rng = ns_rng_stream(5, t, "ladder world")};
             ns_error err = {0};

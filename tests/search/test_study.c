@@ -355,6 +355,22 @@ static void test_best_trial_is_kept_when_the_budget_is_gone(void **state) {
     ns_json_free(status);
 }
 
+/// What is said of mirror averaging is what the model does. Where there was time for it, it has found
+/// that out itself, as it has not seen the validation images.
+static void check_mirroring(const ns_json *status) {
+    const ns_json *plan = ns_json_get(status, "retrain");
+    nn_model *model = NULL;
+    ns_error err = {0};
+    assert_false(ns_json_bool(plan, "with_validation", true));
+    assert_non_null(ns_json_get(plan, "mirror_by_model"));
+    assert_int_equal(ns_json_get(plan, "mirror_average") != NULL,
+                     ns_json_bool(plan, "mirror_by_model", false));
+    assert_ok(nn_model_load(ns_json_string(status, "model", ""), &model, &err), &err);
+    assert_int_equal(nn_model_describe(model)->mirror_average,
+                     ns_json_bool(plan, "mirror_average", false));
+    nn_model_free(model);
+}
+
 static void test_tiny_budget_trains_the_anchor(void **state) {
     (void)state;
     const int64_t start_ms = ns_clock_ms();
@@ -365,6 +381,7 @@ static void test_tiny_budget_trains_the_anchor(void **state) {
     const int64_t used_ms = ns_json_int(status, "node_ms_used", 0);
     assert_in_range(used_ms, took_ms - 1000, took_ms + 1000); // the ledger agrees with the clock
     assert_int_equal(ns_json_int(status, "winner_trial", 0), -1);
+    check_mirroring(status);
     ns_json_free(status);
     // A finished study has nothing more to spend.
     assert_int_equal(wait_for(start("tiny", 15000)), NS_OK);
