@@ -339,6 +339,12 @@ static void print_rungs(const ns_json *study) {
     }
 }
 
+/// Whether there is a plan, and no trial in it.
+static bool is_without_search(const ns_json *study) {
+    const ns_json *rungs = ns_json_get(ns_json_get(study, "plan"), "rungs");
+    return rungs != NULL && ns_json_count(rungs) == 0;
+}
+
 /// Where it searched, unless that is the default space, and why it stopped searching.
 static void print_search(const ns_json *study) {
     const char *space = ns_json_string(study, "space", NULL);
@@ -351,6 +357,9 @@ static void print_search(const ns_json *study) {
                      strcmp(end, "converged") == 0   ? "early: more trials were not expected to pay"
                      : strcmp(end, "exhausted") == 0 ? "early: nothing new was left to try"
                                                      : "with its share of the budget");
+    } else if (is_without_search(study)) {
+        (void)printf("%-21s%s\n", "search",
+                     "none: the budget has no room for a few trials that would tell anything");
     }
 }
 

@@ -27,6 +27,8 @@ check_json 'd["study"] == "whole" and d["state"] == "COMPLETE" and d["phase"] ==
     and isinstance(d["trials"], dict) and d["model"].endswith("/whole/model.nsm")
     and d["search_end"] is None and not d["search_converged"]' search
 cp out whole.json
+grep -q 'no search: the budget has no room' err || fail "search: why there is no trial is not said"
+expect 0 '^search +none: the budget has no room' status whole
 expect 0 '^test accuracy' status whole
 expect 0 '^next: nightshift predict' status
 expect_json 'd == __import__("json").load(open("whole.json"))' status whole --json
