@@ -70,17 +70,15 @@ typedef struct search__retrain_plan {
     double width_factor;       // of the winner's channels, at least 1
     bool with_validation;      // trained on the validation images too
     bool mirror_average;       // of the model
-    bool mirror_by_model;      // which finds that out itself, in the finish; false until then
+    bool mirror_by_model;      // which finds that out itself, in the finish
     int64_t mirror_trial_flop; // that a trial's model took to find it out
     int64_t sample_count_max;  // its useful end; 0: none is known
 } search__retrain_plan;
 
-/// When training must end, by the ledger.
+/// When training must end, by the ledger: with a finish as short as can be, and with one in which the
+/// model finds out whether mirroring pays; the same where nobody knows what that takes.
 typedef struct search__retrain_end {
-    int64_t ms; // with a finish as short as can be
-    int64_t
-        mirror_ms; // with one in which the model finds out whether mirroring pays; as `ms` where
-                   // nobody knows what that takes
+    int64_t ms, mirror_ms;
 } search__retrain_end;
 
 /// Decides, unless an earlier life did, and keeps it as "retrain" in the study's `result`; `slot`
