@@ -2,7 +2,7 @@
 //
 // What stays follows from all trials (pareto.c), but nearly all of them are out for good: a trial
 // that is beaten stays beaten. So each process keeps the numbers of those that are not: the front,
-// the best and the confirmations. What has finished since is held against them alone, and only files
+// the best, the anchor's longest and the confirmations. What has finished since is held against them alone, and only files
 // of what was in question are removed.
 //
 // A process that begins has seen nothing and goes through everything once, which also removes what an

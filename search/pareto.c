@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "search/ladder.h"
 #include "search/search_internal.h"
 
 #define FRONT_MODELS_MAX 16
@@ -49,8 +50,8 @@ static int by_accuracy(const void *a, const void *b) {
 int search__front_rung(const results_trial *trials, size_t count) {
     int rung = 0;
     for (size_t i = 0; i < count; i++) {
-        const bool is_anchor = trials[i].number == 0 || trials[i].source_number == 0;
-        if (!is_anchor && trials[i].state == RESULTS_COMPLETE && trials[i].rung > rung) {
+        if (search__root_of(&trials[i]) != 0 && trials[i].state == RESULTS_COMPLETE &&
+            trials[i].rung > rung) {
             rung = trials[i].rung;
         }
     }
@@ -163,6 +164,20 @@ static void mark_ends(const member *front, size_t count, bool *kept) {
     }
 }
 
+/// The longest of the anchor's own, which may win without being confirmed.
+static void mark_anchor(const results_trial *trials, size_t count, bool *kept) {
+    size_t longest = count;
+    for (size_t i = 0; i < count; i++) {
+        if (search__root_of(&trials[i]) == 0 && trials[i].state == RESULTS_COMPLETE &&
+            (longest == count || trials[i].rung > trials[longest].rung)) {
+            longest = i;
+        }
+    }
+    if (longest < count) {
+        kept[longest] = true;
+    }
+}
+
 ns_status search__kept_models(const search_goal *goal, const results_trial *trials, size_t count,
                               bool *kept, ns_error *err) {
     member *front = NULL;
@@ -178,6 +193,7 @@ ns_status search__kept_models(const search_goal *goal, const results_trial *tria
     if (best >= 0) {
         kept[best] = true; // also where no trial is within the limits
     }
+    mark_anchor(trials, count, kept);
     const int rung = search__front_rung(trials, count);
     for (size_t i = 0; i < count; i++) {             // the winner will be a confirmation
         const bool is_ahead = trials[i].rung > rung; // will meet rivals, if it is the anchor

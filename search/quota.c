@@ -2,14 +2,15 @@
 //
 // Which models are worth a place on the disk is decided in pareto.c; here some of those give way.
 // What the study itself may need always stays: the best trial's model, which is the one to export
-// if nothing else is left of the budget; those of confirmations, of which the winner will be one; and
-// that of a trial that is not settled yet. Of the rest stay, by objective, as many as the quota has
-// room for beside these.
+// if nothing else is left of the budget; those of confirmations and the anchor's longest, of which
+// the winner will be one; and that of a trial that is not settled yet. Of the rest stay, by
+// objective, as many as the quota has room for beside these.
 
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "search/ladder.h"
 #include "search/search_internal.h"
 
 /// A file with what its trial is worth.
@@ -24,7 +25,8 @@ static double worth(const search__run *run, int number, int best) {
         return INFINITY;
     }
     const results_trial *trial = &history->row[number];
-    if (trial->state != RESULTS_COMPLETE || trial->purpose == RESULTS_CONFIRM) {
+    if (trial->state != RESULTS_COMPLETE || trial->purpose == RESULTS_CONFIRM ||
+        search__root_of(trial) == 0) {
         return INFINITY;
     }
     const double objective = search__objective(&run->config->goal, &history->reference, trial);

@@ -229,7 +229,8 @@ int search__front_rung(const results_trial *trials, size_t count);
 /// `in_front` has room for `count`. NS_ERR_MEMORY.
 ns_status search__front(const search_goal *goal, const results_trial *trials, size_t count,
                         bool *in_front, ns_error *err);
-/// Which trials' models stay on disk: the best trial's, confirmations' and, at most 16, the front's.
+/// Which trials' models stay on disk: the best trial's, the anchor's longest, confirmations' and, at
+/// most 16, the front's.
 ns_status search__kept_models(const search_goal *goal, const results_trial *trials, size_t count,
                               bool *kept, ns_error *err);
 

@@ -130,6 +130,29 @@ static void test_kept_models_are_few(void **state) {
     assert_int_equal(search__kept_models(&goal, trials, 0, kept, &err), NS_OK);
 }
 
+/// Beaten in everything, the anchor may yet win: its longest trial is kept.
+static void test_the_anchor_is_kept(void **state) {
+    (void)state;
+    results_trial trials[5];
+    bool kept[5];
+    ns_error err = {0};
+    for (int i = 0; i < 5; i++) {
+        trials[i] = (results_trial){.number = i,
+                                    .state = RESULTS_COMPLETE,
+                                    .val_accuracy = 0.5 + 0.01 * i,
+                                    .latency_ms = 9 - i,
+                                    .params = 9 - i,
+                                    .flops = 9 - i,
+                                    .rung = i < 2 ? 0 : 1,
+                                    .source_number = i == 2 ? 0 : -1};
+    }
+    assert_int_equal(search__kept_models(&(search_goal){0}, trials, 2, kept, &err), NS_OK);
+    assert_true(kept[0]);
+    assert_int_equal(search__kept_models(&(search_goal){0}, trials, 5, kept, &err), NS_OK);
+    const bool expected[] = {false, false, true, false, true};
+    assert_memory_equal(kept, expected, sizeof expected);
+}
+
 static void test_only_the_highest_rung_competes(void **state) {
     (void)state;
     const results_trial trials[] = {
@@ -206,7 +229,7 @@ static void test_kept_models_follow_the_trials(void **state) {
         assert_true(has_file(&run, best));
     }
     for (int k = 0; k < KEPT_TRIALS; k++) { // the front has moved up a rung, with its files
-        assert_true(!kept[k] || rows[k].rung == 1 || rows[k].purpose == RESULTS_CONFIRM ||
+        assert_true(!kept[k] || rows[k].rung == 1 || rows[k].purpose == RESULTS_CONFIRM || k == 0 ||
                     k == search__best_trial(&config.goal, rows, history.count));
     }
     search__keeper_clear(&history.keeper);
@@ -217,6 +240,7 @@ int main(void) {
         cmocka_unit_test(test_front_is_what_none_beats),
         cmocka_unit_test(test_who_may_belong),
         cmocka_unit_test(test_kept_models_are_few),
+        cmocka_unit_test(test_the_anchor_is_kept),
         cmocka_unit_test(test_only_the_highest_rung_competes),
         cmocka_unit_test(test_kept_models_follow_the_trials),
     };
