@@ -32,6 +32,8 @@ WORDS = {  # after the program; SET, BUDGET, SEED and STUDY are put in
 TITLES = {"nightshift": "nightshift", "anchor": "the anchor, trained for the whole budget",
           "random": "random search, the same plan"}
 
+STUDENT_T = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31)  # two-sided 95 % points, of 1, 2, ... degrees of freedom
+
 HEAD = """# Whether searching pays
 
 Written by `bench/search/contest.py` from `bench/search/contest.json`: do not edit this page. A search has the budget
@@ -97,9 +99,10 @@ def conclusion(ours, theirs, title):
     squares = sum((len(rows) - 1) * spread(rows) ** 2 for rows in (ours, theirs) if len(rows) > 1)
     pooled = math.sqrt(squares / (len(ours) + len(theirs) - 2))
     error = pooled * math.sqrt(1 / len(ours) + 1 / len(theirs))
-    verdict = "more than" if abs(gain) > 2 * error else "no more than"
-    return (f"- Against {title}: {100 * gain:+.2f} points, standard error over seeds {100 * error:.2f}: {verdict} "
-            "two of them.")
+    freedom = len(ours) + len(theirs) - 2
+    verdict = "more" if abs(gain) > STUDENT_T[min(freedom, len(STUDENT_T)) - 1] * error else "no more"
+    return (f"- Against {title}: {100 * gain:+.2f} points, standard error over seeds {100 * error:.2f}: {verdict} than "
+            f"the luck of seeds explains (Student's t, 95 %, {freedom} degrees of freedom).")
 
 
 def several(values):
