@@ -97,9 +97,8 @@ def conclusion(ours, theirs, title):
         return (f"- Against {title}: {100 * gain:+.2f} points, of one run each: how much of that is the luck of a "
                 "seed cannot be said.")
     squares = sum((len(rows) - 1) * spread(rows) ** 2 for rows in (ours, theirs) if len(rows) > 1)
-    pooled = math.sqrt(squares / (len(ours) + len(theirs) - 2))
-    error = pooled * math.sqrt(1 / len(ours) + 1 / len(theirs))
     freedom = len(ours) + len(theirs) - 2
+    error = math.sqrt(squares / freedom * (1 / len(ours) + 1 / len(theirs)))
     verdict = "more" if abs(gain) > STUDENT_T[min(freedom, len(STUDENT_T)) - 1] * error else "no more"
     return (f"- Against {title}: {100 * gain:+.2f} points, standard error over seeds {100 * error:.2f}: {verdict} than "
             f"the luck of seeds explains (Student's t, 95 %, {freedom} degrees of freedom).")
