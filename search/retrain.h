@@ -43,6 +43,8 @@ double search__law_error(const search__law *law, double flops, double sample_cou
 /// Images beyond which a network of this size gains next to nothing from more training.
 double search__law_useful_samples(const search__law *law, double flops);
 
+enum { SEARCH__LAW_CANDIDATES_MAX = 16 };
+
 /// A size that the winner may be retrained at. Costs are in any unit, the same for all.
 typedef struct search__law_candidate {
     double flops;       // forward, of an image
@@ -59,7 +61,7 @@ typedef struct search__law_choice {
 } search__law_choice;
 
 /// The first whose predicted error is near the least; they are ordered by their FLOPs, and the first
-/// stands for the winner as searched.
+/// stands for the winner as searched. At most SEARCH__LAW_CANDIDATES_MAX.
 search__law_choice search__law_choose(const search__law *law,
                                       const search__law_candidate *candidates, int count);
 

@@ -384,14 +384,11 @@ search__retrain_plan search__retrain_plan_of(const ns_json *result) {
 }
 
 ns_status search__retrain_plan_mirror(ns_json *result, bool mirror_average, ns_error *err) {
-    const ns_json *before = ns_json_get(result, "retrain");
     ns_json *plan = ns_json_object_new();
-    for (size_t i = 0; i < ns_json_count(before); i++) {
-        const ns_status status = search__member_copy(plan, before, ns_json_key_at(before, i), err);
-        if (status != NS_OK) {
-            ns_json_free(plan);
-            return status;
-        }
+    const ns_status status = search__members_copy(plan, ns_json_get(result, "retrain"), err);
+    if (status != NS_OK) {
+        ns_json_free(plan);
+        return status;
     }
     ns_json_set_bool(plan, "mirror_average", mirror_average);
     ns_json_set(result, "retrain", plan);

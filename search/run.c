@@ -80,3 +80,10 @@ ns_status search__member_copy(ns_json *to, const ns_json *from, const char *key,
     free(text);
     return status;
 }
+
+ns_status search__members_copy(ns_json *to, const ns_json *from, ns_error *err) {
+    for (size_t i = 0; i < ns_json_count(from); i++) {
+        NS_TRY(search__member_copy(to, from, ns_json_key_at(from, i), err));
+    }
+    return NS_OK;
+}

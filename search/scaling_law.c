@@ -277,18 +277,17 @@ static bool is_long_enough(const search__law *law, const search__law_choice *cho
 
 search__law_choice search__law_choose(const search__law *law,
                                       const search__law_candidate *candidates, int count) {
-    assert(count > 0);
-    const search__law_choice as_searched = judge(law, &candidates[0], 0);
-    double least = as_searched.error;
+    assert(count > 0 && count <= SEARCH__LAW_CANDIDATES_MAX);
+    search__law_choice choice[SEARCH__LAW_CANDIDATES_MAX] = {judge(law, &candidates[0], 0)};
+    double least = choice[0].error;
     for (int i = 1; i < count; i++) {
-        const search__law_choice choice = judge(law, &candidates[i], i);
-        least = is_long_enough(law, &choice) ? fmin(least, choice.error) : least;
+        choice[i] = judge(law, &candidates[i], i);
+        least = is_long_enough(law, &choice[i]) ? fmin(least, choice[i].error) : least;
     }
-    search__law_choice best = as_searched;
+    search__law_choice best = choice[0];
     for (int i = 1; i < count && best.error > (1.0 + NEAR_THE_LEAST) * least; i++) {
-        const search__law_choice choice = judge(law, &candidates[i], i);
-        best = is_long_enough(law, &choice) && choice.error < best.error ? choice : best;
+        best = is_long_enough(law, &choice[i]) && choice[i].error < best.error ? choice[i] : best;
     }
-    best.error_as_searched = as_searched.error;
+    best.error_as_searched = choice[0].error;
     return best;
 }

@@ -171,6 +171,8 @@ ns_status search__result_write(results_store *store, const search__run *run, con
                                ns_error *err);
 /// Copies the member `key` of `from` into `to`; null when it is not there.
 ns_status search__member_copy(ns_json *to, const ns_json *from, const char *key, ns_error *err);
+/// The same for every member; `from` may be NULL.
+ns_status search__members_copy(ns_json *to, const ns_json *from, ns_error *err);
 
 /* ---- objective.c: what a trial is worth, by the study's target and limits --------------------- */
 

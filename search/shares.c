@@ -110,9 +110,7 @@ ns_status search__plan_status(results_store *store, int64_t study_id, budget_kin
     results_usage usage;
     NS_TRY(results_usage_get(store, study_id, &usage, err));
     ns_json *json = ns_json_set(to, "plan", ns_json_object_new());
-    for (size_t i = 0; i < ns_json_count(plan); i++) {
-        NS_TRY(search__member_copy(json, plan, ns_json_key_at(plan, i), err));
-    }
+    NS_TRY(search__members_copy(json, plan, err));
     ns_json_set(json, "phases",
                 phases_json(plan, kind, ns_json_int(calibration, "took_ms", 0), &usage));
     return NS_OK;

@@ -257,13 +257,13 @@ static ns_status run_phases(supervisor *s, const char *from, ns_error *err) {
     bool entered = strcmp(from, "confirm") == 0; // by the search's workers, as they get that far
     for (size_t i = 0; i < NS_COUNT_OF(phases); i++) {
         entered = entered || strcmp(phases[i].name, from) == 0;
-        if (entered && i == 0 && run->plan.search_end_ms == 0) {
+        if (!entered) {
+            continue;
+        }
+        if (i == 0 && run->plan.search_end_ms == 0) {
             ns_log_write(run->config->log, NS_LOG_INFO,
                          "no search: the budget has no room for a few trials that would tell "
                          "anything, and the anchor has it all");
-            continue;
-        }
-        if (!entered) {
             continue;
         }
         const ns_status status = run_phase(s, &phases[i], err);
